@@ -1,0 +1,59 @@
+"""Every error of the package.
+
+Each class also inherits what Transformers raises in the same place, so `except OSError` or `except ValueError`
+clauses written for it keep working. A message says what happened, where, what was expected and what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FormersError(Exception):
+    """Base of all errors that the package raises on purpose."""
+
+    def __str__(self) -> str:  # KeyError, one of the parents below, would print the message quoted
+        return str(self.args[0]) if self.args else ""
+
+
+class NotFoundError(FormersError, OSError):
+    """A folder, file or hub name that is not there, or cannot be reached."""
+
+
+class ConfigError(FormersError, OSError, ValueError):
+    """A config.json that cannot be read, or a value in it that cannot be used."""
+
+
+class CheckpointError(FormersError, OSError, RuntimeError, ValueError):
+    """A weight file that is broken, unsafe, or does not fit the model."""
+
+
+class TokenizerError(FormersError, OSError, ValueError):
+    """A tokenizer file that is broken or missing."""
+
+
+class InputError(FormersError, ValueError):
+    """A value given by the caller that breaks a rule."""
+
+
+class RangeError(InputError, IndexError, RuntimeError):
+    """A token id, position or label outside of what the model has."""
+
+
+class ArgumentError(FormersError, TypeError, ValueError):
+    """An argument of the wrong name or type."""
+
+
+class UnknownTaskError(FormersError, KeyError, ValueError):
+    """A pipeline task that does not exist."""
+
+
+class MissingNameError(FormersError, ImportError):
+    """A public name of Transformers that this package does not have."""
+
+
+def near(name: object, known: Iterable[str]) -> str:
+    """' Did you mean …?' with the closest of `known`, or '' when none is close."""
+    close = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
