@@ -46,7 +46,16 @@ _OBSOLETE = (
 _PATIENCE_S = 1.0
 _PROBE_S = 0.7
 _REMEMBER_STALL_S = 10.0
+_STATUSES = {404: "no such model, or no Hugging Face Hub; check HF_ENDPOINT and proxies", 429: "too many requests"}
 _stalled: dict[str, float] = {}
+
+
+class RevisionNotFoundError(NotFoundError):
+    """The hub knows the model and not the revision, so no cached file can stand in for it."""
+
+
+class UnreachableError(NotFoundError):
+    """No connection, no answer, or a server that failed: it says nothing about the model."""
 
 
 class Source:
@@ -168,14 +177,6 @@ class _Repository(Source):
         yield from (name[len(start) :] for name in files if name.startswith(start))
 
 
-class _RevisionNotFoundError(NotFoundError):
-    """The hub knows the model and not the revision, so no cached file can stand in for it."""
-
-
-class _UnreachableError(NotFoundError):
-    """No connection, no answer, or a server that failed: it says nothing about the model."""
-
-
 class _Hub:
     """One model on the hub: how to ask for it, and where the cache keeps it."""
 
@@ -186,6 +187,7 @@ class _Hub:
         self.cache = Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
         self.storage = self.cache / f"models--{name.replace('/', '--')}"
         self.endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+        self._tried = False
         self.timeout_s = float(constants.HF_HUB_ETAG_TIMEOUT)
 
     def ask(self, revision: str) -> tuple[str, frozenset[str]]:
@@ -203,15 +205,18 @@ class _Hub:
         return commit, files
 
     def _get(self, url: str) -> Any:
+        from huggingface_hub import get_token
         from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
 
+        def get() -> Any:
+            headers = build_hf_headers(token=self.token, library_name="formers", library_version=__version__)
+            return get_session().get(url, headers=headers, timeout=self.timeout_s)
+
+        if self.token is True and get_token() is None:
+            raise ArgumentError("token=True, but no token is stored. Run `hf auth login`, or set HF_TOKEN.")
         if time.monotonic() - _stalled.get(self.endpoint, -_REMEMBER_STALL_S) < _REMEMBER_STALL_S:
             raise self._failure("it did not answer a moment ago")
-        try:
-            headers = build_hf_headers(token=self.token, library_name="formers", library_version=__version__)
-        except OSError as error:
-            raise ArgumentError("token=True, but no token is stored. Run `hf auth login`, or set HF_TOKEN.") from error
-        request = _start(lambda: get_session().get(url, headers=headers, timeout=self.timeout_s))
+        request = _start(get)
         if not wait([request], _PATIENCE_S).done:
             if not _connects(self.endpoint):
                 _stalled[self.endpoint] = time.monotonic()
@@ -226,13 +231,17 @@ class _Hub:
 
     def download(self, filename: str, commit: str) -> Path:
         """Put one file of `commit` into the cache. Raises NotFoundError naming the file and what went wrong."""
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
         options: dict[str, Any] = {}
         if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
             options["tqdm_class"] = _patient_bar()
         try:
             with _quiet_logs():
+                if not self._tried:  # hf_hub_download retries a failing server for half a minute; this does not
+                    url = hf_hub_url(self.name, filename, revision=commit, endpoint=self.endpoint)
+                    get_hf_file_metadata(url, token=self.token, timeout=self.timeout_s)
+                    self._tried = True
                 path = hf_hub_download(
                     self.name,
                     filename,
@@ -281,7 +290,11 @@ class _Hub:
         """The error for a model that is neither reachable (because of `why`) nor cached."""
         known = self.cached_names()
         if self.name in known:
-            kept = sorted(str(path.relative_to(self.storage / "refs")) for path in self.storage.glob("refs/**/*"))
+            kept = sorted(
+                str(path.relative_to(self.storage / "refs"))
+                for path in self.storage.glob("refs/**/*")
+                if path.is_file()
+            )
             commits = sorted(path.name for path in self.storage.glob("snapshots/*"))
             held = f"The cache has it at {', '.join(kept + commits) or 'no revision'}."
         elif known:
@@ -295,13 +308,13 @@ class _Hub:
         )
 
     def _failure(self, why: str) -> NotFoundError:
-        return _UnreachableError(f"{self.endpoint} could not be asked for {self.name!r} ({why})")
+        return UnreachableError(f"{self.endpoint} could not be asked for {self.name!r} ({why})")
 
     def _refusal(self, response: Any, revision: str, filename: str = "") -> NotFoundError:
         status, code = response.status_code, response.headers.get("X-Error-Code", "")
         page = f"{self.endpoint}/{self.name}"
         if code == "RevisionNotFound":
-            return _RevisionNotFoundError(
+            return RevisionNotFoundError(
                 f"{self.name!r} has no revision {revision!r}. Its branches, tags and commits: {page}/commits/main"
             )
         access = "give token=, set HF_TOKEN or run `hf auth login`"
@@ -314,15 +327,18 @@ class _Hub:
             return NotFoundError(
                 f"{self.name!r} has no {filename} at revision {revision!r}, though it is listed there."
             )
-        if code == "RepoNotFound" or status in (401, 404):
+        if code == "RepoNotFound" or status == 401:
             beside = {*self.cached_names(), *_folders(Path())} - {self.name}
             return NotFoundError(
                 f"There is no model {self.name!r} on {self.endpoint}, and no folder of that name in {Path.cwd()}."
                 f"{near(self.name, beside)} If the model is private, {access}."
             )
-        said = response.headers.get("X-Error-Message") or {429: "too many requests"}.get(status, "")
-        kind = "the server failed, try again later" if status >= 500 else said or "refused"
-        return self._failure(f"it answered {status}{f' for {filename}' if filename else ''}: {kind}")
+        said = (
+            response.headers.get("X-Error-Message")
+            or _STATUSES.get(status)
+            or ("the server failed, try again later" if status >= 500 else "refused")
+        )
+        return self._failure(f"it answered {status}{f' for {filename}' if filename else ''}: {said}")
 
 
 def locate(
@@ -404,12 +420,12 @@ def _resolve(hub: _Hub, revision: str, subfolder: str, local_files_only: bool) -
         return _Repository(hub, revision, subfolder, cached, None)
     try:
         commit, listing = hub.ask(revision)
-    except _RevisionNotFoundError:
+    except RevisionNotFoundError:
         raise
     except NotFoundError as error:
         if cached is not None and not hub.force:
             return _Repository(hub, revision, subfolder, cached, None).cached_only(str(error))
-        if isinstance(error, _UnreachableError) and not hub.force:
+        if isinstance(error, UnreachableError) and not hub.force:
             raise hub.missing(revision, str(error)) from error
         raise
     return _Repository(hub, revision, subfolder, commit, listing)
@@ -439,9 +455,8 @@ def _name(name_or_path: object) -> str:
 
 
 def _check_hub_name(given: object, name: str, path: Path) -> None:
-    if re.match(r"(https?|hf)://", name):
-        last = "/".join(part for part in urlsplit(name).path.split("/")[:3] if part)
-        raise NotFoundError(f"{name!r} is a URL. Give the model's name alone: {last!r}.")
+    if url := re.fullmatch(r"(?:https?://[^/]+|hf:/)/(.+?)/?(?:/(?:tree|blob|resolve)/.*)?", name):
+        raise NotFoundError(f"{name!r} is a URL. Give the model's name alone: {url[1]!r}.")
     likely_path = name.startswith((".", "~")) or name.endswith(("/", *_FILE_ENDINGS)) or name.count("/") > 1
     if not isinstance(given, str) or likely_path or path.is_absolute() or "\\" in name:
         raise _no_folder(path)
