@@ -1,0 +1,232 @@
+"""`pipeline`: from a task, a model, or both, to something that takes texts and gives answers.
+
+Each task is one file here, called after it, that declares a `TASK`; this file finds them, and loads what they need.
+Nothing here imports torch before a pipeline is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, NotFoundError, UnknownTaskError, near
+from ..hub import hub_arguments
+from ..logging import logger
+
+if TYPE_CHECKING:
+    from .base import Pipeline, Task
+
+_HELPERS = ("base", "batches", "pt_utils", "streams", "text")
+
+# Tasks of Transformers, to tell one that is missing here from one that does not exist.
+_ELSEWHERE = (
+    *("any-to-any", "audio-classification", "automatic-speech-recognition", "conversational", "decision"),
+    *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
+    *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
+    *("mask-generation", "ner", "object-detection", "question-answering", "summarization"),
+    *("table-question-answering", "text-generation", "text-to-audio", "text-to-speech", "text2text-generation"),
+    *("token-classification", "translation", "video-classification", "visual-question-answering", "vqa"),
+    *("zero-shot-audio-classification", "zero-shot-classification", "zero-shot-image-classification"),
+    "zero-shot-object-detection",
+)
+
+
+def pipeline(
+    task: str | None = None,
+    model: Any = None,
+    config: Any = None,
+    tokenizer: Any = None,
+    feature_extractor: Any = None,
+    framework: str | None = None,
+    revision: str | None = None,
+    use_fast: bool = True,
+    use_auth_token: str | bool | None = None,
+    model_kwargs: dict[str, Any] | None = None,
+    pipeline_class: type[Pipeline] | None = None,
+    *,
+    token: str | bool | None = None,
+    device: Any = None,
+    device_map: Any = None,
+    dtype: Any = None,
+    torch_dtype: Any = None,
+    trust_remote_code: bool | None = None,
+    **kwargs: Any,
+) -> Pipeline:
+    """Make the pipeline of a task.
+
+    Args:
+        task: "text-classification" (or "sentiment-analysis"), "feature-extraction", "fill-mask"; left out, the model's
+            architecture decides.
+        model: a folder, a hub name, or a model object; left out, the task's default model.
+        config: the model's config, or where to find it, when it is not the model's own.
+        tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
+        feature_extractor: not used by the tasks on text.
+        framework: "pt", the only one.
+        revision: branch, tag or commit of the model on the hub.
+        use_fast: accepted; all tokenizers are fast.
+        use_auth_token: the older name of token.
+        model_kwargs: more arguments for the model's `from_pretrained`.
+        pipeline_class: a class of your own instead of the task's.
+        token: an access token for the hub.
+        device: where to run: "cpu", "cuda:1", an accelerator's number, -1 for the CPU; left out, where the model is.
+        device_map: the same, given to the model's `from_pretrained`.
+        dtype: the weights' type, float32 unless given; "auto" for the type they are stored in.
+        torch_dtype: the older name of dtype.
+        trust_remote_code: True is refused: no code from a repository is ever run.
+        kwargs: hub arguments (cache_dir, local_files_only, subfolder, …), batch_size, and the task's own arguments.
+
+    Raises:
+        UnknownTaskError: for a task that does not exist, or not here.
+        NotFoundError: when a model cannot be found or reached.
+        ArgumentError: for arguments that do not go together.
+    """
+    _check_arguments(task, model, tokenizer, framework, device, device_map, trust_remote_code)
+    kwargs.update(token=token, use_auth_token=use_auth_token, revision=revision)
+    hub = hub_arguments(kwargs)
+    loading = {"device_map": device_map, "dtype": torch_dtype if dtype is None else dtype}
+    loading = {name: value for name, value in loading.items() if value is not None} | (model_kwargs or {})
+    hub.update(hub_arguments(loading))
+    parts = {"config": config, "tokenizer": tokenizer, "hub": hub, "loading": loading}
+
+    if model is None:
+        found = find_task(str(task))
+        model, tokenizer = _load_default(found, parts)
+    else:
+        known = task is None or pipeline_class is None or str(task) in get_supported_tasks()
+        found = find_task(task) if task is not None and known else _infer_task(model, config, hub)
+        model, tokenizer = _load(found, model, **parts)
+    kind = pipeline_class or found.pipeline
+    return kind(model=model, tokenizer=tokenizer, task=task or found.name, device=device, **kwargs)
+
+
+def get_supported_tasks() -> list[str]:
+    """The names of all tasks, aliases included."""
+    return sorted(_tasks())
+
+
+def find_task(name: str) -> Task:
+    """The task called `name`, also by an alias. Raises UnknownTaskError naming the tasks there are."""
+    tasks = _tasks()
+    if name in tasks:
+        return tasks[name]
+    here = f"Tasks: {', '.join(sorted(tasks))}."
+    if name in _ELSEWHERE or name.startswith("translation_"):
+        raise UnknownTaskError(f"The task {name!r} exists in Transformers, but not yet here. {here}")
+    raise UnknownTaskError(f"There is no task {name!r}.{near(name, [*tasks, *_ELSEWHERE])} {here}")
+
+
+@cache
+def _tasks() -> dict[str, Task]:
+    files = [file.name for file in pkgutil.iter_modules(__path__) if file.name not in _HELPERS]
+    tasks = [importlib.import_module(f"{__name__}.{file}").TASK for file in files]
+    return {name: task for task in tasks for name in (task.name, *task.aliases)}
+
+
+def _check_arguments(
+    task: Any, model: Any, tokenizer: Any, framework: Any, device: Any, device_map: Any, trust_remote_code: Any
+) -> None:
+    if task is None and model is None:
+        raise ArgumentError("Neither a task nor a model was given. Example: pipeline('sentiment-analysis').")
+    if task is not None and not isinstance(task, str):
+        raise ArgumentError(f"task is the name of a task, not {task!r:.60}. Give a model as model=….")
+    if model is None and tokenizer is not None:
+        raise ArgumentError("A tokenizer was given without its model. Give model=… too; the default has its own.")
+    if framework not in (None, "pt"):
+        raise ArgumentError(f"framework={framework!r} is not available: models are PyTorch here. Leave it out.")
+    if device is not None and device_map is not None:
+        raise ArgumentError(f"device={device!r} and device_map={device_map!r} are both given. Give one of them.")
+    if trust_remote_code:
+        raise ArgumentError(
+            "trust_remote_code=True is refused: code from a model's repository is never run. Leave it out; a model "
+            "whose architecture is known here loads without it."
+        )
+
+
+def _infer_task(model: Any, config: Any, hub: dict[str, Any]) -> Task:
+    """The task whose models are called like this one. Raises ArgumentError when the name does not tell."""
+    if isinstance(model, str | Path):
+        from ..auto import AutoConfig
+
+        source = config if isinstance(config, str) else model
+        config = config if config is not None and source is model else AutoConfig.from_pretrained(source, **hub)
+        architectures = getattr(config, "architectures", None) or []
+        what = f"The config of {str(model)!r} names the architecture {', '.join(architectures) or '(none)'}"
+    else:
+        architectures = [type(model).__name__]
+        what = f"The model is a {architectures[0]}"
+    tasks = list(_tasks().values())
+    for architecture in architectures:
+        for task in tasks:
+            if architecture.endswith(task.architectures):
+                return task
+    names = ", ".join(sorted({task.name for task in tasks}))
+    raise ArgumentError(f"{what}, which does not tell a task that is here. Give one of them: {names}.")
+
+
+def _load_default(task: Task, parts: dict[str, Any]) -> tuple[Any, Any]:
+    """The task's default model and its tokenizer, or those in the package when the hub cannot be reached."""
+    name, pinned = task.default
+    revision = parts["hub"].get("revision") or pinned
+    try:
+        loaded = _load(task, name, **{**parts, "hub": {**parts["hub"], "revision": revision}})
+    except NotFoundError as error:
+        reason = str(error).split("\n")[0]
+        if task.packaged is None:
+            raise NotFoundError(
+                f"No model was given for {task.name}, and its default cannot be had: {reason} Give model=… (a folder "
+                "needs no network)."
+            ) from error
+        logger.warning(
+            f"No model was given, and the default {name} cannot be had ({reason}). "
+            f"The {task.packaged} model inside the package is used instead; choose another with model=…."
+        )
+        folder = Path(__file__).parents[1] / "packaged" / task.packaged
+        return _load(task, folder, parts["config"], parts["tokenizer"], {}, parts["loading"])
+    logger.warning(f"No model was given: {name} (revision {revision}) is used. Choose another with model=….")
+    return loaded
+
+
+def _load(
+    task: Task, model: Any, config: Any, tokenizer: Any, hub: dict[str, Any], loading: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Model and tokenizer as objects, loaded where names are given."""
+    from .. import auto
+
+    name = str(model) if isinstance(model, str | Path) else None
+    if name is not None:
+        if isinstance(config, str):
+            config = auto.AutoConfig.from_pretrained(config, **hub)
+        given = {} if config is None else {"config": config}
+        model = getattr(auto, task.auto).from_pretrained(name, **given, **hub, **loading)
+    elif loading:
+        # existing code passes them along with a loaded model, where they never had an effect
+        logger.warning(f"The model is loaded already: {', '.join(loading)} changes nothing. Use model.to(…) instead.")
+    if tokenizer is None:
+        tokenizer = name or getattr(model, "name_or_path", None)
+        if not tokenizer:
+            raise ArgumentError(
+                f"The {type(model).__name__} was made in memory, so there is no place to find its tokenizer. Pass "
+                "tokenizer=…."
+            )
+    options: dict[str, Any] = {}
+    if isinstance(tokenizer, tuple):
+        tokenizer, options = tokenizer
+    if isinstance(tokenizer, str | Path):
+        # a revision names a commit of the model's repository
+        own = hub if str(tokenizer) == name else {key: hub[key] for key in hub if key not in ("revision", "subfolder")}
+        tokenizer = auto.AutoTokenizer.from_pretrained(str(tokenizer), **own, **options)
+    return model, tokenizer
+
+
+def __getattr__(name: str) -> Any:
+    """The classes of the tasks and of `base`, resolved at use since they import torch."""
+    if not name.startswith("_"):
+        if name in ("Pipeline", "PipelineException"):
+            return getattr(importlib.import_module(f"{__name__}.base"), name)
+        for task in _tasks().values():
+            if task.pipeline.__name__ == name:
+                return task.pipeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

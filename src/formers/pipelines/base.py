@@ -1,0 +1,314 @@
+"""The machinery of every task: inputs in, results out, in order, batched.
+
+    inputs ─▶ chunks ─▶ preprocess ─▶ batches ─▶ forward ─▶ parts of one input ─▶ postprocess ─▶ results
+
+A task is a class with four hooks, named as Transformers names them: `_sanitize_parameters` sorts keyword arguments,
+`preprocess` makes one input's tensors (1, T), `_forward` calls the model, `postprocess` makes one input's result.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch.utils.data import Dataset
+
+from ..errors import ArgumentError, InputError, near
+from ..logging import logger
+from .batches import collate, consecutive, length_of, map_tensors, part, windows
+from .pt_utils import KeyDataset
+from .streams import Results, chunks, progress
+
+__all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
+
+_CALL_ARGUMENTS = ("batch_size", "num_workers")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the file of a task declares in its `TASK`.
+
+    Attributes:
+        name: the task; the file is called the same, with underscores.
+        pipeline: its class.
+        auto: the class of `formers.auto` that loads its models.
+        default: hub name and revision of the model used when none is given.
+        aliases: other names of the task.
+        architectures: how the class names of its models end, to tell the task from a model alone.
+        packaged: folder under `formers/packaged` that stands in when the default cannot be reached.
+    """
+
+    name: str
+    pipeline: type[Pipeline]
+    auto: str
+    default: tuple[str, str]
+    aliases: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
+    packaged: str | None = None
+
+
+class PipelineException(InputError):
+    """An input that a task cannot use; `task` and `model` say which."""
+
+    def __init__(self, task: str, model: str, reason: str) -> None:
+        super().__init__(reason)
+        self.task, self.model = task, model
+
+
+class Pipeline(ABC):
+    """Base of all pipelines.
+
+    Args:
+        model: a model; set to evaluation mode, and moved when `device` is given.
+        tokenizer: its tokenizer; a subclass of your own may do without.
+        framework: "pt", the only one.
+        task: the task's name, for messages.
+        device: "cpu", "cuda:1", a number (accelerator) or -1 (CPU), a torch.device; None leaves the model where it is.
+        batch_size: inputs per step. Without it the tasks of this package choose by tokens; subclasses that define
+            `preprocess`, `forward` or `_forward` of their own get one input at a time.
+        kwargs: anything that `_sanitize_parameters` takes, as default for the calls.
+    """
+
+    # whether forward takes batches that were chosen by tokens; read again for each subclass below
+    by_tokens: ClassVar[bool] = False
+    # whether outputs have a row per token, so that a batch's padding must be cut off
+    per_token: ClassVar[bool] = False
+    # tokens that one step computes, and tokens whose outputs may wait for their turn
+    step_tokens: ClassVar[int] = 2_500
+    window_tokens: ClassVar[int] = 20_000
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if {"preprocess", "forward", "_forward"} & vars(cls).keys() and "by_tokens" not in vars(cls):
+            cls.by_tokens = False  # hooks written for one input must not meet a batch nobody asked for
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        feature_extractor: Any = None,
+        modelcard: Any = None,
+        framework: str | None = None,
+        task: str = "",
+        args_parser: Any = None,
+        device: int | str | torch.device | None = None,
+        binary_output: bool = False,
+        batch_size: int | None = None,
+        num_workers: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if framework not in (None, "pt"):
+            raise ArgumentError(f"framework={framework!r} is not available: models are PyTorch here. Leave it out.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.feature_extractor, self.modelcard, self.binary_output = feature_extractor, modelcard, binary_output
+        self.framework = "pt"
+        self.task = task
+        self.device = choose_device(device, model)
+        if device is not None and model.device != self.device:
+            model.to(self.device)
+        model.eval()
+        self.call_count = 0
+        self._batch_size = checked_batch_size(batch_size)
+        self._preprocess_params, self._forward_params, self._postprocess_params = self._sanitize_parameters(**kwargs)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model={type(self.model).__name__}, device='{self.device}')"
+
+    @abstractmethod
+    def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Sort the keyword arguments of the constructor or a call into those of preprocess, forward and postprocess."""
+
+    @abstractmethod
+    def preprocess(self, inputs: Any, *args: Any, **parameters: Any) -> Mapping[str, Any]:
+        """The model's arguments for one input: tensors of one row; other values pass through."""
+
+    @abstractmethod
+    def _forward(self, model_inputs: Any, *args: Any, **parameters: Any) -> Any:
+        """Call the model. Tensors are on its device; gradients are off."""
+
+    @abstractmethod
+    def postprocess(self, model_outputs: Any, *args: Any, **parameters: Any) -> Any:
+        """One input's result from its outputs, on the CPU."""
+
+    def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
+        """`preprocess` for several inputs; `first` is the number of the first in messages, None when there is just one."""
+        encoded = []
+        for index, item in enumerate(inputs):
+            try:
+                encoded.append(self.preprocess(item, **parameters))
+            except Exception as error:
+                if first is not None and hasattr(error, "add_note"):
+                    error.add_note(f"The input in question is inputs[{first + index}].")
+                raise
+        return encoded
+
+    def forward(self, model_inputs: Any, **parameters: Any) -> Any:
+        """`_forward` on the pipeline's device without gradients; outputs on the CPU, half precision as float32."""
+        with self.device_placement(), self.get_inference_context()():
+            outputs = self._forward(self._ensure_tensor_on_device(model_inputs, self.device), **parameters)
+            return map_tensors(outputs, _to_cpu)
+
+    def __call__(
+        self, inputs: Any, *args: Any, num_workers: int | None = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
+        """Run the task.
+
+        Args:
+            inputs: one input, a list of inputs, or a generator or dataset of inputs.
+            num_workers: accepted and not used: text is read faster than a model runs.
+            batch_size: inputs per step, for this call.
+            kwargs: the task's own arguments, for this call.
+
+        Returns:
+            The result of one input, a list of results, or for a generator or dataset an iterator of results; always in
+            the order of the inputs.
+
+        Raises:
+            InputError: for an input that cannot be used; it names its index.
+            ArgumentError: for a keyword that the task does not have.
+        """
+        if args:
+            raise ArgumentError("Give several inputs as one list: the call takes one positional argument.")
+        size = checked_batch_size(batch_size) or self._batch_size
+        given = self._sanitize_parameters(**kwargs)
+        defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
+        parameters = [{**default, **new} for default, new in zip(defaults, given, strict=True)]
+        self.call_count += 1
+        kind = self._kind(inputs)
+        if kind == "one":
+            return next(self._steps(iter([[inputs]]), None, 1, parameters))
+
+        def run() -> Iterator[Any]:
+            results = self._steps(chunks(inputs, size, eager=kind == "list"), 0, size, parameters)
+            return progress(results, inputs, self.task)
+
+        return list(run()) if kind == "list" else Results(run, inputs)
+
+    def _kind(self, inputs: Any) -> str:
+        if isinstance(inputs, list):
+            return "list"
+        return "stream" if isinstance(inputs, Iterator | Dataset) else "one"
+
+    def _steps(
+        self, read: Iterator[list[Any]], first: int | None, size: int | None, parameters: list[dict[str, Any]]
+    ) -> Iterator[Any]:
+        """Results one by one; between two of them at most a chunk of inputs and a window of outputs are held."""
+        preprocess, forward, postprocess = parameters
+        encode = self.preprocess_batch if self.by_tokens else partial(Pipeline.preprocess_batch, self)
+        for chunk in read:
+            encoded = encode(chunk, first, **preprocess)
+            lengths = [length_of(item) for item in encoded]
+            if size is None and self.by_tokens:
+                plan = windows(lengths, self.step_tokens, self.window_tokens)
+            else:
+                plan = consecutive(len(encoded), size or 1)
+            for window in plan:
+                results = {}
+                for batch in window:
+                    outputs = self._batch_outputs([encoded[i] for i in batch], forward)
+                    results.update(
+                        {i: self.postprocess(own, **postprocess) for i, own in zip(batch, outputs, strict=True)}
+                    )
+                yield from (results[i] for i in sorted(results))
+            first = None if first is None else first + len(chunk)
+
+    def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
+        if len(items) == 1:
+            yield self.forward(items[0], **parameters)
+            return
+        batch = collate(items, self.tokenizer, right=self.by_tokens)
+        columns = length_of(batch)
+        outputs = self.forward(batch, **parameters)
+        for row, item in enumerate(items):
+            yield part(outputs, row, len(items), (columns, length_of(item)) if self.per_token else None)
+
+    def transform(self, X: Any) -> Any:
+        """The call under the name that scikit-learn's transformers have."""
+        return self(X)
+
+    def predict(self, X: Any) -> Any:
+        """The call under the name that scikit-learn's and Keras' predictors have."""
+        return self(X)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Save model and tokenizer in one folder, from which `pipeline` loads them again; kwargs go to the model's."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(save_directory)
+
+    @contextmanager
+    def device_placement(self) -> Iterator[None]:
+        """Make the pipeline's device the current one, for tensors that are created inside."""
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                yield
+        else:
+            yield
+
+    def get_inference_context(self) -> type[AbstractContextManager[Any]]:
+        """What `forward` runs in; override it with `torch.no_grad` where inference tensors are in the way."""
+        return torch.inference_mode
+
+    def ensure_tensor_on_device(self, **inputs: Any) -> dict[str, Any]:
+        """The same values with every tensor, also inside lists and dictionaries, on the pipeline's device."""
+        moved: dict[str, Any] = self._ensure_tensor_on_device(inputs, self.device)
+        return moved
+
+    def _ensure_tensor_on_device(self, inputs: Any, device: torch.device) -> Any:
+        return map_tensors(inputs, lambda tensor: tensor.to(device))
+
+    def check_model_type(self, supported_models: list[str] | Mapping[Any, Any]) -> None:
+        """Log an error when the model's class is not in `supported_models`, names or a mapping to classes or names."""
+        values = supported_models if isinstance(supported_models, list) else supported_models.values()
+        flat = [one for value in values for one in (value if isinstance(value, tuple) else (value,))]
+        names = [one if isinstance(one, str) else one.__name__ for one in flat]
+        if (name := type(self.model).__name__) not in names:
+            logger.error(f"{name} is not made for {self.task or type(self).__name__}, which uses {', '.join(names)}.")
+
+    def reject(self, unknown: set[str], more: tuple[str, ...] = ()) -> None:
+        """Raise ArgumentError for keyword arguments that the task does not have; `more` are names beside its own."""
+        if unknown:
+            own = inspect.signature(self._sanitize_parameters).parameters.values()
+            known = [p.name for p in own if p.kind is not p.VAR_KEYWORD] + [*more, *_CALL_ARGUMENTS]
+            name = min(unknown)
+            task = self.task or type(self).__name__
+            raise ArgumentError(f"{task} has no argument {name!r}.{near(name, known)} It takes {', '.join(known)}.")
+
+
+def choose_device(wanted: int | str | torch.device | None, model: Any) -> torch.device:
+    """The device meant by the `device` argument. Raises ArgumentError for one that does not exist or is not there."""
+    if wanted is None:
+        return torch.device(model.device)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    kind = accelerator.type if accelerator else "cuda"
+    name = wanted if not isinstance(wanted, int) else "cpu" if wanted < 0 else f"{kind}:{wanted}"
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ArgumentError(f"device={wanted!r} is no device. Examples: 'cpu', 'cuda', 'cuda:1', 0, -1.") from error
+    count = torch.accelerator.device_count() if accelerator else 0
+    if device.type != "cpu" and (device.type != kind or (device.index or 0) >= count):
+        there = ", ".join(["'cpu'", *(f"'{kind}:{i}'" for i in range(count))])
+        raise ArgumentError(f"device={wanted!r} is not available on this machine, which has {there}.")
+    if device.type != "cpu" and device.index is None:
+        device = torch.device(device.type, torch.accelerator.current_device_index())
+    return device
+
+
+def checked_batch_size(batch_size: int | None) -> int | None:
+    """`batch_size` itself. Raises ArgumentError unless it is None or at least 1."""
+    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        raise ArgumentError(f"batch_size={batch_size!r} is not possible: it is a number from 1 on, or left out.")
+    return batch_size
+
+
+def _to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to("cpu", torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else None)

@@ -1,0 +1,116 @@
+"""Reading inputs a chunk at a time, and handing results out one at a time."""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+# Tokenizing many texts in one call uses all cores; more than this gains nothing and costs memory.
+_CHUNK = 1024
+_FIRST_CHUNK = 64
+# A bar for less than this many inputs would be gone before anybody reads it.
+_BAR_FROM = 256
+_BAR_AFTER_S = 2.0
+
+
+class Results:
+    """The results of a stream, computed as they are asked for; with `len` where the inputs have one.
+
+    Iterating again starts again, as far as the inputs allow that.
+    """
+
+    def __init__(self, run: Callable[[], Iterator[Any]], inputs: Any) -> None:
+        self._run, self._inputs = run, inputs
+        self._results: Iterator[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._results is None or not isinstance(self._inputs, Iterator):
+            self._results = self._run()
+        return self._results
+
+    def __next__(self) -> Any:
+        if self._results is None:
+            self._results = self._run()
+        return next(self._results)
+
+
+def chunks(inputs: Any, size: int | None, eager: bool) -> Iterator[list[Any]]:
+    """Lists of consecutive inputs; `size` is the batch size asked for, `eager` says that all results are wanted at once.
+
+    From an iterator `size` are read at a time, so with 1 a result comes before the next input is read; without a size
+    it is read ahead in a thread. Datasets give small chunks first, for an early first result.
+    """
+    sized = hasattr(inputs, "__len__")
+    if size is None and not sized:
+        yield from _arriving(iter(inputs))
+        return
+    items = iter(inputs) if hasattr(inputs, "__iter__") else (inputs[i] for i in range(len(inputs)))
+    multiple = size or 1
+    count = (_CHUNK if eager else _FIRST_CHUNK) if sized else multiple
+    while chunk := list(islice(items, max(multiple, count - count % multiple))):
+        yield chunk
+        if sized:
+            count = min(2 * count, _CHUNK)
+
+
+class _End:
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def _arriving(items: Iterator[Any]) -> Iterator[list[Any]]:
+    """Lists of what has arrived from `items`, at least one and never waiting for a second.
+
+    An iterator may wait for something that depends on the last result (a request to answer), so nobody may wait for
+    it while results are due: a thread does, at most one chunk ahead.
+    """
+    ready: queue.Queue[Any] = queue.Queue(maxsize=_CHUNK)
+    stopped = threading.Event()
+
+    def read() -> None:
+        end = _End()
+        try:
+            for item in items:
+                ready.put(item)
+                if stopped.is_set():
+                    return
+        except BaseException as error:
+            end = _End(error)
+        ready.put(end)
+
+    threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True).start()
+    try:
+        while True:
+            chunk = [ready.get()]
+            while len(chunk) < _CHUNK and not isinstance(chunk[-1], _End) and not ready.empty():
+                chunk.append(ready.get())
+            end = chunk.pop() if isinstance(chunk[-1], _End) else None
+            if chunk:
+                yield chunk
+            if end is not None:
+                if end.error is not None:
+                    raise end.error
+                return
+    finally:
+        stopped.set()
+        while not ready.empty():  # a reader that waits for room wakes up, and sees that it may stop
+            ready.get()
+
+
+def progress(results: Iterator[Any], inputs: Any, task: str) -> Iterator[Any]:
+    """The same results, with a bar on the terminal when it takes more than two seconds."""
+    total = len(inputs) if hasattr(inputs, "__len__") else None
+    if (total is not None and total < _BAR_FROM) or sys.stderr is None or not sys.stderr.isatty():
+        return results
+    from tqdm import tqdm
+
+    bar: Iterable[Any] = tqdm(results, desc=task or None, total=total, delay=_BAR_AFTER_S, leave=False)
+    return iter(bar)

@@ -1,0 +1,176 @@
+"""What the tasks on text share: what counts as a text, tokenizing many at once, and the longest that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, InputError
+from .base import Pipeline
+
+TOKENIZER_ARGUMENTS = (
+    "truncation",
+    "max_length",
+    "padding",
+    "padding_side",
+    "pad_to_multiple_of",
+    "add_special_tokens",
+    "stride",
+    "return_token_type_ids",
+    "return_attention_mask",
+    "verbose",
+)
+
+# Tokenizers that know no limit say so with a huge number.
+_NO_LIMIT = 10**9
+
+Text = tuple[str, str | None]
+
+
+class TextPipeline(Pipeline):
+    """A task on texts or text pairs; see Pipeline for the arguments.
+
+    An input is a str, a pair as {"text": …, "text_pair": …} or as a tuple (text, pair); [[text, pair]] is accepted too.
+    """
+
+    by_tokens = True
+
+    def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
+        if tokenizer is None or isinstance(tokenizer, str):
+            raise ArgumentError(
+                f"{type(self).__name__} needs a tokenizer object, got {tokenizer!r}. "
+                "Pass tokenizer=AutoTokenizer.from_pretrained(…), or use pipeline(…), which loads it by name."
+            )
+        super().__init__(model, tokenizer, **kwargs)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest text that the model has positions for, in tokens; None for a model without such a limit."""
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+    def preprocess(self, inputs: Any, **parameters: Any) -> Mapping[str, Any]:
+        """The model's arguments for one text or pair: tensors (1, T)."""
+        # not self.preprocess_batch, which a subclass may have on top of its own preprocess
+        return TextPipeline.preprocess_batch(self, [inputs], None, **parameters)[0]
+
+    def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
+        """The same for several inputs, tokenized in one call.
+
+        Raises InputError for an input that is no text, or one that is longer than the model reads.
+        """
+        texts = [read_text(item, place(first, index)) for index, item in enumerate(inputs)]
+        encoded = [
+            {key: torch.tensor([values]) for key, values in encoding.items()}
+            for encoding in self._tokenize(texts, self._with_limit(parameters))
+        ]
+        limit = self.max_tokens
+        for index, item in enumerate(encoded):
+            if limit is not None and (length := item["input_ids"].shape[1]) > limit:
+                raise InputError(
+                    f"{place(first, index)}, which starts {texts[index][0][:40]!r}, has {length} tokens; this "
+                    f"{type(self.model).__name__} reads at most {limit}. Cut it there with truncation=True, or split it."
+                )
+        return list(encoded)
+
+    def _with_limit(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The tokenizer's arguments, with the model's own limit where a limit is meant and none is given."""
+        cut = _value(parameters.get("truncation")) not in (None, False, "do_not_truncate")
+        fill = _value(parameters.get("padding")) == "max_length"
+        if (cut or fill) and parameters.get("max_length") is None:
+            limits = (self.max_tokens, getattr(self.tokenizer, "model_max_length", None))
+            if known := [limit for limit in limits if limit is not None and limit < _NO_LIMIT]:
+                return {**parameters, "max_length": min(known)}
+        return parameters
+
+    def _tokenize(self, texts: list[Text], parameters: dict[str, Any]) -> Iterator[dict[str, list[int]]]:
+        parameters = {"padding": False, **parameters}
+        if _value(parameters["padding"]) in (True, "longest"):
+            if parameters.get("pad_to_multiple_of"):  # a multiple of each text's own length, not of the longest one's
+                for text, pair in texts:
+                    encoding = self.tokenizer(text, pair, **parameters)
+                    yield {key: encoding[key] for key in encoding}
+                return
+            parameters["padding"] = False  # each text is its own longest
+        encoded: dict[int, dict[str, list[int]]] = {}
+        for paired in (False, True):
+            rows = [i for i, (_, pair) in enumerate(texts) if (pair is not None) == paired]
+            if rows:
+                columns = [[texts[i][column] for i in rows] for column in range(1 + paired)]
+                encoding = self.tokenizer(*columns, **parameters)
+                encoded.update((i, {key: encoding[key][at] for key in encoding}) for at, i in enumerate(rows))
+        yield from (encoded[i] for i in range(len(texts)))
+
+    def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
+        return self.model(**model_inputs, **parameters)
+
+    def _kind(self, inputs: Any) -> str:
+        if isinstance(inputs, list | tuple):
+            return "list"
+        if isinstance(inputs, str | bytes | Mapping):
+            return "one"
+        iterable = hasattr(inputs, "__iter__") or (hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"))
+        return "stream" if iterable else "one"
+
+    def _tokenizer_parameters(self, given: dict[str, Any], nested: dict[str, Any] | None = None) -> dict[str, Any]:
+        """`given` and `nested` joined. Raises ArgumentError for a name that is not the tokenizer's, or given twice."""
+        if twice := given.keys() & (nested or {}).keys():
+            raise ArgumentError(f"{min(twice)} is given twice: in the call and in the tokenizer's own arguments.")
+        self.reject(given.keys() - set(TOKENIZER_ARGUMENTS), TOKENIZER_ARGUMENTS)
+        return {**given, **(nested or {})}
+
+
+def place(first: int | None, index: int) -> str:
+    """How messages call the input at `index` of a chunk whose first is number `first`, or the only input."""
+    return "The input" if first is None else f"inputs[{first + index}]"
+
+
+def read_text(item: Any, name: str) -> Text:
+    """The text and the text pair, if any, of one input; `name` is for messages. Raises InputError for anything else."""
+    if isinstance(item, str):
+        return _readable(item, name), None
+    if isinstance(item, Mapping):
+        if "text" not in item or item.keys() - {"text", "text_pair"}:
+            raise InputError(
+                f"{name} is a dictionary with the keys {', '.join(map(repr, item))}; 'text' and 'text_pair' make a pair. "
+                "Choose a column (KeyDataset(dataset, 'text')), and give options such as truncation in the call."
+            )
+        text, pair = item["text"], item.get("text_pair")
+    elif isinstance(item, list) and len(item) == 1 and isinstance(item[0], list | tuple) and len(item[0]) == 2:
+        text, pair = item[0]
+    elif isinstance(item, tuple) and len(item) == 2:
+        text, pair = item
+    else:
+        raise InputError(f"{name} is {_describe(item)}.")
+    if not isinstance(text, str) or not (pair is None or isinstance(pair, str)):
+        wrong = text if not isinstance(text, str) else pair
+        raise InputError(f"{name} is a pair, and one side of it is {_describe(wrong)}.")
+    return _readable(text, name), None if pair is None else _readable(pair, name)
+
+
+def _describe(item: Any) -> str:
+    if item is None:
+        return "None; a text (str) is needed. Leave it out, or use '' for an empty text"
+    if isinstance(item, bytes):
+        return "bytes; a text (str) is needed. Decode it first: value.decode('utf-8')"
+    if isinstance(item, list):
+        return 'a list; a text (str) is needed, or for a pair {"text": …, "text_pair": …}'
+    return f"{item!r:.60} ({type(item).__name__}); a text (str) is needed"
+
+
+def _readable(text: str, name: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name} has half of a surrogate pair, U+{ord(text[error.start]):04X}, at character {error.start}, which is "
+            "no text. text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') joins pairs, marks the rest."
+        ) from error
+    return text
+
+
+def _value(option: Any) -> Any:
+    """What an option's enum member stands for."""
+    return getattr(option, "value", option)

@@ -1,0 +1,122 @@
+"""text-classification: which label a text or a text pair gets, and how sure the model is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import ArgumentError, InputError, near
+from .base import Task
+from .text import TextPipeline
+
+
+class ClassificationFunction(str, Enum):
+    """What turns a model's logits into scores."""
+
+    SIGMOID = "sigmoid"
+    SOFTMAX = "softmax"
+    NONE = "none"
+
+
+class TextClassificationPipeline(TextPipeline):
+    """Labels of texts, from any model with a sequence classification head; see Pipeline for the general arguments.
+
+    Args:
+        top_k: how many labels, best first, as a list per text; None for all.
+        return_all_scores: True gives all labels in the model's order, as a list per text; False only the best.
+        function_to_apply: "sigmoid", "softmax" or "none". Left out, the model's config decides: sigmoid for one label
+            or problem_type "multi_label_classification", else softmax.
+        kwargs: the tokenizer's: truncation, max_length, padding, …
+    """
+
+    def _sanitize_parameters(
+        self,
+        return_all_scores: bool | None = None,
+        function_to_apply: str | ClassificationFunction | None = None,
+        top_k: int | str | None = "",
+        **tokenizer_kwargs: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        # "" stands for "not given", since None means all labels
+        postprocess: dict[str, Any] = {}
+        if return_all_scores is None:
+            return_all_scores = getattr(self.model.config, "return_all_scores", None)
+        if top_k != "":
+            if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
+                raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of labels, or None for all.")
+            postprocess.update(top_k=top_k, _legacy=False)
+        elif return_all_scores is not None:
+            postprocess["top_k"] = None if return_all_scores else 1
+        if function_to_apply is not None:
+            postprocess["function_to_apply"] = _function(function_to_apply)
+        return self._tokenizer_parameters(tokenizer_kwargs), {}, postprocess
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Classify.
+
+        Returns:
+            For each text {"label": str, "score": float}, and a list of these with top_k or return_all_scores=True. A
+            single str gives a list in any case. See Pipeline.__call__ for lists, generators and datasets.
+        """
+        result = super().__call__(inputs, *args, **kwargs)
+        return [result] if isinstance(inputs, str) and isinstance(result, dict) else result
+
+    def postprocess(
+        self,
+        model_outputs: Any,
+        function_to_apply: ClassificationFunction | None = None,
+        top_k: int | None = 1,
+        _legacy: bool = True,
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """The labels of one text; `_legacy` says that top_k was not given, which gives the best one without a list."""
+        config = self.model.config
+        logits = model_outputs.get("logits")
+        if logits is None or logits.ndim != 2:
+            raise InputError(
+                f"{type(self.model).__name__} gives no logits per text. Text classification needs a model with a "
+                "sequence classification head: AutoModelForSequenceClassification loads one."
+            )
+        function = function_to_apply or self._default_function()
+        scores = _APPLY[function](logits[0]).tolist()
+        labels = [{"label": config.id2label[i], "score": score} for i, score in enumerate(scores)]
+        if top_k == 1 and _legacy:
+            return max(labels, key=lambda label: label["score"])
+        if _legacy:
+            return labels
+        return sorted(labels, key=lambda label: label["score"], reverse=True)[:top_k]
+
+    def _default_function(self) -> ClassificationFunction:
+        config = self.model.config
+        if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+            return ClassificationFunction.SIGMOID
+        return ClassificationFunction.SOFTMAX
+
+
+def _function(name: str | ClassificationFunction) -> ClassificationFunction:
+    try:
+        return ClassificationFunction(name if isinstance(name, ClassificationFunction) else str(name).lower())
+    except ValueError as error:
+        known = [function.value for function in ClassificationFunction]
+        raise ArgumentError(
+            f"function_to_apply={name!r} is not known.{near(name, known)} Use {', '.join(known)}."
+        ) from error
+
+
+_APPLY: dict[ClassificationFunction, Callable[[Tensor], Tensor]] = {
+    ClassificationFunction.SIGMOID: torch.sigmoid,
+    ClassificationFunction.SOFTMAX: lambda logits: logits.softmax(dim=-1),
+    ClassificationFunction.NONE: lambda logits: logits,
+}
+
+TASK = Task(
+    name="text-classification",
+    aliases=("sentiment-analysis",),
+    pipeline=TextClassificationPipeline,
+    auto="AutoModelForSequenceClassification",
+    architectures=("ForSequenceClassification",),
+    default=("distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0f"),
+    packaged="sentiment",
+)
