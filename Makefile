@@ -1,0 +1,39 @@
+# make demo: an answer from the packaged model.  make test: everything that has to hold.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format stub bench clean
+
+demo: $(VENV)/installed
+	@$(BIN)/python tools/demo.py
+
+test: $(VENV)/tested check
+	$(BIN)/python -m pytest -n 2
+
+check: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/tested
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+stub: $(VENV)/tested
+	$(BIN)/python tools/write_stub.py
+
+bench: $(VENV)/tested
+	$(BIN)/python benchmarks/startup.py
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/tested: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

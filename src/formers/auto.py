@@ -1,0 +1,266 @@
+"""The Auto classes: the family is found from the checkpoint's model_type, the class from the family's dictionaries."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+from . import hub, registry
+from .config import CONFIG_NAME, PretrainedConfig, read_json
+from .errors import ArgumentError, ConfigError, near
+from .tokenization import PreTrainedTokenizer
+
+_configs: dict[str, type[PretrainedConfig]] = {}
+_models: dict[tuple[str, type[PretrainedConfig]], type[Any]] = {}
+_tokenizers: dict[type[PretrainedConfig], type[PreTrainedTokenizer]] = {}
+
+
+def _not_to_be_made(cls: type) -> ArgumentError:
+    return ArgumentError(f"{cls.__name__} is not made directly: use {cls.__name__}.from_pretrained(name or folder).")
+
+
+class AutoConfig:
+    """Finds the configuration class of a checkpoint."""
+
+    def __init__(self) -> None:
+        raise _not_to_be_made(type(self))
+
+    @classmethod
+    def for_model(cls, model_type: str, *args: Any, **kwargs: Any) -> PretrainedConfig:
+        """A configuration of that model_type with the given keys."""
+        return config_class(model_type, "for_model")(*args, **kwargs)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Load a configuration from a folder, a file or a hub name; keywords that are keys override it."""
+        values, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        kwargs.pop("trust_remote_code", None)  # nothing here runs code from a checkpoint
+        found = config_class(
+            _model_type(values, str(pretrained_model_name_or_path)), str(pretrained_model_name_or_path)
+        )
+        return found.from_dict(values, return_unused_kwargs=return_unused_kwargs, **kwargs)
+
+    @staticmethod
+    def register(model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
+        """Make `from_pretrained` use `config` for a model_type that this package does not have."""
+        if config.model_type and config.model_type != model_type:
+            raise ArgumentError(
+                f"{config.__name__}.model_type is {config.model_type!r}; it cannot be registered as {model_type!r}."
+            )
+        if not exist_ok and (model_type in _configs or registry.family_of(model_type)):
+            raise ArgumentError(
+                f"model_type {model_type!r} has a configuration already; pass exist_ok=True to replace it."
+            )
+        _configs[model_type] = config
+
+
+def config_class(model_type: str, where: str) -> type[PretrainedConfig]:
+    """The configuration class of a model_type. Raises ConfigError naming `where` it was asked for."""
+    if model_type in _configs:
+        return _configs[model_type]
+    family = registry.family_of(model_type)
+    if family is None:
+        known = sorted({*registry.model_types(), *_configs})
+        raise ConfigError(
+            f"{where}: model_type {model_type!r} is not one of {', '.join(known)}.{near(model_type, known)}"
+        )
+    found: type[PretrainedConfig] = family.MODEL_TYPES[model_type]
+    return found
+
+
+def _model_type(values: dict[str, Any], where: str) -> str:
+    if isinstance(values.get("model_type"), str):
+        return values["model_type"]  # type: ignore[no-any-return]
+    # configurations written before model_type existed name the class
+    for architecture in values.get("architectures") or ():
+        found = registry.find_class(str(architecture))
+        if found is not None:
+            return str(found.config_class.model_type)  # type: ignore[attr-defined]
+    raise ConfigError(f'{where}: config.json has no "model_type"; add it, for instance "model_type": "bert".')
+
+
+class _AutoModel:
+    """Finds the class of a checkpoint's family that has the head of this Auto class."""
+
+    HEAD: ClassVar[str]
+
+    def __init__(self) -> None:
+        raise _not_to_be_made(type(self))
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> Any:
+        """A model with drawn weights."""
+        return cls._class_for(config)._from_config(config, **kwargs)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
+    ) -> Any:
+        """Load a model from a folder or a hub name; arguments as those of PreTrainedModel.from_pretrained."""
+        config = kwargs.pop("config", None)
+        if not isinstance(config, PretrainedConfig):
+            where = hub.hub_arguments(kwargs.copy())
+            values, _ = PretrainedConfig.get_config_dict(config or pretrained_model_name_or_path, **where)
+            found = config_class(
+                _model_type(values, str(pretrained_model_name_or_path)), str(pretrained_model_name_or_path)
+            )
+            labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
+            config = found.from_dict(values, **labels)
+        return cls._class_for(config).from_pretrained(
+            pretrained_model_name_or_path, *model_args, config=config, **kwargs
+        )
+
+    @classmethod
+    def _class_for(cls, config: PretrainedConfig) -> type[Any]:
+        if registered := _models.get((cls.HEAD, type(config))):
+            return registered
+        family = registry.family_of(type(config).model_type)
+        if family is None or cls.HEAD not in family.HEADS:
+            having = [
+                t
+                for f in registry.families()
+                if cls.HEAD in registry.load(f).HEADS
+                for t in registry.load(f).MODEL_TYPES
+            ]
+            raise ConfigError(
+                f"{cls.__name__}: {type(config).__name__} has no model with this head ({cls.HEAD}); "
+                f"these have one: {', '.join(having) or 'none'}."
+            )
+        found: type[Any] = family.HEADS[cls.HEAD]
+        return found
+
+    @classmethod
+    def register(cls, config_class: type[PretrainedConfig], model_class: type[Any], exist_ok: bool = False) -> None:
+        """Make this Auto class use `model_class` for configurations of `config_class`."""
+        theirs = getattr(model_class, "config_class", None)
+        if theirs is not None and theirs is not config_class and theirs is not PretrainedConfig:
+            raise ArgumentError(
+                f"{model_class.__name__}.config_class is {theirs.__name__}, not {config_class.__name__}."
+            )
+        if not exist_ok and (cls.HEAD, config_class) in _models:
+            raise ArgumentError(
+                f"{cls.__name__} has a model for {config_class.__name__} already; pass exist_ok=True to replace it."
+            )
+        _models[cls.HEAD, config_class] = model_class
+
+
+class AutoModel(_AutoModel):
+    """The model without a head."""
+
+    HEAD = "base"
+
+
+class AutoModelForPreTraining(_AutoModel):
+    """With the heads it was pretrained with."""
+
+    HEAD = "pretraining"
+
+
+class AutoModelForMaskedLM(_AutoModel):
+    """With a head that fills in tokens."""
+
+    HEAD = "masked-lm"
+
+
+class AutoModelForCausalLM(_AutoModel):
+    """With a head that predicts the next token."""
+
+    HEAD = "causal-lm"
+
+
+class AutoModelForSequenceClassification(_AutoModel):
+    """With a head that labels texts."""
+
+    HEAD = "sequence-classification"
+
+
+class AutoModelForTokenClassification(_AutoModel):
+    """With a head that labels tokens."""
+
+    HEAD = "token-classification"
+
+
+class AutoModelForQuestionAnswering(_AutoModel):
+    """With a head that finds answer spans."""
+
+    HEAD = "question-answering"
+
+
+class AutoModelForMultipleChoice(_AutoModel):
+    """With a head that scores choices."""
+
+    HEAD = "multiple-choice"
+
+
+class AutoModelForNextSentencePrediction(_AutoModel):
+    """With a head that says whether one text follows another."""
+
+    HEAD = "next-sentence-prediction"
+
+
+class AutoTokenizer:
+    """Finds the tokenizer class of a checkpoint."""
+
+    def __init__(self) -> None:
+        raise _not_to_be_made(type(self))
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *inputs: Any, **kwargs: Any
+    ) -> PreTrainedTokenizer:
+        """Load a tokenizer from a folder or a hub name.
+
+        The class is the one that tokenizer_config.json or the model's configuration names; any other folder with a
+        tokenizer.json gives a PreTrainedTokenizer.
+        """
+        kwargs.pop("trust_remote_code", None)  # nothing here runs code from a checkpoint
+        kwargs.pop("use_fast", None)  # there is one kind, and it is fast
+        wanted, config = kwargs.pop("tokenizer_type", None), kwargs.pop("config", None)
+        found: type[Any] | None
+        if wanted is not None:
+            family = registry.family_of(wanted)
+            if family is None:
+                known = registry.model_types()
+                raise ArgumentError(f"tokenizer_type {wanted!r} is not one of {', '.join(known)}.{near(wanted, known)}")
+            found = family.TOKENIZER
+        else:
+            found = _named_class(pretrained_model_name_or_path, config, hub.hub_arguments(kwargs.copy()))
+        return (found or PreTrainedTokenizer).from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
+
+    @staticmethod
+    def register(
+        config_class: type[PretrainedConfig],
+        slow_tokenizer_class: type[PreTrainedTokenizer] | None = None,
+        fast_tokenizer_class: type[PreTrainedTokenizer] | None = None,
+        exist_ok: bool = False,
+    ) -> None:
+        """Make `from_pretrained` use a tokenizer class for checkpoints of `config_class`."""
+        found = fast_tokenizer_class or slow_tokenizer_class
+        if found is None:
+            raise ArgumentError("AutoTokenizer.register needs a tokenizer class.")
+        if not exist_ok and config_class in _tokenizers:
+            raise ArgumentError(f"{config_class.__name__} has a tokenizer already; pass exist_ok=True to replace it.")
+        _tokenizers[config_class] = found
+
+
+def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, Any]) -> type[Any] | None:
+    """The tokenizer class that a checkpoint's files name, or None."""
+    source = hub.locate(name, **where)
+    path = source.file("tokenizer_config.json")
+    named = read_json(path).get("tokenizer_class") if path else None
+    if config is None and (path := source.file(CONFIG_NAME)):
+        values = read_json(path)
+        named = named or values.get("tokenizer_class")
+        model_type = values.get("model_type")
+    else:
+        model_type = type(config).model_type if config else None
+    by_name = registry.find_class(str(named)) if named else None
+    if by_name is not None and issubclass(by_name, PreTrainedTokenizer):
+        return by_name
+    registered = [_tokenizers[c] for c in (_configs.get(str(model_type)), type(config)) if c in _tokenizers]
+    if registered:
+        return registered[0]
+    family = registry.family_of(str(model_type)) if model_type and not named else None
+    return family.TOKENIZER if family else None

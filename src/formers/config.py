@@ -1,0 +1,272 @@
+"""Configurations: the numbers and names that a model is built from, as they are in config.json."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from . import hub
+from .atomic import replacing
+from .errors import ArgumentError, ConfigError, NotFoundError, near
+
+CONFIG_NAME = "config.json"
+
+
+class PretrainedConfig:
+    """Base of all configurations.
+
+    A family's configuration lists its keys as annotated class attributes with their defaults. Keys that nobody knows
+    are kept and written back. `attribute_map` gives other names for keys: {"hidden_size": "dim"}.
+    """
+
+    model_type: ClassVar[str] = ""
+    attribute_map: ClassVar[dict[str, str]] = {}
+
+    architectures: list[str] | None = None
+    dtype: Any = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
+    is_encoder_decoder: bool = False
+    is_decoder: bool = False
+    add_cross_attention: bool = False
+    tie_word_embeddings: bool = True
+    pruned_heads: dict[int, list[int]] = {}
+    chunk_size_feed_forward: int = 0
+    problem_type: str | None = None
+    finetuning_task: str | None = None
+    task_specific_params: dict[str, Any] | None = None
+    tokenizer_class: str | None = None
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    sep_token_id: int | None = None
+    decoder_start_token_id: int | None = None
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+
+    # of this object, not of the file
+    _name_or_path: str = ""
+    _commit_hash: str | None = None
+    _attn_implementation: str = "sdpa"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        names = self.keys()
+        if len(args) > len(names):
+            raise ArgumentError(
+                f"{type(self).__name__} takes at most {len(names)} values by position, got {len(args)}."
+            )
+        values = self.defaults() | dict(zip(names, args, strict=False))
+        num_labels, labels, ids = (kwargs.pop(k, None) for k in ("num_labels", "id2label", "label2id"))
+        kwargs.pop("model_type", None)
+        attention = kwargs.pop("attn_implementation", None)
+        for name, value in (values | {self.attribute_map.get(k, k): v for k, v in kwargs.items()}).items():
+            setattr(self, name, value)
+        self._set_labels(num_labels, labels, ids)
+        if attention is not None:
+            self._attn_implementation = attention
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The family's own keys, in the order of its file."""
+        owners = [c for c in reversed(cls.__mro__) if issubclass(c, PretrainedConfig) and c is not PretrainedConfig]
+        return [name for c in owners for name in vars(c).get("__annotations__", {}) if name not in _NOT_KEYS]
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Every key that has a default, with a copy of it."""
+        names = [n for n in PretrainedConfig.__annotations__ if n not in _NOT_KEYS] + cls.keys()
+        return {n: copy.deepcopy(getattr(cls, n)) for n in names if hasattr(cls, n)}
+
+    # ---- other names of keys
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        name = "dtype" if name == "torch_dtype" else type(self).attribute_map.get(name, name)
+        if name == "pruned_heads":
+            value = {int(layer): list(heads) for layer, heads in (value or {}).items()}
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
+        other = "dtype" if name == "torch_dtype" else type(self).attribute_map.get(name)
+        if other is not None:
+            return getattr(self, other)
+        raise AttributeError(f"{type(self).__name__} has no {name!r}.{near(name, self.__dict__)}")
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether models return outputs with names rather than tuples."""
+        return self.return_dict
+
+    @property
+    def name_or_path(self) -> str:
+        """Where the configuration was loaded from; empty when it was made."""
+        return self._name_or_path
+
+    # ---- labels
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels a classifier has: the length of `id2label`."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        if "id2label" not in self.__dict__ or len(self.id2label) != count:
+            self._set_labels(count, None, None)
+
+    def _set_labels(self, count: int | None, names: Any, ids: Any) -> None:
+        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 0):
+            raise ConfigError(f"num_labels={count!r}: give the number of labels, an integer ≥ 0.")
+        if names is not None:
+            try:
+                table = {int(i): str(label) for i, label in dict(names).items()}
+            except (TypeError, ValueError) as e:
+                raise ConfigError(
+                    f'id2label={names!r} is no table of ids to names such as {{0: "NO", 1: "YES"}}.'
+                ) from e
+            if count is not None and count != len(table):
+                raise ConfigError(f"num_labels={count}, but id2label has {len(table)} labels; give one of them only.")
+        elif count is None and ids:
+            table = {int(i): str(label) for label, i in dict(ids).items()}
+        else:
+            table = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
+        self.id2label = table
+        self.label2id = {str(k): int(v) for k, v in ids.items()} if ids and count is None else _reverse(table)
+
+    # ---- files
+
+    @classmethod
+    def get_config_dict(cls, name: str | os.PathLike[str], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
+        where = hub.hub_arguments(kwargs)
+        if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
+            return read_json(path) | {"_name_or_path": str(name)}, kwargs
+        source = hub.locate(name, **where)
+        path = source.require(CONFIG_NAME)
+        return read_json(path) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *, return_unused_kwargs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Load from a folder, a config.json or a hub name; keywords that are keys of the configuration override it.
+
+        Raises NotFoundError when it is not there, ConfigError when it cannot be read. With `return_unused_kwargs`, also
+        returns the keywords that are no key.
+        """
+        values, kwargs = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        theirs = values.get("model_type")
+        if theirs and cls.model_type and theirs != cls.model_type:
+            raise ConfigError(
+                f"{pretrained_model_name_or_path}: model_type is {theirs!r}, but {cls.__name__} is for {cls.model_type!r}. "
+                "Load it with AutoConfig, or with the class of its own family."
+            )
+        return cls.from_dict(values, return_unused_kwargs=return_unused_kwargs, **kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """Make one from the contents of a config.json; keywords as in `from_pretrained`."""
+        values = {k: v for k, v in config_dict.items() if k != "torch_dtype"}
+        values.setdefault("dtype", config_dict.get("torch_dtype"))
+        # which code runs is never the file's choice
+        for key in ("_attn_implementation", "attn_implementation", "_attn_implementation_internal"):
+            values.pop(key, None)
+        labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
+        if set(labels) == {"num_labels"} and labels["num_labels"] == len(values.get("id2label") or ()):
+            labels = {}
+        if labels:
+            values = {k: v for k, v in values.items() if k not in ("num_labels", "id2label", "label2id")} | labels
+        elif "id2label" in values:
+            values.pop("num_labels", None)
+        config = cls(**values)
+        if "attn_implementation" in kwargs:
+            config._attn_implementation = kwargs.pop("attn_implementation")
+        for key in [k for k in kwargs if hasattr(config, k)]:
+            setattr(config, key, kwargs.pop(key))
+        return (config, kwargs) if return_unused_kwargs else config
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
+        """Make one from a JSON file."""
+        return cls.from_dict(read_json(Path(json_file)))
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> None:
+        """Write config.json to the folder, which is made if needed; a reader sees the old file or the new one."""
+        with replacing(Path(save_directory)) as stage:
+            self.to_json_file(stage / CONFIG_NAME)
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write the configuration as JSON."""
+        Path(json_file_path).write_text(self.to_json_string(use_diff), encoding="utf-8")
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """The configuration as JSON; with `use_diff`, without the common keys that have their default."""
+        return json.dumps(self.to_diff_dict() if use_diff else self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All keys and values, ready for JSON."""
+        values = {k: copy.deepcopy(v) for k, v in self.__dict__.items() if not k.startswith("_")}
+        dtype = values.pop("dtype", None)
+        if dtype is not None:
+            values["torch_dtype"] = str(dtype).removeprefix("torch.")  # the spelling that old and new readers know
+        return values | {"model_type": type(self).model_type}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The family's own keys, and the common keys that differ from their default."""
+        own = set(self.keys())
+        common = PretrainedConfig().__dict__
+        return {k: v for k, v in self.to_dict().items() if k in own or k not in common or v != common[k]}
+
+    def update(self, config_dict: dict[str, Any]) -> None:
+        """Set several keys."""
+        for key, value in config_dict.items():
+            setattr(self, key, value)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.to_dict() == other.to_dict()  # type: ignore[attr-defined]
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string()}"
+
+
+_NOT_KEYS = {
+    "model_type",
+    "attribute_map",
+    "id2label",
+    "label2id",
+    "_name_or_path",
+    "_commit_hash",
+    "_attn_implementation",
+}
+
+
+def _reverse(table: dict[int, str]) -> dict[str, int]:
+    return {label: i for i, label in table.items()}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises NotFoundError or ConfigError naming the file and the place."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"{path} is not text in UTF-8 (byte {e.start}); is it another file under this name?") from e
+    except OSError as e:
+        raise NotFoundError(f"{path} cannot be read: {e.strerror or e}.") from e
+    if not text.strip():
+        raise ConfigError(f"{path} is empty; it should hold a JSON object. Download or save it again.")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as e:
+        raise ConfigError(
+            f"{path} is no valid JSON at line {e.lineno}, column {e.colno}: {e.msg}. Is it cut short?"
+        ) from e
+    except (RecursionError, ValueError) as e:
+        raise ConfigError(f"{path} is no JSON that can be read: {e}.") from e
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds a JSON {type(value).__name__}; it should hold an object: {{…}}.")
+    return value

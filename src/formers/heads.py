@@ -1,0 +1,233 @@
+"""The heads: the forward and the loss of each task, written once for all families.
+
+A family's class names its modules and says how they score; the task below runs the base model, and computes the loss.
+Letters: B batch, T columns, N real tokens, D width, C labels, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import outputs
+from .errors import ArgumentError, InputError
+from .modeling import PreTrainedModel
+from .ops import losses
+from .ops.layout import Layout
+
+_OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
+
+
+class Head(PreTrainedModel):
+    """A model with a head.
+
+    TARGETS: names of the arguments that carry labels. OUTPUT: the class of what is returned.
+    A task defines `results`; a family defines what the task's `results` calls, mostly `score`.
+    """
+
+    TARGETS: ClassVar[tuple[str, ...]] = ("labels",)
+    OUTPUT: ClassVar[type[outputs.ModelOutput]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give `forward` the signature of the family's inputs, for `help`, and for trainers that inspect it."""
+        super().__init_subclass__(**kwargs)
+        if cls.forward is not Head.forward and not hasattr(cls.forward, "__signature__"):
+            return  # a class with a forward of its own
+
+        def forward(self: Head, *args: Any, **kwargs: Any) -> Any:
+            return Head.forward(self, *args, **kwargs)
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = [inspect.Parameter(name, kind, default=None) for name in cls._names()]
+        forward.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *names])  # type: ignore[attr-defined]
+        forward.__doc__ = cls.__doc__
+        cls.forward = forward  # type: ignore[method-assign]
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        return (*cls.INPUTS, *cls.TARGETS, *_OPTIONS, *cls.NEWER_INPUTS)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the base model on the inputs and score what it returns; with labels, compute the loss too."""
+        inputs = self._bind(args, kwargs)
+        targets = {name: inputs.pop(name, None) for name in self.TARGETS}
+        options = {name: inputs.pop(name, None) for name in _OPTIONS}
+        inputs = self.prepare(inputs)
+        layout = self.layout(
+            inputs.get("input_ids"),
+            inputs.get("attention_mask"),
+            inputs.get("inputs_embeds"),
+            keep_padding=self.needs_padding(inputs, targets),
+        )
+        return_dict = options.pop("return_dict")
+        body = self.base_model(**inputs, **options, layout=layout, return_dict=True)
+        result = self.OUTPUT(
+            **self.results(body, layout, **targets), hidden_states=body.hidden_states, attentions=body.attentions
+        )
+        return result if (self.config.return_dict if return_dict is None else return_dict) else result.to_tuple()
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        names = self._names()
+        if len(args) > len(names):
+            raise ArgumentError(f"{type(self).__name__} takes {len(names)} arguments, got {len(args)} by position.")
+        given = dict(zip(names, args, strict=False))
+        if twice := given.keys() & kwargs.keys():
+            raise ArgumentError(f"{type(self).__name__} got {min(twice)} twice, by position and by name.")
+        return given | kwargs
+
+    def prepare(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The base model's inputs; a task whose batch has another shape changes it here."""
+        return inputs
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        """Whether the result depends on what the model computes at padding."""
+        return False
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        """The output's fields, from the base model's output in rows of `layout`."""
+        raise NotImplementedError
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        """The logits."""
+        raise NotImplementedError
+
+
+class _TokenHead(Head):
+    """A task with one label a token. Labels at padding count if they are not -100, as anywhere else."""
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        labels, mask = self.shifted(targets["labels"]), inputs.get("attention_mask")
+        if labels is None or mask is None or mask.shape != labels.shape:
+            return False
+        return bool((labels[mask == 0] != losses.IGNORED).any())
+
+    def shifted(self, labels: Tensor | None) -> Tensor | None:
+        """Labels, each in the column whose logits are to predict it."""
+        return labels
+
+    def loss(self, logits: Tensor, labels: Tensor | None, layout: Layout) -> Tensor | None:
+        """From logits in rows of `layout` and labels (B, T)."""
+        if labels is None:
+            return None
+        if tuple(labels.shape) != (layout.batch, layout.columns):
+            raise InputError(
+                f"labels has shape {tuple(labels.shape)}; give one label a token, {(layout.batch, layout.columns)}, -100 to leave it out."
+            )
+        labels = layout.pack(self.shifted(labels))  # type: ignore[arg-type]
+        return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        logits = self.score(body, layout)  # rows of C or V
+        return {"loss": self.loss(logits, targets["labels"], layout), "logits": layout.unpack(logits)}
+
+
+class MaskedLM(_TokenHead):
+    """Fill in tokens. labels (B, T): token ids to predict, -100 elsewhere; logits (B, T, V), zeros at padding.
+
+    Source: Devlin et al. 2018 (arXiv 1810.04805)."""
+
+    OUTPUT = outputs.MaskedLMOutput
+
+
+class CausalLM(_TokenHead):
+    """Predict the next token. labels (B, T): the token ids themselves, -100 to leave one out; logits (B, T, V)."""
+
+    OUTPUT = outputs.CausalLMOutputWithCrossAttentions
+
+    def shifted(self, labels: Tensor | None) -> Tensor | None:
+        return None if labels is None else F.pad(labels[:, 1:], (0, 1), value=losses.IGNORED)
+
+
+class TokenClassification(_TokenHead):
+    """Label every token. labels (B, T) in [0, C), -100 to leave one out; logits (B, T, C), zeros at padding."""
+
+    OUTPUT = outputs.TokenClassifierOutput
+
+
+class SequenceClassification(Head):
+    """Label a text. logits (B, C); labels as `problem_type` says: (B,) ids, (B, C) floats, or numbers to regress on."""
+
+    OUTPUT = outputs.SequenceClassifierOutput
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        logits, labels = self.score(body, layout), targets["labels"]
+        if labels is None:
+            return {"loss": None, "logits": logits}
+        if self.config.problem_type is None:
+            # kept, so that it is saved: what serves the model later needs to know how its scores are meant
+            self.config.problem_type = losses.problem_type(self.config.num_labels, labels)
+        return {"loss": losses.classification(logits, labels, self.config.problem_type), "logits": logits}
+
+
+class NextSentencePrediction(Head):
+    """Does the second text follow the first? labels (B,): 0 yes, 1 no; logits (B, 2) in that order."""
+
+    OUTPUT = outputs.NextSentencePredictorOutput
+    TARGETS = ("labels", "next_sentence_label")  # the second is the old name
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        logits = self.score(body, layout)
+        labels = targets["labels"] if targets["labels"] is not None else targets["next_sentence_label"]
+        return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
+
+
+class PreTraining(_TokenHead):
+    """BERT's two pretraining tasks at once; the loss is their sum, and needs both labels."""
+
+    OUTPUT = outputs.BertForPreTrainingOutput
+    TARGETS = ("labels", "next_sentence_label")
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        tokens, pair = self.score_both(body, layout)
+        loss, follows = None, targets["next_sentence_label"]
+        if targets["labels"] is not None and follows is not None:
+            next_loss = losses.choice(pair, follows, "next_sentence_label")
+            loss = self.loss(tokens, targets["labels"], layout) + next_loss  # type: ignore[operator]
+        return {"loss": loss, "prediction_logits": layout.unpack(tokens), "seq_relationship_logits": pair}
+
+    def score_both(self, body: Any, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Logits of the tokens, in rows of V, and of the pair, (B, 2)."""
+        raise NotImplementedError
+
+
+class MultipleChoice(Head):
+    """Choose one of C texts. Inputs are (B, C, T); labels (B,) in [0, C); logits (B, C)."""
+
+    OUTPUT = outputs.MultipleChoiceModelOutput
+
+    def prepare(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        given = inputs.get("input_ids") if inputs.get("input_ids") is not None else inputs.get("inputs_embeds")
+        dims = 3 if inputs.get("input_ids") is not None else 4
+        if isinstance(given, Tensor) and given.dim() != dims:
+            raise InputError(
+                f"{type(self).__name__} got a tensor of shape {tuple(given.shape)}; multiple choice reads "
+                "(batch, choices, columns): the choices of one question side by side."
+            )
+        self._choices = given.shape[1] if isinstance(given, Tensor) else 1
+        per_choice = {*self.INPUTS, *self.NEWER_INPUTS} - {"head_mask"}
+        return {k: v.flatten(0, 1) if k in per_choice and isinstance(v, Tensor) else v for k, v in inputs.items()}
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        logits, labels = self.score(body, layout).view(-1, self._choices), targets["labels"]
+        return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
+
+
+class QuestionAnswering(Head):
+    """Find the answer's span. start_positions, end_positions (B,): columns; start_logits, end_logits (B, T).
+
+    Scores run over all columns, padding included, so padding is computed."""
+
+    OUTPUT = outputs.QuestionAnsweringModelOutput
+    TARGETS = ("start_positions", "end_positions")
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        return True
+
+    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+        start, end = (x.squeeze(-1).contiguous() for x in self.score(body, layout).split(1, dim=-1))  # (B, T) each
+        starts, ends = targets["start_positions"], targets["end_positions"]
+        loss = None if starts is None or ends is None else losses.span(start, end, starts, ends)
+        return {"loss": loss, "start_logits": start, "end_logits": end}

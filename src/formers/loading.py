@@ -1,0 +1,189 @@
+"""From weight files to a model: names aligned, shapes and types checked, tensors assigned, one report.
+
+The model is built without memory (on the meta device) and then given the file's own tensors, so that big weights stay
+memory-mapped and nothing is copied that needs no change of type or device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoints import LazyTensor
+from .errors import CheckpointError, ConfigError, near
+from .logging import logger
+
+if TYPE_CHECKING:
+    from .modeling import PreTrainedModel
+
+
+@dataclass
+class LoadingReport:
+    """What did not go from file to model. `mismatched` has (name, shape in the file, shape in the model)."""
+
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """In the form that `output_loading_info=True` returns."""
+        return {
+            "missing_keys": self.missing,
+            "unexpected_keys": self.unexpected,
+            "mismatched_keys": self.mismatched,
+            "error_msgs": [],
+        }
+
+
+def resolve_dtype(dtype: Any, stored: Any = None) -> torch.dtype:
+    """The floating type that `dtype` names: a torch.dtype, "float16", "torch.float16", or "auto" for `stored`."""
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        return resolve_dtype(stored)
+    value = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype).removeprefix("torch."), None)
+    floating = ["float32", "float16", "bfloat16", "float64"]
+    if not isinstance(value, torch.dtype) or not value.is_floating_point:
+        raise ConfigError(
+            f"dtype={dtype!r} is no floating-point type.{near(dtype, floating)} Use one of {', '.join(floating)}, or auto."
+        )
+    return value
+
+
+def resolve_device(device_map: Any) -> torch.device:
+    """The one device that `device_map` names: "auto", a device or its name or index, or {"": device}."""
+    if isinstance(device_map, dict):
+        if set(device_map) != {""}:
+            raise ConfigError("device_map names several devices; models here live on one: give a device, or 'auto'.")
+        device_map = device_map[""]
+    if device_map is None:
+        return torch.device("cpu")
+    if device_map in ("auto", "balanced", "sequential"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(device_map)
+    except (RuntimeError, TypeError) as e:
+        raise ConfigError(f"{device_map!r} is no device; use 'cpu', 'cuda', 'cuda:0' or 'auto'.") from e
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device {str(device)!r} was asked for, but this torch finds no CUDA device; use 'cpu' or 'auto'."
+        )
+    return device
+
+
+def tied_names(model: nn.Module) -> list[list[str]]:
+    """Names of all parameters and saved buffers, those of one shared tensor together, its owner first."""
+    saved = model.state_dict(keep_vars=True)
+    groups: dict[int, list[str]] = {}
+    for name, tensor in saved.items():
+        groups.setdefault(id(tensor), []).append(name)
+    return list(groups.values())
+
+
+def align(names: Mapping[str, Any], wanted: set[str], prefix: str) -> dict[str, str]:
+    """Which model name each file name stands for, with the base model's prefix added or taken off where that fits."""
+    aligned = {}
+    for name in names:
+        forms = (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
+        aligned[name] = next((form for form in forms if form in wanted), name)
+    return aligned
+
+
+def assign(
+    model: PreTrainedModel,
+    weights: Mapping[str, LazyTensor | Tensor],
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    ignore_mismatched: bool,
+) -> LoadingReport:
+    """Give a model on the meta device its tensors. What the file lacks is left on the meta device and reported."""
+    groups = tied_names(model)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    aligned = align(weights, set(shapes), model.base_model_prefix)
+    sources = {target: name for name, target in aligned.items()}
+    report = LoadingReport(unexpected=[name for name, target in aligned.items() if target not in shapes])
+    for group in groups:
+        found = next((name for name in group if name in sources), None)
+        if found is None:
+            report.missing.extend(group)
+            continue
+        lazy = weights[sources[found]]
+        if tuple(lazy.shape) != shapes[found]:
+            report.mismatched.append((found, tuple(lazy.shape), shapes[found]))
+            continue
+        tensor = lazy if isinstance(lazy, Tensor) else lazy.load()
+        if tensor.is_floating_point():
+            tensor = tensor.to(dtype)
+        put(model, group, tensor.to(device))
+    if report.mismatched and not ignore_mismatched:
+        raise CheckpointError(_mismatch_message(model, report))
+    return report
+
+
+def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:
+    """Make `tensor` the parameter or buffer of all `names`, which share it."""
+    owner, _, attribute = names[0].rpartition(".")
+    old = getattr(model.get_submodule(owner), attribute)
+    value = nn.Parameter(tensor, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else tensor
+    for name in names:
+        owner, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, value)
+
+
+def _mismatch_message(model: PreTrainedModel, report: LoadingReport) -> str:
+    lines = []
+    values = {k: v for k, v in model.config.to_dict().items() if isinstance(v, int) and not isinstance(v, bool)}
+    values["num_labels"] = model.config.num_labels
+    for name, found, expected in report.mismatched[:8]:
+        differing = (
+            {e for e, f in zip(expected, found, strict=False) if e != f} if len(expected) == len(found) else set()
+        )
+        keys = [f"{k}={v}" for k, v in values.items() if v in differing]
+        lines.append(
+            f"  {name}: {found} in the file, {expected} in the model" + (f" (see {', '.join(keys)})" if keys else "")
+        )
+    if len(report.mismatched) > 8:
+        lines.append(f"  … and {len(report.mismatched) - 8} more")
+    return (
+        f"{type(model).__name__}: shapes in {model.config.name_or_path or 'the checkpoint'} do not fit the configuration:\n"
+        + "\n".join(lines)
+        + "\nCorrect the configuration, or pass ignore_mismatched_sizes=True to start these weights anew."
+    )
+
+
+def judge(model: PreTrainedModel, report: LoadingReport) -> None:
+    """Raise if weights of the body are missing; say in one line which others are new."""
+    prefix = f"{model.base_model_prefix}."
+    is_base = model.base_model is model
+    name = model.config.name_or_path or "the checkpoint"
+    holds = f", which holds a {model.config.architectures[0]}" if model.config.architectures else ""
+
+    def in_body(key: str) -> bool:
+        inside = key if is_base else key.removeprefix(prefix)
+        return (is_base or key.startswith(prefix)) and not inside.startswith(model.OPTIONAL)
+
+    if lost := [key for key in report.missing if in_body(key)]:
+        raise CheckpointError(
+            f"{type(model).__name__}: {len(lost)} weights of its body are not in {name}{holds}: {_listed(lost)}. "
+            "Is it a checkpoint of this architecture, and complete?"
+        )
+    new = report.missing + [key for key, _, _ in report.mismatched]
+    if new:
+        logger.warning(
+            "%s: new weights, not in %s%s: %s. Train them before use.", type(model).__name__, name, holds, _listed(new)
+        )
+    parts = {child for child, _ in model.base_model.named_children()}
+    lost = [key for key in report.unexpected if key.removeprefix(prefix).partition(".")[0] in parts]
+    if lost := [key for key in lost if not key.endswith("position_ids")]:  # a buffer that old checkpoints carry
+        logger.warning(
+            "%s: weights in %s that this configuration has no place for: %s.", type(model).__name__, name, _listed(lost)
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,508 @@
+"""PreTrainedModel: what every model has, whatever its family."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from . import hub
+from .atomic import replacing
+from .checkpoints import find_weights, open_checkpoint
+from .checkpoints.names import rename
+from .checkpoints.write import save_checkpoint
+from .config import PretrainedConfig
+from .errors import ArgumentError, ConfigError, InputError, near
+from .loading import LoadingReport, assign, judge, put, resolve_device, resolve_dtype, tied_names
+from .ops.layout import Layout
+from .pruning import resized
+
+Model = TypeVar("Model", bound="PreTrainedModel")
+
+KERNELS = ("sdpa", "eager")
+# keywords of `from_pretrained` that steer how the reference loads and have nothing to steer here
+_IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "from_tf", "from_flax", "offload_folder")
+_WEIGHT_FILES = (
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model*.bin",
+    "pytorch_model.bin.index.json",
+)
+
+
+class PreTrainedModel(nn.Module):
+    """Base of all models.
+
+    A family's base class sets `config_class` and `base_model_prefix` (the attribute under which its models with heads
+    hold the base model), and, where they apply:
+    INPUTS: what its models read, in positional order; NEWER_INPUTS: what came later and follows all other arguments.
+    TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
+    OPTIONAL: parts of the base model that checkpoints may lack.
+    RENAMES: a function from a foreign checkpoint's names to this family's.
+    """
+
+    config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
+    base_model_prefix: ClassVar[str] = ""
+    main_input_name: ClassVar[str] = "input_ids"
+    supports_gradient_checkpointing: ClassVar[bool] = True
+    INPUTS: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds")
+    NEWER_INPUTS: ClassVar[tuple[str, ...]] = ()
+    TIED: ClassVar[dict[str, str]] = {}
+    OPTIONAL: ClassVar[tuple[str, ...]] = ()
+    RENAMES: ClassVar[Callable[[str], str] | None] = None
+
+    config: Any
+
+    def __init__(self, config: PretrainedConfig, *_: Any, **__: Any) -> None:
+        super().__init__()
+        if not isinstance(config, PretrainedConfig):
+            raise ArgumentError(
+                f"{type(self).__name__}(…) takes a {self.config_class.__name__}, got {type(config).__name__}. "
+                f"To load weights: {type(self).__name__}.from_pretrained(name or folder)."
+            )
+        if config._attn_implementation not in KERNELS:
+            wanted = config._attn_implementation
+            raise ConfigError(
+                f"attn_implementation={wanted!r} is unknown; it is one of {', '.join(KERNELS)}.{near(wanted, KERNELS)}"
+            )
+        self.config = config
+
+    def post_init(self) -> None:
+        """To be called at the end of a model's `__init__`: weights drawn, heads pruned, weights tied."""
+        if not any(p.is_meta for p in self.parameters()):
+            self.apply(self._init_weights)
+        if self.base_model is self and self.config.pruned_heads:
+            self._prune(self.config.pruned_heads)
+        self.tie_weights()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], Mapping):
+            raise ArgumentError(
+                f"{type(self).__name__} was given a {type(args[0]).__name__}; unpack it: model(**encoding)."
+            )
+        names = _forward_names(type(self))
+        if names is not None and (unknown := kwargs.keys() - names):
+            name = sorted(unknown)[0]
+            hint = near(name, names)
+            if name == "token_type_ids":
+                hint = " This model has no token types: call the tokenizer with return_token_type_ids=False."
+            raise ArgumentError(
+                f"{type(self).__name__} takes no argument {name!r}.{hint} It takes {', '.join(sorted(names - {'layout'}))}."
+            )
+        return super().__call__(*args, **kwargs)
+
+    # ---- parts
+
+    @property
+    def base_model(self) -> PreTrainedModel:
+        """The model without its head; itself when it has none."""
+        base = getattr(self, self.base_model_prefix, None) if self.base_model_prefix else None
+        return base if isinstance(base, PreTrainedModel) else self
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """The table of word embeddings."""
+        return self.base_model.embeddings.word_embeddings  # type: ignore[union-attr, return-value]
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the table of word embeddings."""
+        self.base_model.embeddings.word_embeddings = value  # type: ignore[union-attr]
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The layer that scores the vocabulary, in models that have one."""
+        name = next((n for n in self.TIED if n.endswith(".weight")), None)
+        return self.get_submodule(name.removesuffix(".weight")) if name else None
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Replace the layer that scores the vocabulary."""
+        name = next((n for n in self.TIED if n.endswith(".weight")), None)
+        if name is None:
+            raise ArgumentError(f"{type(self).__name__} has no output embeddings.")
+        self.set_submodule(name.removesuffix(".weight"), new_embeddings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the first parameter is."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the first floating parameter."""
+        return next(p.dtype for p in self.parameters() if p.is_floating_point())
+
+    @property
+    def name_or_path(self) -> str:
+        """Where the model was loaded from."""
+        return self.config.name_or_path  # type: ignore[no-any-return]
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """How many numbers the model has, shared ones once."""
+        left_out = (
+            {id(m.weight) for m in self.modules() if isinstance(m, nn.Embedding)} if exclude_embeddings else set()
+        )
+        counted = (p for p in self.parameters() if (p.requires_grad or not only_trainable) and id(p) not in left_out)
+        return sum(p.numel() for p in counted)
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Bytes of all parameters, and of buffers."""
+        tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    @property
+    def dummy_inputs(self) -> dict[str, Tensor]:
+        """A batch that the model accepts."""
+        return {"input_ids": torch.tensor([[1, 2, 3], [3, 2, 1]], device=self.device)}
+
+    # ---- weights
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw the weights of one module: N(0, initializer_range), biases 0, normalisations 1."""
+        std = self.config.initializer_range
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=std)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=std)
+            if module.padding_idx is not None:
+                with torch.no_grad():
+                    module.weight[module.padding_idx].zero_()
+        elif isinstance(module, nn.LayerNorm):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+
+    def init_weights(self) -> None:
+        """Draw all weights anew and tie them."""
+        self.apply(self._init_weights)
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """Make the parameters that TIED names share one tensor; biases always, weights if the configuration says so."""
+        for name, owner in self.TIED.items():
+            if self.config.tie_word_embeddings or name.endswith(".bias"):
+                put(self, [owner, name], self.get_parameter(owner))
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, **_: Any
+    ) -> nn.Embedding:
+        """Change the vocabulary's size V; old rows are kept, new ones drawn. Returns the embedding table."""
+        old = self.get_input_embeddings()
+        new = old.num_embeddings if new_num_tokens is None else int(new_num_tokens)
+        if pad_to_multiple_of:
+            new = -(-new // pad_to_multiple_of) * pad_to_multiple_of
+        if new < 1:
+            raise InputError(f"resize_token_embeddings({new}): a vocabulary needs at least one token.")
+        if new != old.num_embeddings:
+            table, output = self.get_input_embeddings(), self.get_output_embeddings()
+            size = old.num_embeddings
+            for names in tied_names(self):
+                owner = self.get_submodule(names[0].rpartition(".")[0])
+                if owner in (table, output) or names[0] in self.TIED.values():
+                    put(self, names, resized(self.get_parameter(names[0]), size, new, self.config.initializer_range))
+            table.num_embeddings = new
+            if table.padding_idx is not None and table.padding_idx >= new:
+                table.padding_idx = None
+            if isinstance(output, nn.Linear):
+                output.out_features = new
+            self.config.vocab_size = new
+        return self.get_input_embeddings()
+
+    def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
+        """Remove attention heads: {layer: heads}. Source: Michel et al. 2019 (arXiv 1905.10650)."""
+        wanted = {int(layer): sorted(set(heads)) for layer, heads in heads_to_prune.items()}
+        self.base_model._prune(wanted)
+        known = self.config.pruned_heads
+        self.config.pruned_heads = {k: sorted({*known.get(k, ()), *wanted.get(k, ())}) for k in {*known, *wanted}}
+
+    def _prune(self, heads: Mapping[int, list[int]]) -> None:
+        raise InputError(f"{type(self).__name__} has no heads that can be pruned.")
+
+    # ---- training
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether layers are computed again in the backward pass instead of kept."""
+        return any(getattr(m, "gradient_checkpointing", False) for m in self.modules())
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """Compute layers again in the backward pass: less memory, more time. Source: Chen et al. 2016 (arXiv 1604.06174)."""
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                module.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep all layers' activations again."""
+        for module in self.modules():
+            if hasattr(module, "gradient_checkpointing"):
+                module.gradient_checkpointing = False
+
+    def enable_input_require_grads(self) -> None:
+        """Let gradients flow to the output of the word embeddings, which adapters on a frozen model need."""
+        self._input_grads = self.get_input_embeddings().register_forward_hook(lambda _, __, out: out.requires_grad_())
+
+    def disable_input_require_grads(self) -> None:
+        """Undo `enable_input_require_grads`."""
+        self._input_grads.remove()
+
+    # ---- running
+
+    def layout(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        inputs_embeds: Tensor | None,
+        keep_padding: bool = False,
+    ) -> Layout:
+        """The layout of a batch, its inputs checked.
+
+        Hooks see the (B, T, D) that they were written for: while a module has one, padding is kept.
+        """
+        batch, columns = _batch_shape(type(self).__name__, input_ids, inputs_embeds)
+        if attention_mask is None:
+            return Layout.of(None, batch, columns)
+        _check_mask(attention_mask, batch, columns)
+        return Layout.of(attention_mask, batch, columns, keep_padding or self._is_watched())
+
+    def _is_watched(self) -> bool:
+        # private to torch, but these names have been there since 1.0 and there is no public way to ask
+        return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in self.modules())
+
+    def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
+        """One mask per layer, broadcastable to (B, H, T, T), of a mask (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
+        if head_mask is None:
+            return [None] * layers
+        if head_mask.dim() not in (1, 2, 5) or head_mask.dim() > 1 and head_mask.shape[0] != layers:
+            raise InputError(
+                f"head_mask has shape {tuple(head_mask.shape)}; give (heads,) or ({layers}, heads): 1 keeps a head."
+            )
+        masks = head_mask.to(self.dtype)
+        if masks.dim() == 1:
+            masks = masks.expand(layers, -1)
+        return list(masks if masks.dim() == 5 else masks[:, None, :, None, None])
+
+    # ---- files
+
+    @classmethod
+    def _from_config(cls: type[Model], config: PretrainedConfig, **kwargs: Any) -> Model:
+        """A model with drawn weights."""
+        config = copy.deepcopy(config)
+        dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
+        config._attn_implementation = kwargs.pop("attn_implementation", None) or config._attn_implementation
+        model = cls(config, **kwargs)
+        return model.to(resolve_dtype(dtype, config.dtype)) if dtype is not None else model
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model], pretrained_model_name_or_path: str | os.PathLike[str] | None, *model_args: Any, **kwargs: Any
+    ) -> Model | tuple[Model, dict[str, Any]]:
+        """Load a model, in eval mode, from a folder or a hub name.
+
+        config: a configuration to use instead of the one beside the weights. dtype: float32 unless given; "auto" is the
+        type that the weights are stored in. device, device_map: a device, or "auto". attn_implementation: "sdpa" or
+        "eager". state_dict: weights to use instead of those in the files. ignore_mismatched_sizes: draw weights anew
+        whose shape differs. output_loading_info: also return what was missing, unexpected and mismatched. Where to look:
+        revision, subfolder, cache_dir, token, local_files_only, force_download, variant, use_safetensors. Any key of the
+        configuration overrides it.
+
+        Raises NotFoundError, ConfigError or CheckpointError; each is an OSError and a ValueError.
+        """
+        where = hub.hub_arguments(kwargs)
+        name = pretrained_model_name_or_path
+        options = {
+            k: kwargs.pop(k, None)
+            for k in ("state_dict", "variant", "use_safetensors", "device_map", "device", *_IGNORED)
+        }
+        ignore_mismatched = kwargs.pop("ignore_mismatched_sizes", False)
+        with_report = kwargs.pop("output_loading_info", False)
+        dtype = kwargs.pop("dtype", None)
+        dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
+        config, kwargs = cls._find_config(name, where, kwargs)
+        device = resolve_device(options["device_map"] if options["device"] is None else options["device"])
+        weights = options["state_dict"]
+        if weights is None:
+            source = hub.locate(name, **where)
+            files = find_weights(source, variant=options["variant"], use_safetensors=options["use_safetensors"])
+            weights = open_checkpoint(files)
+        weights = _renamed(weights, cls.RENAMES)
+        resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights))
+        with torch.device("meta"):
+            model = cls(config, *model_args, **kwargs)
+        report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
+        judge(model, report)
+        model._draw_missing(report, resolved, device)
+        model.config.dtype = resolved
+        model.eval()
+        return (model, report.as_dict()) if with_report else model
+
+    @classmethod
+    def _find_config(
+        cls, name: Any, where: dict[str, Any], kwargs: dict[str, Any]
+    ) -> tuple[PretrainedConfig, dict[str, Any]]:
+        config = kwargs.pop("config", None)
+        if isinstance(config, PretrainedConfig):
+            config = copy.deepcopy(config)
+            for key in [k for k in kwargs if hasattr(config, k)]:
+                setattr(config, key, kwargs.pop(key))
+            if attention := kwargs.pop("attn_implementation", None):
+                config._attn_implementation = attention
+            config._name_or_path = str(name)
+        else:
+            config, kwargs = cls.config_class.from_pretrained(
+                config or name, return_unused_kwargs=True, **where, **kwargs
+            )
+        taken = _init_names(cls)
+        if taken is not None and (unknown := kwargs.keys() - taken):
+            wrong = sorted(unknown)[0]
+            known = {
+                *config.to_dict(),
+                "num_labels",
+                "dtype",
+                "config",
+                "revision",
+                "token",
+                "subfolder",
+                "device_map",
+                "ignore_mismatched_sizes",
+            }
+            raise ArgumentError(
+                f"{cls.__name__}.from_pretrained takes no {wrong!r}: no option, and no key of {type(config).__name__}.{near(wrong, known)}"
+            )
+        return config, kwargs
+
+    def _draw_missing(self, report: LoadingReport, dtype: torch.dtype, device: torch.device) -> None:
+        """Give what is still on the meta device memory and values."""
+        new = {*report.missing, *(name for name, _, _ in report.mismatched)}
+        for names in tied_names(self):
+            if names[0] in new or self.get_parameter(names[0]).is_meta:
+                tensor = self.get_parameter(names[0])
+                put(self, names, torch.zeros(tensor.shape, dtype=dtype, device=device))
+        owners = {name.rpartition(".")[0] for name in new}
+        for owner in sorted(owners):
+            # a module of which only one weight is new keeps the others
+            module = self.get_submodule(owner)
+            kept = {
+                n: p.detach().clone() for n, p in module.named_parameters(recurse=False) if f"{owner}.{n}" not in new
+            }
+            self._init_weights(module)
+            with torch.no_grad():
+                for n, value in kept.items():
+                    module.get_parameter(n).copy_(value)
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        **_: Any,
+    ) -> None:
+        """Write config.json and the weights, as safetensors, in files of at most `max_shard_size` bytes ("5GB").
+
+        The folder goes from its old contents to the new ones at once: a reader, or a crash, never sees a mixture.
+        """
+        if not is_main_process:
+            return
+        config = copy.deepcopy(self.config)
+        config.architectures = [type(self).__name__]
+        config.dtype = self.dtype
+        shared = {name for names in tied_names(self) for name in names[1:]}
+        tensors = {
+            k: v for k, v in (self.state_dict() if state_dict is None else state_dict).items() if k not in shared
+        }
+        with replacing(Path(save_directory), stale=_WEIGHT_FILES) as stage:
+            config.to_json_file(stage / "config.json")
+            if safe_serialization:
+                save_checkpoint(tensors, stage, max_shard_size=max_shard_size)
+            else:
+                torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / "pytorch_model.bin")
+
+
+@cache
+def _forward_names(cls: type) -> frozenset[str] | None:
+    """Names that a model's `forward` takes; None when it takes any."""
+    parameters = inspect.signature(cls.forward).parameters.values()  # type: ignore[attr-defined]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    return frozenset(p.name for p in parameters) - {"self"}
+
+
+def _init_names(cls: type) -> set[str] | None:
+    parameters = inspect.signature(cls).parameters.values()
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else {p.name for p in parameters}
+
+
+def _renamed(weights: Mapping[str, Any], family: Callable[[str], str] | None) -> dict[str, Any]:
+    named = {rename(name): tensor for name, tensor in weights.items()}
+    return {family(name): tensor for name, tensor in named.items()} if family else named
+
+
+def _stored_dtype(weights: Mapping[str, Any]) -> torch.dtype | None:
+    return next((t.dtype for t in weights.values() if t.dtype.is_floating_point), None)
+
+
+def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, int]:
+    if (input_ids is None) == (inputs_embeds is None):
+        raise InputError(
+            f"{model} reads input_ids or inputs_embeds: give one of them, got {'none' if input_ids is None else 'both'}."
+        )
+    name, value, dims = ("input_ids", input_ids, 2) if input_ids is not None else ("inputs_embeds", inputs_embeds, 3)
+    if not isinstance(value, Tensor):
+        raise ArgumentError(
+            f"{name} is a {type(value).__name__}, not a tensor: tokenizer(…, return_tensors='pt') gives tensors; "
+            "torch.tensor(…) makes one of a list."
+        )
+    if value.dim() != dims:
+        form = "(batch, columns)" if dims == 2 else "(batch, columns, width)"
+        hint = f" For one text, add a batch dimension: {name}[None]." if value.dim() == dims - 1 else ""
+        raise InputError(f"{name} has shape {tuple(value.shape)}; it should be {form}.{hint}")
+    if dims == 2 and (value.is_floating_point() or value.dtype == torch.bool):
+        raise ArgumentError(f"input_ids is {value.dtype}; token ids are integers: input_ids.long().")
+    return value.shape[0], value.shape[1]
+
+
+def _check_mask(mask: Any, batch: int, columns: int) -> None:
+    if not isinstance(mask, Tensor):
+        raise ArgumentError(
+            f"attention_mask is a {type(mask).__name__}, not a tensor; torch.tensor(…) makes one of a list."
+        )
+    allowed = ((batch, columns), (batch, columns, columns), (batch, 1, columns, columns))
+    if tuple(mask.shape) not in allowed:
+        raise InputError(
+            f"attention_mask has shape {tuple(mask.shape)}, but the batch is ({batch}, {columns}): "
+            "give 1 for each real token and 0 for padding, in the same shape."
+        )
+
+
+def run_layers(
+    layers: Iterable[nn.Module],
+    rows: Tensor,
+    layout: Layout,
+    head_masks: list[Tensor | None],
+    *,
+    output_attentions: bool = False,
+    output_hidden_states: bool = False,
+    checkpointing: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+    """Rows through a stack of layers, each layer(rows, layout, head_mask, output_attentions) -> (rows, weights).
+
+    Returns the last rows; and, where asked for, all hidden states, the first one included, each (B, T, D), and all
+    attention weights, each (B, H, T, T).
+    """
+    states, weights = [layout.unpack(rows)], []
+    for layer, head_mask in zip(layers, head_masks, strict=True):
+        if checkpointing:
+            rows, layer_weights = checkpoint(layer, rows, layout, head_mask, output_attentions, use_reentrant=False)
+        else:
+            rows, layer_weights = layer(rows, layout, head_mask, output_attentions)
+        if output_hidden_states:
+            states.append(layout.unpack(rows))
+        weights.append(layer_weights)
+    return rows, tuple(states) if output_hidden_states else None, tuple(weights) if output_attentions else None

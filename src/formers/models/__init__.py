@@ -1,0 +1,1 @@
+"""One file a family; `ls` is the list of what is supported."""

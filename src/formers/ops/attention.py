@@ -1,0 +1,71 @@
+"""The one attention. Letters: B batch, T columns, N real tokens, H heads, d width of a head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .layout import Layout
+
+Bias = Callable[[Tensor, Tensor], Tensor]
+
+
+def attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
+    *,
+    heads: int,
+    bias: Bias | None = None,
+    causal: bool = False,
+    dropout: float = 0.0,
+    head_mask: Tensor | None = None,
+    return_weights: bool = False,
+    kernel: str = "sdpa",
+) -> tuple[Tensor, Tensor | None]:
+    """softmax(query · keyᵀ / √d + bias) · value, per head, within each row of the batch.
+
+    query, key, value: rows of `layout`, (N, H·d) or (B, T, H·d).
+    bias: from query and key, (B, H, T, d) each, to what is added to the scores, broadcastable to (B, H, T, T).
+    causal: no column sees a later one.
+    dropout: probability of dropping a weight; give 0 outside training.
+    head_mask: what each weight is multiplied by after dropout, broadcastable to (B, H, T, T).
+    return_weights: also return the weights, (B, H, T, T); rows of padding queries are those of a padded batch.
+    kernel: "sdpa" (torch's fused kernels) or "eager" (written out); weights and masks per weight are always written out.
+
+    Masked scores get the smallest finite number, so a row that may see nothing attends evenly instead of giving NaN.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762).
+    """
+    q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
+    scores_bias = bias(q, k) if bias is not None else None
+    visible = layout.visible(causal)
+    if visible is not None:
+        hidden = torch.zeros((), dtype=q.dtype, device=q.device) if scores_bias is None else scores_bias
+        scores_bias = torch.where(visible.to(q.device), hidden, torch.finfo(q.dtype).min)  # (B, 1 or H, 1 or T, T)
+    # the fused kernels' backward is wrong where a query sees nothing: its sum of exponentials is lost beside the minimum
+    if kernel == "eager" or return_weights or head_mask is not None or layout.blind(causal):
+        context, weights = _written_out(q, k, v, scores_bias, dropout, head_mask)
+    else:
+        context, weights = F.scaled_dot_product_attention(q, k, v, attn_mask=scores_bias, dropout_p=dropout), None
+    rows = layout.pack(context.transpose(1, 2).flatten(2))  # (B, H, T, d) -> (B, T, H·d) -> rows
+    return rows, weights if return_weights else None
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, T, H·d) -> (B, H, T, d)
+
+
+def _written_out(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float, head_mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if bias is not None:
+        scores = scores + bias
+    weights = F.dropout(scores.softmax(-1), dropout)
+    if head_mask is not None:
+        weights = weights * head_mask
+    return weights @ v, weights

@@ -1,0 +1,49 @@
+"""Table look-ups that say which id was out of range. Letters: B batch, T columns, N real tokens, D width."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RangeError
+from .layout import Layout
+
+
+def lookup(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str) -> Tensor:
+    """The rows of `table` for integer `ids`, rows of `layout` or broadcast over its batch: (…) to (…, D).
+
+    name: what an error calls the ids; limit: the configuration key that sets the table's size.
+    """
+    # an index out of range stops a GPU process for good, so there it is looked for beforehand
+    if ids.device.type == "cpu":
+        try:
+            return table(ids)
+        except IndexError as e:
+            bad = _first_bad(table, ids)
+            if bad is None:
+                raise
+            raise _error(table, ids, layout, name, limit, bad) from e
+    if not torch.compiler.is_compiling() and (bad := _first_bad(table, ids)) is not None:
+        raise _error(table, ids, layout, name, limit, bad)
+    return table(ids)
+
+
+def _first_bad(table: nn.Embedding, ids: Tensor) -> int | None:
+    if ids.device.type == "meta":
+        return None
+    bad = ((ids < 0) | (ids >= table.num_embeddings)).flatten()
+    return int(bad.nonzero()[0]) if bool(bad.any()) else None
+
+
+def _error(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str, bad: int) -> RangeError:
+    place = bad if layout.index is None else int(layout.index[bad])
+    row, column = divmod(place, layout.columns)
+    return RangeError(
+        f"{name}[{row}, {column}] is {int(ids.flatten()[bad])}, but {limit} is {table.num_embeddings}: "
+        f"ids go from 0 to {table.num_embeddings - 1}. "
+        + (
+            "Shorten the text: tokenizer(…, truncation=True)."
+            if name == "position_ids"
+            else "Was the text tokenised with another model's tokenizer?"
+        )
+    )

@@ -1,0 +1,95 @@
+"""The losses of the tasks. Letters: B batch, N tokens, C labels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import ArgumentError, InputError, RangeError
+
+IGNORED = -100
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+
+def tokens(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross entropy of (N, C) logits against (N,) labels in [0, C), over the labels that are not -100."""
+    return _cross_entropy(logits, labels, "labels")
+
+
+def choice(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
+    """Mean cross entropy of (B, C) logits against labels in [0, C) of any shape with B elements."""
+    if labels.numel() != logits.shape[0]:
+        raise InputError(
+            f"{name} has {labels.numel()} elements (shape {tuple(labels.shape)}) for {logits.shape[0]} rows; give one label a row."
+        )
+    return _cross_entropy(logits, labels.reshape(-1), name)
+
+
+def span(start_logits: Tensor, end_logits: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+    """Mean of the cross entropies of the start and end columns, (B, T) logits; a position ≥ T is left out."""
+    last = start_logits.shape[1]
+    losses = []
+    for logits, positions, name in ((start_logits, starts, "start_positions"), (end_logits, ends, "end_positions")):
+        positions = positions.reshape(-1).clamp(0, last)
+        losses.append(choice(logits, positions.masked_fill(positions == last, IGNORED), name))
+    return (losses[0] + losses[1]) / 2
+
+
+def problem_type(num_labels: int, labels: Tensor) -> str:
+    """The kind of classification that `labels` speak of when the configuration does not say."""
+    if num_labels == 1:
+        return "regression"
+    return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+
+
+def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
+    """The loss of (B, C) logits: mean squares, cross entropy, or binary cross entropy per label.
+
+    kind: one of PROBLEM_TYPES. labels: (B,) or (B, C) numbers for regression, (B,) label ids for a single label,
+    (B, C) floats in [0, 1] for several.
+    """
+    if kind == "regression":
+        targets = labels.to(logits.dtype)
+        if targets.numel() != logits.numel():
+            raise InputError(
+                f"labels has shape {tuple(labels.shape)}, but regression with num_labels={logits.shape[-1]} "
+                f"needs {tuple(logits.shape)} numbers."
+            )
+        return F.mse_loss(logits, targets.view_as(logits))
+    if kind == "single_label_classification":
+        if labels.is_floating_point():
+            raise ArgumentError(
+                f"labels are {labels.dtype}, but problem_type='single_label_classification' needs integers; "
+                "give label ids, or set config.problem_type to 'multi_label_classification' or 'regression'."
+            )
+        return choice(logits, labels)
+    if kind == "multi_label_classification":
+        if labels.shape != logits.shape or not labels.is_floating_point():
+            raise InputError(
+                f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}, but multi_label_classification "
+                f"needs floats of shape {tuple(logits.shape)}: 1.0 for each label that holds."
+            )
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    raise InputError(f"config.problem_type={kind!r} is unknown; it is one of {', '.join(PROBLEM_TYPES)}.")
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, name: str) -> Tensor:
+    # a label out of range stops a GPU process for good, so there it is looked for beforehand
+    if labels.device.type == "cpu":
+        try:
+            return F.cross_entropy(logits, labels.long(), ignore_index=IGNORED)
+        except IndexError:
+            pass
+    _check_range(labels, logits.shape[-1], name)
+    return F.cross_entropy(logits, labels.long(), ignore_index=IGNORED)
+
+
+def _check_range(labels: Tensor, count: int, name: str) -> None:
+    bad = ((labels < 0) | (labels >= count)) & (labels != IGNORED)
+    if not torch.compiler.is_compiling() and bool(bad.any()):
+        place = int(bad.flatten().nonzero()[0])
+        raise RangeError(
+            f"{name} holds {int(labels.flatten()[place])} (element {place}), but the model has {count} labels: "
+            f"0 to {count - 1}, or {IGNORED} to leave an element out. Load it with num_labels= as many as you need."
+        )

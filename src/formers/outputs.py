@@ -1,0 +1,186 @@
+"""ModelOutput and the output of each task.
+
+An output is a tuple, a dictionary and an object at once: `out[0]`, `out["logits"]`, `out.logits`. Fields that are None
+are there as attributes but not as items. Field order is the reference's, since users index by number.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArgumentError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ModelOutput(OrderedDict[str, Any]):
+    """Base of all outputs; subclasses are dataclasses whose fields default to None."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # transforms that walk containers (DataParallel, vmap, compile) must see through an output
+        import torch.utils._pytree as pytree
+
+        pytree.register_pytree_node(
+            cls,
+            lambda out: (list(out.values()), list(out.keys())),
+            lambda values, keys: cls(**dict(zip(keys, values, strict=True))),
+            serialized_type_name=f"{cls.__module__}.{cls.__name__}",
+        )
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if value is not None:
+                super().__setitem__(field.name, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        super().__setattr__(key, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value is not None and name in self.keys():
+            super().__setitem__(name, value)
+        super().__setattr__(name, value)
+
+    def __iter__(self) -> Iterator[str]:
+        return super().__iter__()
+
+    def _no_removal(self, *_: Any, **__: Any) -> Any:
+        raise ArgumentError(f"the fields of a {type(self).__name__} are fixed; make a dict of it first: dict(output)")
+
+    __delitem__ = setdefault = pop = update = _no_removal
+
+    def __reduce__(self) -> Any:
+        return type(self)._from_fields, ({f.name: getattr(self, f.name) for f in fields(self)},)  # type: ignore[arg-type]
+
+    @classmethod
+    def _from_fields(cls, values: dict[str, Any]) -> ModelOutput:
+        return cls(**values)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are not None, in order."""
+        return tuple(self.values())
+
+
+@dataclass
+class BaseModelOutput(ModelOutput):
+    """`last_hidden_state` (B, T, D); `hidden_states` one (B, T, D) per layer and one for the embeddings;
+    `attentions` one (B, H, T, T) per layer, after softmax."""
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class BaseModelOutputWithPooling(ModelOutput):
+    """`pooler_output` (B, D): the first column's last hidden state through a dense layer and tanh."""
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class BaseModelOutputWithPoolingAndCrossAttentions(ModelOutput):
+    """As BaseModelOutputWithPooling, with what only decoders fill."""
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    past_key_values: Any = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MaskedLMOutput(ModelOutput):
+    """`logits` (B, T, V); `loss` over the positions whose label is not -100."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class CausalLMOutputWithCrossAttentions(ModelOutput):
+    """`logits` (B, T, V): at each column the scores of the next token."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    cross_attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class BertForPreTrainingOutput(ModelOutput):
+    """`prediction_logits` (B, T, V); `seq_relationship_logits` (B, 2)."""
+
+    loss: Tensor | None = None
+    prediction_logits: Tensor | None = None
+    seq_relationship_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class NextSentencePredictorOutput(ModelOutput):
+    """`logits` (B, 2): column 0 says that the second text follows the first."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SequenceClassifierOutput(ModelOutput):
+    """`logits` (B, C) for C labels."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TokenClassifierOutput(ModelOutput):
+    """`logits` (B, T, C) for C labels."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MultipleChoiceModelOutput(ModelOutput):
+    """`logits` (B, C) for C choices."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class QuestionAnsweringModelOutput(ModelOutput):
+    """`start_logits` and `end_logits` (B, T)."""
+
+    loss: Tensor | None = None
+    start_logits: Tensor | None = None
+    end_logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -1,0 +1,58 @@
+"""Which family file defines a class name or a model_type.
+
+There is no table: the files of `models/` are listed, the one whose name is the longest prefix of the name asked for is
+the candidate, and its own dictionaries decide. Nothing is imported but that one file, and an error inside it surfaces
+as it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+
+def _plain(name: str) -> str:
+    """The letters and digits of a name: `distilbert` of `DistilBertModel`'s start, of `distil-bert`, of `distilbert`."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """File names of all families, without `.py`, sorted."""
+    folder = Path(__file__).parent / "models"
+    return tuple(sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_")))
+
+
+def load(name: str) -> ModuleType:
+    """The family file of that name, imported."""
+    return importlib.import_module(f"formers.models.{name}")
+
+
+def candidates(name: str) -> list[str]:
+    """Families whose file name is a prefix of `name`, the longest first."""
+    plain = _plain(name)
+    return sorted((f for f in families() if plain.startswith(_plain(f))), key=lambda f: -len(f))
+
+
+def family_of(model_type: str) -> ModuleType | None:
+    """The family file whose MODEL_TYPES has `model_type`, or None."""
+    for name in candidates(model_type):
+        if model_type in load(name).MODEL_TYPES:
+            return load(name)
+    return None
+
+
+def find_class(name: str) -> type | None:
+    """The public class `name` of a family file (`BertModel`, `BertConfig`, `BertTokenizer`), or None."""
+    for candidate in candidates(name):
+        found = getattr(load(candidate), name, None)
+        if isinstance(found, type):
+            return found
+    return None
+
+
+def model_types() -> list[str]:
+    """Every model_type that some family defines (imports all families)."""
+    return sorted(t for f in families() for t in load(f).MODEL_TYPES)

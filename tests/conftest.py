@@ -1,0 +1,27 @@
+"""What every test shares: the data folder, tiny models, and one thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests that need a hub start their own
+
+DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of vocabularies and sentences beside the repository."""
+    if not DATA.is_dir():
+        pytest.skip(f"no data folder at {DATA}")
+    return DATA
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)

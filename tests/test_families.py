@@ -1,0 +1,127 @@
+"""Every family × head × mask × {eval, train step} against the reference, elementwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from families import CASES, MASKS, batch, difference, pair
+from formers import registry
+
+TOLERANCE = 1e-5
+# modules that the reference has and calls, but that compute a loss, which here is a function
+NOT_CALLED = {"mlm_loss_fct"}
+
+
+def real(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """What is at real tokens, of tensors that have one vector a token."""
+    return x[mask.bool()] if x.shape[: mask.dim()] == mask.shape else x
+
+
+def sees_nothing(head: str, mask: str) -> bool:
+    """Whether some query sees no key: there the reference's kernels differ, zeros in one, an even mean in the other."""
+    return mask == "all-masked" or (head == "causal-lm" and mask == "left")
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("family", "head"), CASES)
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+def test_eval(family: str, head: str, mask: str, kernel: str) -> None:
+    theirs, ours = pair(family, head, attn_implementation=kernel)
+    if sees_nothing(head, mask):
+        theirs.set_attn_implementation("eager")
+    inputs = batch(ours, head, mask)
+    options = {"output_hidden_states": True, "output_attentions": kernel == "eager"}
+    with torch.no_grad():
+        expected, got = theirs(**inputs, **options), ours(**inputs, **options)
+    keep = inputs["attention_mask"].flatten(0, -2)
+    for name in got:
+        theirs_value = expected[name] if isinstance(expected[name], tuple) else (expected[name],)
+        ours_value = got[name] if isinstance(got[name], tuple) else (got[name],)
+        assert len(ours_value) == len(theirs_value), name
+        for a, b in zip(ours_value, theirs_value, strict=True):
+            if name == "attentions":
+                a, b = a.transpose(1, 2), b.transpose(1, 2)  # queries first
+            whole = head == "question-answering" and name.endswith("logits")
+            assert difference(a if whole else real(keep, a), b if whole else real(keep, b)) < TOLERANCE, name
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("family", "head"), CASES)
+def test_train_step(family: str, head: str, mask: str) -> None:
+    changes = {k: 0.0 for k in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout",
+                                "qa_dropout", "seq_classif_dropout")}  # fmt: skip
+    known = registry.load(family).HEADS["base"].config_class.keys()
+    theirs, ours = pair(family, head, **{k: v for k, v in changes.items() if k in known})
+    if sees_nothing(head, mask):
+        theirs.set_attn_implementation("eager")
+    inputs = batch(ours, head, mask)
+
+    def loss(model: Any) -> torch.Tensor:
+        out = model.train()(**inputs)
+        if head != "base":
+            return out.loss
+        keep = inputs["attention_mask"][..., None]
+        return (out.last_hidden_state * keep).square().sum() + sum(
+            x.sum() for x in (out.get("pooler_output"),) if x is not None
+        )
+
+    expected, got = loss(theirs), loss(ours)
+    assert difference(got, expected) < TOLERANCE
+    expected.backward()
+    got.backward()
+    wanted = dict(theirs.named_parameters())
+    largest = max(float(p.grad.abs().max()) for p in wanted.values() if p.grad is not None)
+    for name, parameter in ours.named_parameters():
+        theirs_grad = wanted[name].grad
+        if parameter.grad is None or theirs_grad is None:
+            assert (parameter.grad is None or not parameter.grad.any()) and (
+                theirs_grad is None or not theirs_grad.any()
+            ), name
+            continue
+        assert float((parameter.grad - theirs_grad).abs().max()) < TOLERANCE * max(largest, 1.0), name
+
+
+@pytest.mark.parametrize(("family", "head"), CASES)
+def test_keys_and_modules(family: str, head: str) -> None:
+    theirs, ours = pair(family, head)
+    assert list(ours.state_dict()) == list(theirs.state_dict()) or set(ours.state_dict()) == set(theirs.state_dict())
+    inputs = batch(ours, head, "right")
+
+    def fired(model: Any) -> dict[str, tuple[int, ...] | None]:
+        seen: dict[str, tuple[int, ...] | None] = {}
+
+        def note(name: str) -> Any:
+            def hook(_: Any, __: Any, out: Any) -> None:
+                seen[name] = tuple(out.shape) if isinstance(out, torch.Tensor) else None
+
+            return hook
+
+        handles = [m.register_forward_hook(note(n)) for n, m in model.named_modules()]
+        model(**inputs)
+        for handle in handles:
+            handle.remove()
+        return seen
+
+    expected, got = fired(theirs), fired(ours)
+    assert set(expected) - set(got) <= NOT_CALLED
+    for name, shape in expected.items():  # hooks see the shapes that they were written for
+        if shape is not None and got.get(name) is not None and "pooler" not in name and shape[0] != 1:
+            assert got[name] == shape, name
+
+
+@pytest.mark.parametrize(("family", "head"), CASES)
+@pytest.mark.parametrize("mask", ["right", "holes"])
+def test_packed_equals_padded(family: str, head: str, mask: str) -> None:
+    """A hook keeps the padding; results must not move by it."""
+    _, ours = pair(family, head)
+    inputs = batch(ours, head, mask, labels=False)
+    with torch.no_grad():
+        packed = ours(**inputs)[0]
+        handle = ours.base_model.embeddings.register_forward_hook(lambda *_: None)
+        padded = ours(**inputs)[0]
+        handle.remove()
+    keep = inputs["attention_mask"].flatten(0, -2)
+    assert difference(real(keep, packed), real(keep, padded)) < TOLERANCE
