@@ -1,0 +1,68 @@
+"""Weight files: bytes on disk -> {name: lazy tensor}. Knows formats, knows no model.
+
+Each format is one file with two functions, listed in `_READERS`:
+
+    matches(file: MappedFile) -> bool                      by the first bytes, never by the file's name
+    read(file: MappedFile) -> dict[str, LazyTensor]        names, shapes and types; no tensor data is touched
+
+A reader trusts nothing in the file: whatever is wrong with it is a CheckpointError that names the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import CheckpointError
+from . import safetensors, torch_legacy, torch_zip
+from .find import check_index, find_weights, is_index, shard_paths
+from .tensor import LazyTensor, MappedFile
+
+__all__ = ["LazyTensor", "find_weights", "open_checkpoint"]
+
+
+class _Reader(Protocol):
+    def matches(self, file: MappedFile) -> bool: ...
+    def read(self, file: MappedFile) -> dict[str, LazyTensor]: ...
+
+
+_READERS: tuple[_Reader, ...] = (safetensors, torch_zip, torch_legacy)
+
+
+def open_checkpoint(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Mapping[str, LazyTensor]:
+    """The tensors of one file, or of several joined, by name; no tensor data is read before `LazyTensor.load`.
+
+    `files` is what `find_weights` gives: weight files in any known format, and possibly the index (JSON) that says
+    which name is in which of them. An index alone stands for itself and the shards beside it.
+    Errors: CheckpointError for a file that is missing, broken, unsafe, or of an unknown format, a name that two files
+    have, and a name that is not in the file where the index says it is.
+    """
+    paths = [Path(files)] if isinstance(files, (str, os.PathLike)) else [Path(file) for file in files]
+    if len(paths) == 1 and is_index(paths[0]):
+        paths += shard_paths(paths[0])
+    tensors: dict[str, LazyTensor] = {}
+    indices = []
+    for path in paths:
+        if is_index(path):
+            indices.append(path)
+            continue
+        for name, tensor in _read(path).items():
+            if name in tensors:
+                raise CheckpointError(
+                    f"The tensor {name!r} is in two files, {str(tensors[name].file)!r} and {str(path)!r}. "
+                    "These belong to different checkpoints: keep the files of one."
+                )
+            tensors[name] = tensor
+    for index in indices:
+        check_index(index, tensors)
+    return tensors
+
+
+def _read(path: Path) -> dict[str, LazyTensor]:
+    file = MappedFile(path)
+    for reader in _READERS:
+        if reader.matches(file):
+            return reader.read(file)
+    raise CheckpointError(f"{str(path)!r} {file.describe()}")

@@ -1,0 +1,157 @@
+"""Which weight files a model has, and the index that tells in which of them each tensor is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import CheckpointError, NotFoundError
+from ..hub import Source
+from .tensor import LazyTensor, MappedFile
+
+_MAX_INDEX = 64_000_000  # bytes; the largest published ones have 20 MB
+_OTHER_FORMATS = {
+    "tf_model.h5": "TensorFlow 2",
+    "tf_model.h5.index.json": "TensorFlow 2",
+    "flax_model.msgpack": "Flax",
+    "flax_model.msgpack.index.json": "Flax",
+    ".ckpt.index": "TensorFlow 1",
+    ".gguf": "GGUF",
+}
+
+
+def find_weights(source: Source, variant: str | None = None, use_safetensors: bool | None = None) -> list[Path]:
+    """The local paths of the weight files of `source`, ready for `open_checkpoint`; an index comes before its shards.
+
+    The first that is there of model.safetensors, its index, pytorch_model.bin, its index; only what is used is
+    downloaded. `variant="fp16"` takes model.fp16.safetensors and so on. `use_safetensors`: True takes nothing else,
+    False takes only pytorch_model.bin.
+    Errors: NotFoundError when there is none, CheckpointError for a broken index or a shard that is not there.
+    """
+    names = []
+    if use_safetensors is not False:
+        names += ["model.safetensors", "model.safetensors.index.json"]
+    if not use_safetensors:
+        names += ["pytorch_model.bin", "pytorch_model.bin.index.json"]
+    names = [_of_variant(name, variant) for name in names]
+    for name in names:
+        path = source.file(name)
+        if path is not None and is_index(path):
+            return [path, *(shard_paths(path) if source.is_local else _download(source, path))]
+        if path is not None:
+            return [path]
+    raise NotFoundError(_nothing_found(source, names, variant))
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file is an index of shards rather than weights: JSON, by its first bytes."""
+    try:
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            head = file.read(8)
+        # "{" may also be the low byte of the header length that opens a safetensors file
+        return head.lstrip().startswith(b"{") and int.from_bytes(head, "little") > path.stat().st_size
+    except OSError:
+        return False  # the reader of the file tells it better
+
+
+def shard_paths(index: Path) -> list[Path]:
+    """The shards beside an index. Errors: CheckpointError naming what is wrong with the index or not there."""
+    paths = [index.parent / name for name in _shards(index)]
+    for path in paths:
+        if not path.is_file():
+            raise _missing_shard(index, path.name, f"the folder {str(index.parent)!r}")
+    return paths
+
+
+def check_index(index: Path, tensors: Mapping[str, LazyTensor]) -> None:
+    """Raise CheckpointError when a tensor is not where the index says that it is."""
+    for name, shard in _weight_map(index).items():
+        if name not in tensors:
+            raise CheckpointError(
+                f"{str(index)!r} says that the tensor {name!r} is in {shard!r}, and it is not there. "
+                "The index and its files do not belong together: download or save all of them again."
+            )
+
+
+def _of_variant(name: str, variant: str | None) -> str:
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{variant}.{ending}" if variant else name
+
+
+def _download(source: Source, index: Path) -> list[Path]:
+    paths = []
+    for name in _shards(index):
+        path = source.file(name)
+        if path is None:
+            raise _missing_shard(index, name, source.where)
+        paths.append(path)
+    return paths
+
+
+def _missing_shard(index: Path, name: str, where: str) -> CheckpointError:
+    return CheckpointError(
+        f"{str(index)!r} says that there are weights in {name!r}, and {where[:1].lower()}{where[1:]} has no such file. "
+        "Download or copy all the files that the index names."
+    )
+
+
+def _shards(index: Path) -> list[str]:
+    return list(dict.fromkeys(_weight_map(index).values()))
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    data = _json(index)
+    table = data.get("weight_map") if isinstance(data, dict) else None
+    if not isinstance(table, dict) or not table:
+        raise CheckpointError(f"{str(index)!r} has no weight_map that tells which tensor is in which file.")
+    for name, shard in table.items():
+        if not isinstance(shard, str) or not _plain(shard):
+            raise CheckpointError(
+                f"{str(index)!r} puts the tensor {name[:200]!r} into {str(shard)[:200]!r}. "
+                "A shard must be a plain file name, in the same folder as its index."
+            )
+    return table
+
+
+def _plain(name: str) -> bool:
+    return bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & set('/\\:*?"<>|')
+
+
+def _json(path: Path) -> Any:
+    file = MappedFile(path)
+    if file.size > _MAX_INDEX:
+        raise CheckpointError(f"{str(path)!r} has {file.size:,} bytes: too many for an index of weights.")
+    try:
+        return json.loads(file.data[:].decode())
+    except (ValueError, RecursionError) as error:
+        raise file.broken(f"it is no valid JSON: {error}") from error
+
+
+def _nothing_found(source: Source, names: Iterable[str], variant: str | None) -> str:
+    there = source.names()
+    weights = [name for name in there if "/" not in name and name.endswith((".safetensors", ".bin", ".index.json"))]
+    message = f"{source.where} has no weights: looked for {', '.join(names)}."
+    other = {kind: name for name in there for end, kind in _OTHER_FORMATS.items() if name.endswith(end)}
+    if weights:
+        message += f" It has {_listing(weights)}: " + (
+            f"try another variant than {variant!r}."
+            if variant
+            else "give variant= or use_safetensors= if one of these is meant."
+        )
+    elif other:
+        kind, name = next(iter(other.items()))
+        message += (
+            f" It has {name}, {kind} weights, which cannot be read yet. Convert them where Transformers 4 is installed:"
+            " from_pretrained(folder, from_tf=True or from_flax=True), then save_pretrained(other_folder)."
+        )
+    else:
+        message += f" It has {_listing(there)}." if there else " It is empty."
+    return message
+
+
+def _listing(names: list[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")

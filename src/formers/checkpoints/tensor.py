@@ -1,0 +1,120 @@
+"""What every reader gives, and the mapped file that they read from."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError, NotFoundError
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_LOOKS = (
+    (
+        rb"\s*<(!doctype|html|head|\?xml)",
+        "is a web page, not weights: the download was answered by an error or a login page",
+    ),
+    (rb"\s*[{\[]", "is a JSON file, not weights"),
+    (rb"\x89HDF\r\n\x1a\n", "holds TensorFlow weights (HDF5), a format that cannot be read yet"),
+    (rb"\x1f\x8b", "is compressed (gzip): unpack it first"),
+    (rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh|7z\xbc\xaf", "is compressed: unpack it first"),
+    (rb"GGUF", "holds GGUF weights, a format that cannot be read"),
+)
+
+
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor of which only the name, shape and type have been read.
+
+    Attributes:
+        name: its name in the file.
+        shape: its size in each dimension.
+        dtype: the type it is stored in.
+        file: the file that holds it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    file: Path
+    read: Callable[[], Tensor] = field(repr=False)
+
+    def load(self) -> Tensor:
+        """The tensor, on the CPU, in its stored type.
+
+        It is a view of the memory-mapped file where the format allows that: pages come in when first touched, and a
+        page that is changed is copied, so the file never changes. A program that cuts the file short *in place* takes
+        the pages away from under the tensor; one that replaces the file, as saving does here, does not.
+        """
+        return self.read()
+
+
+class MappedFile:
+    """A regular file mapped into memory, copy-on-write. `path`, `size` in bytes, `data` (a writable buffer)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        except FileNotFoundError as error:
+            raise NotFoundError(f"The weight file {str(path)!r} does not exist.") from error
+        except OSError as error:
+            raise CheckpointError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
+        try:
+            state = os.fstat(descriptor)
+            if not stat.S_ISREG(state.st_mode):  # a FIFO or a device would block, or never end
+                raise CheckpointError(f"{str(path)!r} is not a regular file.")
+            self.size = state.st_size
+            if not self.size:
+                raise CheckpointError(f"{str(path)!r} is empty (0 bytes). Download or save it again.")
+            self.data = mmap.mmap(descriptor, self.size, access=mmap.ACCESS_COPY)
+        except OSError as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{str(path)!r} cannot be mapped into memory: {error.strerror}.") from error
+        finally:
+            os.close(descriptor)
+
+    def tensor(self, offset: int, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
+        """The contiguous tensor at byte `offset`: a view, or a copy where the address does not suit the type."""
+        count = 1
+        for size in shape:
+            count *= size
+        if not count:
+            return torch.empty(tuple(shape), dtype=dtype)
+        if offset % dtype.itemsize:
+            raw = torch.frombuffer(self.data, dtype=torch.uint8, count=count * dtype.itemsize, offset=offset)
+            return raw.clone().view(dtype).view(tuple(shape))
+        return torch.frombuffer(self.data, dtype=dtype, count=count, offset=offset).view(tuple(shape))
+
+    def broken(self, problem: str) -> CheckpointError:
+        """The error for this file, to be raised by a reader."""
+        return CheckpointError(
+            f"{str(self.path)!r} is broken: {problem[:500]} (the file has {self.size:,} bytes). "
+            "Download or save it again."
+        )
+
+    def describe(self) -> str:
+        """What a file of no known weight format looks like, as the end of a sentence about it."""
+        head = self.data[:512]
+        if head.startswith(_LFS_POINTER):
+            need = re.search(rb"\nsize (\d{1,18})\n", head)
+            wanted = f" and stands for weights of {int(need[1]):,} bytes" if need else ""
+            way_out = "Run `git lfs pull` in its repository, or download it."
+            return f"is a git-LFS pointer: it has {self.size:,} bytes{wanted}. {way_out}"
+        for pattern, words in _LOOKS:
+            if re.match(pattern, head, re.IGNORECASE):
+                return f"{words} (it has {self.size:,} bytes)."
+        if self.data[257:262] == b"ustar":
+            return "is a tar archive, not weights: unpack it, or save it anew (PyTorch before 0.1.10 saved such files)."
+        return (
+            f"is in no known weight format: its {self.size:,} bytes begin with {head[:8]!r}. "
+            "It should be a safetensors file, or one that torch.save wrote; download or save it again."
+        )
