@@ -9,7 +9,7 @@ import transformers
 
 from formers import registry
 
-FAMILIES = [f for f in registry.families()]
+FAMILIES = registry.families()
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
 
 

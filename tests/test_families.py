@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-
 from families import CASES, MASKS, batch, difference, pair
+
 from formers import registry
 
 TOLERANCE = 1e-5
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "qa_dropout",
+    "seq_classif_dropout",
+)
 # modules that the reference has and calls, but that compute a loss, which here is a function
 NOT_CALLED = {"mlm_loss_fct"}
 
@@ -51,8 +59,7 @@ def test_eval(family: str, head: str, mask: str, kernel: str) -> None:
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_train_step(family: str, head: str, mask: str) -> None:
-    changes = {k: 0.0 for k in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout",
-                                "qa_dropout", "seq_classif_dropout")}  # fmt: skip
+    changes = dict.fromkeys(DROPOUTS, 0.0)
     known = registry.load(family).HEADS["base"].config_class.keys()
     theirs, ours = pair(family, head, **{k: v for k, v in changes.items() if k in known})
     if sees_nothing(head, mask):

@@ -9,7 +9,7 @@ import importlib
 from typing import Any
 
 from . import errors, registry
-from .version import __version__
+from .version import __version__ as __version__
 
 _HOME = {
     "auto": (

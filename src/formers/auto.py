@@ -72,7 +72,7 @@ def config_class(model_type: str, where: str) -> type[PretrainedConfig]:
 
 def _model_type(values: dict[str, Any], where: str) -> str:
     if isinstance(values.get("model_type"), str):
-        return values["model_type"]  # type: ignore[no-any-return]
+        return values["model_type"]
     # configurations written before model_type existed name the class
     for architecture in values.get("architectures") or ():
         found = registry.find_class(str(architecture))

@@ -161,7 +161,8 @@ class PretrainedConfig:
         theirs = values.get("model_type")
         if theirs and cls.model_type and theirs != cls.model_type:
             raise ConfigError(
-                f"{pretrained_model_name_or_path}: model_type is {theirs!r}, but {cls.__name__} is for {cls.model_type!r}. "
+                f"{pretrained_model_name_or_path}: model_type is {theirs!r}, "
+                f"but {cls.__name__} is for {cls.model_type!r}. "
                 "Load it with AutoConfig, or with the class of its own family."
             )
         return cls.from_dict(values, return_unused_kwargs=return_unused_kwargs, **kwargs)
@@ -226,7 +227,7 @@ class PretrainedConfig:
             setattr(self, key, value)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.to_dict() == other.to_dict()  # type: ignore[attr-defined]
+        return type(self) is type(other) and self.to_dict() == other.to_dict()
 
     __hash__ = None  # type: ignore[assignment]
 

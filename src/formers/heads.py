@@ -29,7 +29,7 @@ class Head(PreTrainedModel):
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = ("labels",)
-    OUTPUT: ClassVar[type[outputs.ModelOutput]]
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ModelOutput
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give `forward` the signature of the family's inputs, for `help`, and for trainers that inspect it."""
@@ -114,9 +114,10 @@ class _TokenHead(Head):
             return None
         if tuple(labels.shape) != (layout.batch, layout.columns):
             raise InputError(
-                f"labels has shape {tuple(labels.shape)}; give one label a token, {(layout.batch, layout.columns)}, -100 to leave it out."
+                f"labels has shape {tuple(labels.shape)}; give one label a token, {(layout.batch, layout.columns)}, "
+                "-100 to leave one out."
             )
-        labels = layout.pack(self.shifted(labels))  # type: ignore[arg-type]
+        labels = layout.pack(self.shifted(labels))
         return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
 
     def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
@@ -129,13 +130,13 @@ class MaskedLM(_TokenHead):
 
     Source: Devlin et al. 2018 (arXiv 1810.04805)."""
 
-    OUTPUT = outputs.MaskedLMOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
 
 
 class CausalLM(_TokenHead):
     """Predict the next token. labels (B, T): the token ids themselves, -100 to leave one out; logits (B, T, V)."""
 
-    OUTPUT = outputs.CausalLMOutputWithCrossAttentions
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithCrossAttentions
 
     def shifted(self, labels: Tensor | None) -> Tensor | None:
         return None if labels is None else F.pad(labels[:, 1:], (0, 1), value=losses.IGNORED)
@@ -144,13 +145,13 @@ class CausalLM(_TokenHead):
 class TokenClassification(_TokenHead):
     """Label every token. labels (B, T) in [0, C), -100 to leave one out; logits (B, T, C), zeros at padding."""
 
-    OUTPUT = outputs.TokenClassifierOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.TokenClassifierOutput
 
 
 class SequenceClassification(Head):
     """Label a text. logits (B, C); labels as `problem_type` says: (B,) ids, (B, C) floats, or numbers to regress on."""
 
-    OUTPUT = outputs.SequenceClassifierOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.SequenceClassifierOutput
 
     def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
         logits, labels = self.score(body, layout), targets["labels"]
@@ -165,7 +166,7 @@ class SequenceClassification(Head):
 class NextSentencePrediction(Head):
     """Does the second text follow the first? labels (B,): 0 yes, 1 no; logits (B, 2) in that order."""
 
-    OUTPUT = outputs.NextSentencePredictorOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.NextSentencePredictorOutput
     TARGETS = ("labels", "next_sentence_label")  # the second is the old name
 
     def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
@@ -177,7 +178,7 @@ class NextSentencePrediction(Head):
 class PreTraining(_TokenHead):
     """BERT's two pretraining tasks at once; the loss is their sum, and needs both labels."""
 
-    OUTPUT = outputs.BertForPreTrainingOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BertForPreTrainingOutput
     TARGETS = ("labels", "next_sentence_label")
 
     def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
@@ -196,7 +197,7 @@ class PreTraining(_TokenHead):
 class MultipleChoice(Head):
     """Choose one of C texts. Inputs are (B, C, T); labels (B,) in [0, C); logits (B, C)."""
 
-    OUTPUT = outputs.MultipleChoiceModelOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.MultipleChoiceModelOutput
 
     def prepare(self, inputs: dict[str, Any]) -> dict[str, Any]:
         given = inputs.get("input_ids") if inputs.get("input_ids") is not None else inputs.get("inputs_embeds")
@@ -220,7 +221,7 @@ class QuestionAnswering(Head):
 
     Scores run over all columns, padding included, so padding is computed."""
 
-    OUTPUT = outputs.QuestionAnsweringModelOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.QuestionAnsweringModelOutput
     TARGETS = ("start_positions", "end_positions")
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:

@@ -49,7 +49,8 @@ def resolve_dtype(dtype: Any, stored: Any = None) -> torch.dtype:
     floating = ["float32", "float16", "bfloat16", "float64"]
     if not isinstance(value, torch.dtype) or not value.is_floating_point:
         raise ConfigError(
-            f"dtype={dtype!r} is no floating-point type.{near(dtype, floating)} Use one of {', '.join(floating)}, or auto."
+            f"dtype={dtype!r} is no floating-point type.{near(dtype, floating)} "
+            f"Use one of {', '.join(floating)}, or auto."
         )
     return value
 
@@ -149,8 +150,9 @@ def _mismatch_message(model: PreTrainedModel, report: LoadingReport) -> str:
         )
     if len(report.mismatched) > 8:
         lines.append(f"  … and {len(report.mismatched) - 8} more")
+    name = model.config.name_or_path or "the checkpoint"
     return (
-        f"{type(model).__name__}: shapes in {model.config.name_or_path or 'the checkpoint'} do not fit the configuration:\n"
+        f"{type(model).__name__}: shapes in {name} do not fit the configuration:\n"
         + "\n".join(lines)
         + "\nCorrect the configuration, or pass ignore_mismatched_sizes=True to start these weights anew."
     )

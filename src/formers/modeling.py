@@ -88,14 +88,15 @@ class PreTrainedModel(nn.Module):
             raise ArgumentError(
                 f"{type(self).__name__} was given a {type(args[0]).__name__}; unpack it: model(**encoding)."
             )
-        names = _forward_names(type(self))
+        names = _forward_names(type(self))  # type: ignore[arg-type]
         if names is not None and (unknown := kwargs.keys() - names):
             name = sorted(unknown)[0]
             hint = near(name, names)
             if name == "token_type_ids":
                 hint = " This model has no token types: call the tokenizer with return_token_type_ids=False."
             raise ArgumentError(
-                f"{type(self).__name__} takes no argument {name!r}.{hint} It takes {', '.join(sorted(names - {'layout'}))}."
+                f"{type(self).__name__} takes no argument {name!r}.{hint} "
+                f"It takes {', '.join(sorted(names - {'layout'}))}."
             )
         return super().__call__(*args, **kwargs)
 
@@ -140,7 +141,7 @@ class PreTrainedModel(nn.Module):
     @property
     def name_or_path(self) -> str:
         """Where the model was loaded from."""
-        return self.config.name_or_path  # type: ignore[no-any-return]
+        return self.config.name_or_path
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, shared ones once."""
@@ -232,16 +233,19 @@ class PreTrainedModel(nn.Module):
         return any(getattr(m, "gradient_checkpointing", False) for m in self.modules())
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
-        """Compute layers again in the backward pass: less memory, more time. Source: Chen et al. 2016 (arXiv 1604.06174)."""
+        """Compute layers again in the backward pass: less memory, more time.
+
+        Source: Chen et al. 2016 (arXiv 1604.06174).
+        """
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
-                module.gradient_checkpointing = True
+                module.gradient_checkpointing = True  # type: ignore[assignment]
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep all layers' activations again."""
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
-                module.gradient_checkpointing = False
+                module.gradient_checkpointing = False  # type: ignore[assignment]
 
     def enable_input_require_grads(self) -> None:
         """Let gradients flow to the output of the word embeddings, which adapters on a frozen model need."""
@@ -275,10 +279,10 @@ class PreTrainedModel(nn.Module):
         return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in self.modules())
 
     def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
-        """One mask per layer, broadcastable to (B, H, T, T), of a mask (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
+        """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
         if head_mask is None:
             return [None] * layers
-        if head_mask.dim() not in (1, 2, 5) or head_mask.dim() > 1 and head_mask.shape[0] != layers:
+        if head_mask.dim() not in (1, 2, 5) or (head_mask.dim() > 1 and head_mask.shape[0] != layers):
             raise InputError(
                 f"head_mask has shape {tuple(head_mask.shape)}; give (heads,) or ({layers}, heads): 1 keeps a head."
             )
@@ -300,16 +304,19 @@ class PreTrainedModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls: type[Model], pretrained_model_name_or_path: str | os.PathLike[str] | None, *model_args: Any, **kwargs: Any
+        cls: type[Model], pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
     ) -> Model | tuple[Model, dict[str, Any]]:
         """Load a model, in eval mode, from a folder or a hub name.
 
-        config: a configuration to use instead of the one beside the weights. dtype: float32 unless given; "auto" is the
-        type that the weights are stored in. device, device_map: a device, or "auto". attn_implementation: "sdpa" or
-        "eager". state_dict: weights to use instead of those in the files. ignore_mismatched_sizes: draw weights anew
-        whose shape differs. output_loading_info: also return what was missing, unexpected and mismatched. Where to look:
-        revision, subfolder, cache_dir, token, local_files_only, force_download, variant, use_safetensors. Any key of the
-        configuration overrides it.
+        config: a configuration to use instead of the one beside the weights.
+        dtype: float32 unless given; "auto" is the type that the weights are stored in.
+        device, device_map: a device, or "auto". attn_implementation: "sdpa" or "eager".
+        state_dict: weights to use instead of those in the files.
+        ignore_mismatched_sizes: draw weights anew whose shape differs.
+        output_loading_info: also return what was missing, unexpected and mismatched.
+        revision, subfolder, cache_dir, token, local_files_only, force_download, variant, use_safetensors: what to look
+        for, and where.
+        Any key of the configuration overrides it.
 
         Raises NotFoundError, ConfigError or CheckpointError; each is an OSError and a ValueError.
         """
@@ -372,7 +379,8 @@ class PreTrainedModel(nn.Module):
                 "ignore_mismatched_sizes",
             }
             raise ArgumentError(
-                f"{cls.__name__}.from_pretrained takes no {wrong!r}: no option, and no key of {type(config).__name__}.{near(wrong, known)}"
+                f"{cls.__name__}.from_pretrained takes no {wrong!r}: "
+                f"no option, and no key of {type(config).__name__}.{near(wrong, known)}"
             )
         return config, kwargs
 
@@ -426,9 +434,9 @@ class PreTrainedModel(nn.Module):
 
 
 @cache
-def _forward_names(cls: type) -> frozenset[str] | None:
+def _forward_names(cls: Any) -> frozenset[str] | None:
     """Names that a model's `forward` takes; None when it takes any."""
-    parameters = inspect.signature(cls.forward).parameters.values()  # type: ignore[attr-defined]
+    parameters = inspect.signature(cls.forward).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters) - {"self"}
@@ -450,9 +458,8 @@ def _stored_dtype(weights: Mapping[str, Any]) -> torch.dtype | None:
 
 def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, int]:
     if (input_ids is None) == (inputs_embeds is None):
-        raise InputError(
-            f"{model} reads input_ids or inputs_embeds: give one of them, got {'none' if input_ids is None else 'both'}."
-        )
+        given = "none" if input_ids is None else "both"
+        raise InputError(f"{model} reads input_ids or inputs_embeds: give one of them, got {given}.")
     name, value, dims = ("input_ids", input_ids, 2) if input_ids is not None else ("inputs_embeds", inputs_embeds, 3)
     if not isinstance(value, Tensor):
         raise ArgumentError(

@@ -14,7 +14,7 @@ from types import ModuleType
 
 
 def _plain(name: str) -> str:
-    """The letters and digits of a name: `distilbert` of `DistilBertModel`'s start, of `distil-bert`, of `distilbert`."""
+    """The letters and digits of a name, so that `XlmRoberta`, `xlm-roberta` and `xlm_roberta` are one."""
     return name.lower().replace("-", "").replace("_", "")
 
 

@@ -1,8 +1,8 @@
-"""BERT: a bidirectional encoder with learned absolute positions, layers normalised after each residual.
+"""BERT: a bidirectional encoder with learned positions, each residual followed by a normalisation.
 
 Source: Devlin et al. 2018 (arXiv 1810.04805); google-research/bert.
-Letters: B batch, T columns, N real tokens, D width, F width of the feed-forward, H heads, V vocabulary, C labels. "rows"
-are (N, D), or (B, T, D) where the padding is kept: see ops/layout.py.
+Letters: B batch, T columns, N real tokens, D width, F width of the feed-forward, H heads, V vocabulary, C labels.
+"rows" are (N, D), or (B, T, D) where the padding is kept: see ops/layout.py.
 
     rows ─┬─ self-attention ─ dense ─ dropout ─(+)─ norm ─┬─ dense ─ gelu ─ dense ─ dropout ─(+)─ norm ─▶
           └──────────────────────────────────────┘         └────────────────────────────────────┘

@@ -56,7 +56,10 @@ DistilBertTokenizerFast = DistilBertTokenizer
 
 
 def sinusoids(positions: int, width: int) -> Tensor:
-    """Fixed positions (P, D): sines in even columns, cosines in odd ones. Source: Vaswani et al. 2017 (arXiv 1706.03762)."""
+    """Fixed positions (P, D): sines in even columns, cosines in odd ones.
+
+    Source: Vaswani et al. 2017 (arXiv 1706.03762).
+    """
     rates = 10000.0 ** (-(torch.arange(width, dtype=torch.float64) // 2 * 2) / width)
     angles = torch.arange(positions, dtype=torch.float64)[:, None] * rates  # (P, D)
     return torch.where(torch.arange(width) % 2 == 0, angles.sin(), angles.cos()).float()
@@ -207,9 +210,10 @@ class DistilBertModel(DistilBertPreTrainedModel):
     ) -> Any:
         """Encode a batch.
 
-        input_ids, attention_mask (1 real, 0 padding), position_ids: integers (B, T). inputs_embeds: (B, T, D) instead of
-        input_ids. head_mask: (H,) or (layers, H), 1 keeps a head. layout: the batch's layout when a head made it; the
-        last hidden state then stays in its rows. Hidden states are zeros at padding.
+        input_ids, attention_mask (1 real, 0 padding), position_ids: integers (B, T).
+        inputs_embeds: (B, T, D) instead of input_ids. head_mask: (H,) or (layers, H), 1 keeps a head.
+        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
+        Hidden states are zeros at padding.
         """
         config, given = self.config, layout is not None
         if layout is None:

@@ -34,10 +34,10 @@ def attention(
     causal: no column sees a later one.
     dropout: probability of dropping a weight; give 0 outside training.
     head_mask: what each weight is multiplied by after dropout, broadcastable to (B, H, T, T).
-    return_weights: also return the weights, (B, H, T, T); rows of padding queries are those of a padded batch.
-    kernel: "sdpa" (torch's fused kernels) or "eager" (written out); weights and masks per weight are always written out.
+    return_weights: also return the weights, (B, H, T, T).
+    kernel: "sdpa" (torch's fused kernels) or "eager" (written out, as it always is to return or mask weights).
 
-    Masked scores get the smallest finite number, so a row that may see nothing attends evenly instead of giving NaN.
+    Masked scores get the smallest finite number: a query that may see nothing attends evenly, instead of giving NaN.
     Source: Vaswani et al. 2017 (arXiv 1706.03762).
     """
     q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
@@ -46,7 +46,7 @@ def attention(
     if visible is not None:
         hidden = torch.zeros((), dtype=q.dtype, device=q.device) if scores_bias is None else scores_bias
         scores_bias = torch.where(visible.to(q.device), hidden, torch.finfo(q.dtype).min)  # (B, 1 or H, 1 or T, T)
-    # the fused kernels' backward is wrong where a query sees nothing: its sum of exponentials is lost beside the minimum
+    # fused kernels have a wrong backward where a query sees nothing: the minimum swallows their sum of exponentials
     if kernel == "eager" or return_weights or head_mask is not None or layout.blind(causal):
         context, weights = _written_out(q, k, v, scores_bias, dropout, head_mask)
     else:

@@ -47,7 +47,7 @@ class Layout:
         visible = attention_mask.bool()
         if visible.dim() == 4:
             visible = visible.squeeze(1)
-        if visible.dim() == 3 or keep_padding or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if visible.dim() == 3 or keep_padding or _is_tracing():
             return cls(batch, columns, mask=visible)
         if bool(visible.all()):
             return cls(batch, columns)
@@ -55,8 +55,9 @@ class Layout:
             return cls(batch, columns, mask=visible)
         return cls(batch, columns, index=visible.flatten().nonzero().squeeze(1))
 
-    def pack(self, x: Tensor) -> Tensor:
+    def pack(self, x: Tensor | None) -> Tensor:
         """(B, T, …) to rows; (1, T, …) stands for the same in every row of the batch."""
+        assert x is not None  # callers pass what they have checked to be there
         if self.index is None:
             return x
         return x.expand(self.batch, *x.shape[1:]).flatten(0, 1).index_select(0, self.index)
@@ -82,7 +83,7 @@ class Layout:
 
     def blind(self, causal: bool = False) -> bool:
         """Whether some query may see nothing at all; not asked while a graph is being traced."""
-        if self.mask is None or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        if self.mask is None or _is_tracing():
             return False
         sees = self.mask[:, 0] if causal and self.mask.dim() == 2 else self.mask.any(-1)
         return not bool(sees.all())
@@ -101,3 +102,7 @@ class Layout:
             )
             mask = lower.tril() if mask is None else mask & lower.tril()
         return mask
+
+
+def _is_tracing() -> bool:
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

@@ -21,7 +21,8 @@ def choice(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
     """Mean cross entropy of (B, C) logits against labels in [0, C) of any shape with B elements."""
     if labels.numel() != logits.shape[0]:
         raise InputError(
-            f"{name} has {labels.numel()} elements (shape {tuple(labels.shape)}) for {logits.shape[0]} rows; give one label a row."
+            f"{name} has {labels.numel()} elements (shape {tuple(labels.shape)}) for {logits.shape[0]} rows; "
+            "give one label a row."
         )
     return _cross_entropy(logits, labels.reshape(-1), name)
 
