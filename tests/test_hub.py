@@ -57,6 +57,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub_module, "_stalled", {})
+    monkeypatch.setattr(hub_module, "_answers", {})
+    monkeypatch.setattr(hub_module, "_REMEMBER_ANSWER_S", 0.0)
     return tmp_path / "cache"
 
 
@@ -217,6 +219,16 @@ class TestHub:
         hub.requests.clear()
         locate("acme/tiny").require("config.json")
         assert hub.paths() == ["GET /api/models/acme/tiny/revision/main"]
+
+    def test_loads_in_a_row_share_one_answer(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(hub_module, "_REMEMBER_ANSWER_S", 60.0)
+        config = locate("acme/tiny")
+        write(hub.root / "acme/tiny", config_dot_json='{"model_type": "later"}')
+        assert locate("acme/tiny").commit == config.commit
+        assert len(hub.paths("/api/models")) == 1
+        assert locate("acme/tiny", revision="dev").commit != config.commit
+        assert locate("acme/tiny", force_download=True).commit != config.commit
+        assert len(hub.paths("/api/models")) == 3
 
     def test_revisions(self, hub: HubServer) -> None:
         assert "distilbert" in locate("acme/tiny", revision="dev").require("config.json").read_text()

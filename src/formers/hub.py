@@ -46,8 +46,11 @@ _OBSOLETE = (
 _PATIENCE_S = 1.0
 _PROBE_S = 0.7
 _REMEMBER_STALL_S = 10.0
+# A model is loaded as config, weights and tokenizer, one after the other: they share the answer, and so the commit.
+_REMEMBER_ANSWER_S = 5.0
 _STATUSES = {404: "no such model, or no Hugging Face Hub; check HF_ENDPOINT and proxies", 429: "too many requests"}
 _stalled: dict[str, float] = {}
+_answers: dict[tuple[object, ...], tuple[float, tuple[str, frozenset[str]]]] = {}
 
 
 class RevisionNotFoundError(NotFoundError):
@@ -192,6 +195,9 @@ class _Hub:
 
     def ask(self, revision: str) -> tuple[str, frozenset[str]]:
         """The commit of `revision` and the names of its files, in one request. Raises NotFoundError."""
+        key = (self.endpoint, self.name, revision, self.token)
+        if not self.force and key in _answers and time.monotonic() - _answers[key][0] < _REMEMBER_ANSWER_S:
+            return _answers[key][1]
         response = self._get(f"{self.endpoint}/api/models/{self.name}/revision/{quote(revision, safe='')}")
         if response.status_code != 200:
             raise self._refusal(response, revision)
@@ -202,6 +208,7 @@ class _Hub:
             raise self._failure("its answer is not the Hugging Face Hub's; check HF_ENDPOINT and proxies") from error
         if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
             raise self._failure(f"its answer names no commit, but {commit!r}")
+        _answers[key] = time.monotonic(), (commit, files)
         return commit, files
 
     def _get(self, url: str) -> Any:
