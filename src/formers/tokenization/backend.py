@@ -1,0 +1,167 @@
+"""Running a `tokenizers.Tokenizer` that is never changed by a call.
+
+The library keeps truncation and padding inside the tokenizer object. Changing them there at each call mixes up the
+settings of threads that share it. Here every call that truncates or pads runs on a *view*: a second Tokenizer around
+the same vocabulary, normalizer, pre-tokenizer and post-processor (they are shared, not copied: some microseconds),
+whose truncation and padding are set once, before it is used, and never again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken, Encoding, Tokenizer
+
+from ..errors import FormersError, InputError, TokenizerError
+from .arguments import Settings, Texts, explain
+from .types import PaddingStrategy
+
+
+def view(tokenizer: Tokenizer) -> Tokenizer:
+    """A Tokenizer that shares every part of `tokenizer` and has no truncation and padding."""
+    made = Tokenizer(tokenizer.model)
+    if tokenizer.normalizer is not None:
+        made.normalizer = tokenizer.normalizer
+    if tokenizer.pre_tokenizer is not None:
+        made.pre_tokenizer = tokenizer.pre_tokenizer
+    if tokenizer.post_processor is not None:
+        made.post_processor = tokenizer.post_processor
+    if tokenizer.decoder is not None:
+        made.decoder = tokenizer.decoder
+    made.add_tokens([token for _, token in sorted(added_tokens(tokenizer).items())])
+    made.encode_special_tokens = tokenizer.encode_special_tokens
+    return made
+
+
+def added_tokens(tokenizer: Tokenizer) -> dict[int, AddedToken]:
+    """The tokens that are found before the text is split, by id."""
+    return dict(tokenizer.get_added_tokens_decoder())
+
+
+class Views:
+    """The views of one tokenizer by their settings; few are kept, as programs use few settings."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], Tokenizer] = {}
+
+    def get(self, tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str], as_text: bool) -> Tokenizer:
+        """The view for these settings. `pad`: the padding token's id, its type id, its string."""
+        if not settings.truncates and not settings.pads and as_text == tokenizer.encode_special_tokens:
+            return tokenizer
+        key = (settings, pad, as_text, *_fingerprint(tokenizer))
+        made = self._kept.get(key)
+        if made is None:
+            made = _configured(view(tokenizer), settings, pad)
+            made.encode_special_tokens = as_text
+            if len(self._kept) > 16:
+                self._kept = {}
+            self._kept[key] = made
+        return made
+
+
+def _fingerprint(tokenizer: Tokenizer) -> Iterator[Any]:
+    """What tells that the user has put other parts into the tokenizer since a view of it was made."""
+    yield tokenizer.get_vocab_size()
+    for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor):
+        try:
+            yield part and part.__getstate__()
+        except Exception:  # parts written in Python have no saved form
+            yield type(part)
+
+
+def _configured(tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str]) -> Tokenizer:
+    if settings.truncates and settings.max_length is not None:
+        tokenizer.enable_truncation(
+            max_length=settings.max_length,
+            stride=settings.stride,
+            strategy=settings.truncation.value,
+            direction=settings.truncation_side,
+        )
+    if settings.pads:
+        tokenizer.enable_padding(
+            length=settings.max_length if settings.padding is PaddingStrategy.MAX_LENGTH else None,
+            direction=settings.padding_side,
+            pad_to_multiple_of=settings.pad_to_multiple_of,
+            pad_id=pad[0],
+            pad_type_id=pad[1],
+            pad_token=pad[2],
+        )
+    return tokenizer
+
+
+def encode(tokenizer: Tokenizer, batch: Texts, specials: bool, name: str = "text") -> list[Encoding]:
+    """Encode every row; what the library raises or panics with leaves as an error that names the row."""
+    try:
+        return list(tokenizer.encode_batch(batch.rows, is_pretokenized=batch.words, add_special_tokens=specials))
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, FormersError)):
+            raise
+        raise (explain(batch, name) or _explain_run(tokenizer, batch, specials, name, error)) from error
+
+
+def _explain_run(tokenizer: Tokenizer, batch: Texts, specials: bool, name: str, first: BaseException) -> Exception:
+    where, found = name, first
+    for index, row in enumerate(batch.rows if batch.batched else ()):
+        try:
+            tokenizer.encode_batch([row], is_pretokenized=batch.words, add_special_tokens=specials)
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError)):
+                raise
+            where, found = f"{name}[{index}]", error
+            break
+    if "Second sequence not provided" in str(found):
+        return InputError(f"truncation='only_second' cuts the second text, and {where} has none. Use truncation=True.")
+    cut = tokenizer.truncation or {}
+    limit = cut.get("max_length")
+    if "too short to respect" in str(found):
+        return InputError(
+            f"{where} does not fit max_length={limit} with truncation={cut['strategy']!r}: its other text "
+            "alone is too long. Use truncation=True, which cuts both, or a larger max_length."
+        )
+    if "stride < max_len" in str(found):
+        return InputError(
+            f"{where} cannot be cut into windows of max_length={limit} with stride={cut['stride']}: "
+            "what remains of a window for the text must be longer than the stride. Use a smaller stride."
+        )
+    return TokenizerError(f"{where} cannot be tokenized: {found}.")
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Let what the library raises or panics with leave as a TokenizerError that says what was being done."""
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, FormersError)):
+            raise
+        raise TokenizerError(f"{what}: {error}") from error
+
+
+def open_tokenizer(path: Path | str) -> Tokenizer:
+    """Read a tokenizer.json; TokenizerError naming the file when it cannot be."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenizerError(f"{str(path)!r} cannot be read: {error}. Download it again.") from error
+    try:
+        return Tokenizer.from_str(text)
+    except BaseException as error:
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        raise TokenizerError(f"{str(path)!r} is not a tokenizer file: {_what_is_wrong(text, error)}") from error
+
+
+def _what_is_wrong(text: str, error: BaseException) -> str:
+    if text.startswith("version https://git-lfs"):
+        return "it is a git-lfs pointer, not the file itself. Run `git lfs pull`, or download it again."
+    try:
+        json.loads(text)
+    except ValueError as broken:
+        start = f"it starts with {text[:40]!r}, and {broken}" if text.strip() else "it is empty"
+        return f"{start}. Download it again."
+    return f"{error}. Was it written by a newer version of the tokenizers library?"

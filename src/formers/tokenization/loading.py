@@ -1,0 +1,141 @@
+"""From a hub name or a folder to a tokenizer: which files, and what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tokenizers import AddedToken
+
+from .. import hub
+from ..errors import ArgumentError, TokenizerError, near
+from .special import MORE, NAMES
+from .types import LARGE_INTEGER
+
+T = TypeVar("T", bound="Loading")
+
+CONFIG = "tokenizer_config.json"
+SPECIAL = "special_tokens_map.json"
+ADDED = "added_tokens.json"
+# Keywords of from_pretrained that choose a class or a file elsewhere, and keys of tokenizer_config.json that name files
+# and classes: none of them is for the tokenizer.
+_NOT_OURS = ("use_fast", "from_slow", "trust_remote_code", "tokenizer_type", "config", "backend", "_from_pipeline")
+_NOT_KEPT = (
+    "tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "vocab_file", "init_inputs",
+    "name_or_path", "backend", "is_local", "local_files_only", "processor_class", "tokenizer_object",
+)  # fmt: skip
+
+
+class Loading:
+    """The part of a tokenizer class that reads files."""
+
+    vocab_files_names: dict[str, str]
+    _options: tuple[str, ...] = (
+        *NAMES, MORE, "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces",
+        "split_special_tokens", "model_input_names",
+    )  # fmt: skip
+
+    @classmethod
+    def from_pretrained(
+        cls: type[T], pretrained_model_name_or_path: str | os.PathLike[str], *init_inputs: Any, **kwargs: Any
+    ) -> T:
+        """Load from a hub name, a folder, or a vocabulary or tokenizer.json file.
+
+        Keywords override what the files say (`do_lower_case=False`, `pad_token="<pad>"`). Where the files name no
+        longest input, the model's own limit is used: `max_position_embeddings` of the config.json beside them.
+        Hub keywords: `revision`, `subfolder`, `cache_dir`, `token`, `local_files_only`, `force_download`, `proxies`.
+
+        Errors: NotFoundError when there is no such name, folder or file; TokenizerError for a broken file.
+        """
+        where = hub.hub_arguments(kwargs)
+        for name in _NOT_OURS:
+            kwargs.pop(name, None)
+        cls._check_names(kwargs)
+        if isinstance(pretrained_model_name_or_path, (str, os.PathLike)) and os.path.isfile(
+            pretrained_model_name_or_path
+        ):
+            return cls._from_file(Path(pretrained_model_name_or_path), *init_inputs, **kwargs)
+        source = hub.locate(pretrained_model_name_or_path, **where)
+        found = {argument: source.file(name) for argument, name in cls.vocab_files_names.items()}
+        files = {argument: str(path) for argument, path in found.items() if path is not None}
+        if not files:
+            source.require(*sorted(cls.vocab_files_names.values(), key=lambda name: name != "tokenizer.json"))
+        config = _object(source.file(CONFIG))
+        options = {key: _token(value) for key, value in config.items() if key not in _NOT_KEPT}
+        options["added_tokens_decoder"] = _added(options.get("added_tokens_decoder"), source.file(CONFIG))
+        for key, value in _object(source.file(SPECIAL)).items():
+            options[key] = [_token(one) for one in value] if isinstance(value, list) else _token(value)
+        if "extra_special_tokens" in config and MORE in options:
+            del options["extra_special_tokens"]  # one list under its old and its new name
+        for token, number in _object(source.file(ADDED)).items():
+            options["added_tokens_decoder"].setdefault(int(number), AddedToken(token, normalized=True))
+        if not _is_limit(options.get("model_max_length", options.get("max_len"))):
+            options.pop("max_len", None)
+            options["model_max_length"] = cls.longest_input(_object(source.file("config.json")))
+        return cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
+
+    @classmethod
+    def longest_input(cls, config: dict[str, Any]) -> int | None:
+        """The tokens that a model with this config.json can take; None when it does not say."""
+        limit = config.get("max_position_embeddings")
+        return limit if isinstance(limit, int) and limit > 0 else None
+
+    @classmethod
+    def _from_file(cls: type[T], path: Path, *init_inputs: Any, **kwargs: Any) -> T:
+        as_json = path.suffix == ".json"
+        wanted = [name for name in cls.vocab_files_names if (name == "tokenizer_file") == as_json]
+        if not wanted:
+            raise TokenizerError(
+                f"{str(path)!r} is not a file that {cls.__name__} reads: it needs "
+                f"{' or '.join(cls.vocab_files_names.values())}. Give the folder, or use AutoTokenizer."
+            )
+        return cls(*init_inputs, **{wanted[0]: str(path), "name_or_path": str(path), **kwargs})
+
+    @classmethod
+    def _check_names(cls, given: dict[str, Any]) -> None:
+        """Refuse a keyword that is almost one of ours; others are kept, as files of other libraries hold many."""
+        for name in given:
+            if name not in cls._options:
+                close = near(name, [known for known in cls._options if abs(len(known) - len(name)) <= 2])
+                if close and sorted(name) != sorted(set(name)) and _typo(name, cls._options):
+                    raise ArgumentError(f"{cls.__name__} has no option {name!r}.{close}")
+
+
+def _typo(name: str, known: tuple[str, ...]) -> bool:
+    import difflib
+
+    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.9))
+
+
+def _is_limit(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value <= LARGE_INTEGER
+
+
+def _object(path: Path | None) -> dict[str, Any]:
+    """The JSON object in a file; empty when there is no file."""
+    if path is None:
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"{str(path)!r} cannot be read: {error}. Download it again, or remove it.") from error
+    if not isinstance(value, dict):
+        raise TokenizerError(f"{str(path)!r} must hold a JSON object, {{…}}, and holds a {type(value).__name__}.")
+    return value
+
+
+def _token(value: Any) -> Any:
+    """AddedToken for the object that stands for one in the files; anything else as it is."""
+    if not isinstance(value, dict) or "content" not in value:
+        return value
+    flags = ("single_word", "lstrip", "rstrip", "normalized", "special")
+    return AddedToken(str(value["content"]), **{flag: bool(value[flag]) for flag in flags if flag in value})
+
+
+def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
+    try:
+        return {int(number): _token(token) for number, token in (value or {}).items()}
+    except (AttributeError, ValueError) as error:
+        raise TokenizerError(f"added_tokens_decoder in {str(path)!r} must be {{id: token}}: {error}.") from error

@@ -1,0 +1,243 @@
+"""The recipe of BERT's tokenizers: a vocab.txt, BERT's word splitting, WordPiece.
+
+Devlin et al. 2018, https://github.com/google-research/bert/blob/master/tokenization.py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import (
+    NormalizedString,
+    PreTokenizedString,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+)
+from tokenizers.processors import TemplateProcessing
+
+from ..errors import ArgumentError, TokenizerError
+from . import backend
+from .base import PreTrainedTokenizerFast
+from .loading import Loading
+
+_PUNCTUATION = Regex(r"[!-/:-@\[-`{-~]|\p{P}")
+_TOKENS = {
+    "unk_token": "[UNK]",
+    "sep_token": "[SEP]",
+    "pad_token": "[PAD]",
+    "cls_token": "[CLS]",
+    "mask_token": "[MASK]",
+}
+
+
+class WordPieceTokenizer(PreTrainedTokenizerFast):
+    """A tokenizer made from a vocab.txt (one token a line, its id the line's number from 0), or a tokenizer.json.
+
+    `vocab_file` may also be a dictionary {token: id}, as may `vocab`, its name in Transformers 5. `do_lower_case`
+    (default: what a tokenizer.json says, else True) also strips accents unless `strip_accents` says otherwise.
+    `tokenize_chinese_chars` makes every Chinese character a word. Words in `never_split` are neither lower-cased nor
+    split. `do_basic_tokenize=False` splits at white space only and leaves the text as it is.
+    """
+
+    vocab_files_names = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
+    _options = (
+        *Loading._options, "do_lower_case", "do_basic_tokenize", "never_split", "tokenize_chinese_chars",
+        "strip_accents", "vocab_file", "tokenizer_file", "tokenizer_object", "vocab",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        do_lower_case: bool | None = None,
+        do_basic_tokenize: bool = True,
+        never_split: Sequence[str] | None = None,
+        *,
+        tokenize_chinese_chars: bool | None = None,
+        strip_accents: bool | None = None,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_object: Tokenizer | None = None,
+        vocab: str | os.PathLike[str] | Mapping[str, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._check_names(kwargs)
+        if not isinstance(do_lower_case, (bool, type(None))):
+            raise ArgumentError(f"do_lower_case must be True or False, not {do_lower_case!r}.")
+        special = {name: kwargs.pop(name, default) for name, default in _TOKENS.items()}
+        vocab_file = vocab if vocab_file is None else vocab_file
+        made = self._open(vocab_file, tokenizer_file, tokenizer_object, special)
+        basic = _basic(made, do_lower_case, tokenize_chinese_chars, strip_accents)
+        self.do_lower_case: bool = basic.lowercase
+        self.do_basic_tokenize = do_basic_tokenize
+        self.never_split = [never_split] if isinstance(never_split, str) else list(never_split or [])
+        self.tokenize_chinese_chars: bool = basic.handle_chinese_chars
+        self.strip_accents: bool | None = basic.strip_accents
+        if _has_basic(made) or made.normalizer is None:
+            made.normalizer = basic if do_basic_tokenize else normalizers.Sequence([])
+            made.pre_tokenizer = (
+                pre_tokenizers.BertPreTokenizer() if do_basic_tokenize else pre_tokenizers.WhitespaceSplit()
+            )
+        options = {
+            "do_lower_case": self.do_lower_case,
+            "do_basic_tokenize": do_basic_tokenize,
+            "never_split": self.never_split or None,
+            "tokenize_chinese_chars": self.tokenize_chinese_chars,
+            "strip_accents": self.strip_accents,
+        }
+        self._start(made, {**options, **special, **kwargs})
+        if tokenizer_file is None and tokenizer_object is None:
+            self._tokenizer.post_processor = self._frame_of_bert()
+        self._tokenizer = self._dressed(self._tokenizer)
+
+    @staticmethod
+    def _open(vocab_file: Any, tokenizer_file: Any, tokenizer_object: Any, special: dict[str, Any]) -> Tokenizer:
+        if tokenizer_object is not None:
+            if not isinstance(tokenizer_object, Tokenizer):
+                kind = type(tokenizer_object).__name__
+                raise ArgumentError(f"tokenizer_object must be a tokenizers.Tokenizer, not {kind}.")
+            return Tokenizer.from_str(tokenizer_object.to_str())
+        if tokenizer_file is not None:
+            return backend.open_tokenizer(tokenizer_file)
+        if vocab_file is None:
+            raise ArgumentError(
+                "A vocabulary is needed: vocab_file='vocab.txt' or tokenizer_file='tokenizer.json'. "
+                "To load one by name or folder, use from_pretrained()."
+            )
+        unknown = str(special["unk_token"])
+        vocab = dict(vocab_file) if isinstance(vocab_file, Mapping) else read_vocabulary(vocab_file)
+        if unknown not in vocab:
+            where = "The vocabulary" if isinstance(vocab_file, Mapping) else f"{os.fspath(vocab_file)!r}"
+            raise TokenizerError(
+                f"{where} has no {unknown!r}, the token for words that it does not know. "
+                "Add it as a line, or name the one it uses with unk_token=."
+            )
+        made = Tokenizer(models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100))
+        made.decoder = decoders.WordPiece(prefix="##")
+        return made
+
+    def _frame_of_bert(self) -> TemplateProcessing:
+        cls, sep = self.cls_token, self.sep_token
+        return TemplateProcessing(
+            single=["$A:0"] if cls is None or sep is None else [f"{cls}:0", "$A:0", f"{sep}:0"],
+            pair=["$A:0", "$B:1"]
+            if cls is None or sep is None
+            else [f"{cls}:0", "$A:0", f"{sep}:0", "$B:1", f"{sep}:1"],
+            special_tokens=[] if cls is None or sep is None else [(cls, self.cls_token_id), (sep, self.sep_token_id)],
+        )
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write vocab.txt: the tokens in the order of their ids."""
+        name = f"{filename_prefix}-vocab.txt" if filename_prefix else "vocab.txt"
+        path = Path(save_directory) / name
+        ids = self._tokenizer.get_vocab(with_added_tokens=False)
+        lines = [token for token, _ in sorted(ids.items(), key=lambda entry: entry[1])]
+        path.write_text("".join(f"{token}\n" for token in lines), encoding="utf-8", newline="\n")
+        return (str(path),)
+
+    # never_split works on words between spaces, before they are lower-cased: a pre-tokenizer in Python, which cannot be
+    # written to a tokenizer.json, so it is put on after loading and taken off before saving.
+
+    def _dressed(self, plain: Tokenizer) -> Tokenizer:
+        if not self.never_split or not self.do_basic_tokenize:
+            return plain
+        dressed = backend.view(plain)
+        whole = plain.normalizer
+        dressed.normalizer = normalizers.BertNormalizer(
+            clean_text=whole.clean_text,
+            handle_chinese_chars=whole.handle_chinese_chars,
+            strip_accents=False,
+            lowercase=False,
+        )
+        dressed.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(_NeverSplit(self.never_split, plain))
+        return dressed
+
+    def _plain(self) -> Tokenizer:
+        if not self.never_split or not self.do_basic_tokenize:
+            return self._tokenizer
+        plain = backend.view(self._tokenizer)
+        plain.normalizer = normalizers.BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=self.tokenize_chinese_chars,
+            strip_accents=self.strip_accents,
+            lowercase=self.do_lower_case,
+        )
+        plain.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        return plain
+
+
+class _NeverSplit:
+    """BERT's word splitting with words that are left as they are; one that the vocabulary lacks is unknown whole."""
+
+    def __init__(self, words: Sequence[str], plain: Tokenizer) -> None:
+        vocabulary = plain.get_vocab()
+        self.words = set(words)
+        self.unknown = {word for word in words if word not in vocabulary}
+        self.normalizer = plain.normalizer
+
+    def pre_tokenize(self, text: PreTokenizedString) -> None:
+        text.split(lambda _, part: part.split(" ", "removed"))
+        text.normalize(self._normalize)
+        text.split(self._split)
+
+    def _normalize(self, word: NormalizedString) -> None:
+        if str(word) in self.unknown:
+            word.map(lambda _: "\0")  # no vocabulary has it: the text was cleaned of it
+        elif str(word) not in self.words:
+            self.normalizer.normalize(word)
+
+    def _split(self, _: int, word: NormalizedString) -> list[NormalizedString]:
+        if str(word) in self.words or "\0" in str(word):
+            return [word]
+        return list(word.split(_PUNCTUATION, "isolated"))
+
+
+def _basic(
+    made: Tokenizer, lower: bool | None, chinese: bool | None, accents: bool | None
+) -> normalizers.BertNormalizer:
+    """BERT's normalizer with the options given, and for the others those of the file."""
+    now = made.normalizer if _has_basic(made) else normalizers.BertNormalizer()
+    return normalizers.BertNormalizer(
+        clean_text=now.clean_text,
+        handle_chinese_chars=now.handle_chinese_chars if chinese is None else chinese,
+        strip_accents=now.strip_accents if accents is None else accents,
+        lowercase=now.lowercase if lower is None else lower,
+    )
+
+
+def _has_basic(made: Tokenizer) -> bool:
+    return isinstance(made.normalizer, normalizers.BertNormalizer)
+
+
+def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Read a vocab.txt: {token: line number from 0}. TokenizerError naming the line for duplicates, blanks, a BOM."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TokenizerError(f"The vocabulary {os.fspath(path)!r} cannot be read: {error}.") from error
+    if text.startswith("\ufeff"):
+        raise TokenizerError(
+            f"{os.fspath(path)!r} starts with a byte order mark, which would become part of the token in line 1. "
+            "Save it as UTF-8 without BOM."
+        )
+    vocab: dict[str, int] = {}
+    for number, token in enumerate(text.rstrip("\n").split("\n") if text.strip() else ()):
+        if not token:
+            raise TokenizerError(
+                f"Line {number + 1} of {os.fspath(path)!r} is blank. Each line is a token, and its id is its line's "
+                "number, so removing it would move all later ids: put the right token there."
+            )
+        if token in vocab:
+            raise TokenizerError(
+                f"Line {number + 1} of {os.fspath(path)!r} repeats the token {token!r} of line {vocab[token] + 1}. "
+                "Each token has one id: put the right token there."
+            )
+        vocab[token] = number
+    if not vocab:
+        raise TokenizerError(f"The vocabulary {os.fspath(path)!r} is empty.")
+    return vocab
