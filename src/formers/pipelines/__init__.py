@@ -180,8 +180,8 @@ def _load_default(task: Task, parts: dict[str, Any]) -> tuple[Any, Any]:
                 "needs no network)."
             ) from error
         logger.warning(
-            f"No model was given, and the default {name} cannot be had ({reason}). "
-            f"The {task.packaged} model inside the package is used instead; choose another with model=…."
+            f"No model was given, and the default one cannot be had. {reason} "
+            f"The {task.packaged} model inside the package is used; choose another with model=…."
         )
         folder = Path(__file__).parents[1] / "packaged" / task.packaged
         return _load(task, folder, parts["config"], parts["tokenizer"], {}, parts["loading"])

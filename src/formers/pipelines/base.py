@@ -139,7 +139,7 @@ class Pipeline(ABC):
         """One input's result from its outputs, on the CPU."""
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
-        """`preprocess` for several inputs; `first` is the number of the first in messages, None when there is just one."""
+        """`preprocess` for several inputs; `first` is the first one's number in messages, None when it is alone."""
         encoded = []
         for index, item in enumerate(inputs):
             try:

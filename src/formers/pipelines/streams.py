@@ -43,7 +43,7 @@ class Results:
 
 
 def chunks(inputs: Any, size: int | None, eager: bool) -> Iterator[list[Any]]:
-    """Lists of consecutive inputs; `size` is the batch size asked for, `eager` says that all results are wanted at once.
+    """Lists of consecutive inputs; `size` is the batch size asked for, `eager` that all results are wanted at once.
 
     From an iterator `size` are read at a time, so with 1 a result comes before the next input is read; without a size
     it is read ahead in a thread. Datasets give small chunks first, for an early first result.

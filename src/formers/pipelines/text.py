@@ -71,7 +71,7 @@ class TextPipeline(Pipeline):
             if limit is not None and (length := item["input_ids"].shape[1]) > limit:
                 raise InputError(
                     f"{place(first, index)}, which starts {texts[index][0][:40]!r}, has {length} tokens; this "
-                    f"{type(self.model).__name__} reads at most {limit}. Cut it there with truncation=True, or split it."
+                    f"{type(self.model).__name__} reads at most {limit}. Pass truncation=True to cut it, or split it."
                 )
         return list(encoded)
 
@@ -134,7 +134,7 @@ def read_text(item: Any, name: str) -> Text:
     if isinstance(item, Mapping):
         if "text" not in item or item.keys() - {"text", "text_pair"}:
             raise InputError(
-                f"{name} is a dictionary with the keys {', '.join(map(repr, item))}; 'text' and 'text_pair' make a pair. "
+                f"{name} is a dictionary of {', '.join(map(repr, item))}; a pair is one of 'text' and 'text_pair'. "
                 "Choose a column (KeyDataset(dataset, 'text')), and give options such as truncation in the call."
             )
         text, pair = item["text"], item.get("text_pair")
@@ -165,8 +165,8 @@ def _readable(text: str, name: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{name} has half of a surrogate pair, U+{ord(text[error.start]):04X}, at character {error.start}, which is "
-            "no text. text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') joins pairs, marks the rest."
+            f"{name} has half of a surrogate pair, U+{ord(text[error.start]):04X}, at character {error.start}: "
+            "no text has that. text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') joins and mends them."
         ) from error
     return text
 
