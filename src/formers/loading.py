@@ -6,12 +6,13 @@ memory-mapped and nothing is copied that needs no change of type or device.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .checkpoints import LazyTensor
 from .errors import CheckpointError, ConfigError, near
@@ -37,6 +38,18 @@ class LoadingReport:
             "mismatched_keys": self.mismatched,
             "error_msgs": [],
         }
+
+
+class Unfilled(TorchFunctionMode):
+    """Inside, `torch.nn.init` does nothing. For this thread only, as all torch function modes.
+
+    A model on the meta device has no memory to fill, and trying to would import torch's compiler, for seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def resolve_dtype(dtype: Any, stored: Any = None) -> torch.dtype:
@@ -128,12 +141,58 @@ def assign(
 
 def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:
     """Make `tensor` the parameter or buffer of all `names`, which share it."""
-    owner, _, attribute = names[0].rpartition(".")
-    old = getattr(model.get_submodule(owner), attribute)
+    old = _tensor(model, names[0])
     value = nn.Parameter(tensor, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else tensor
     for name in names:
         owner, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, value)
+
+
+def draw_missing(
+    model: PreTrainedModel,
+    report: LoadingReport,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    make: Callable[[], PreTrainedModel],
+) -> None:
+    """Give what is still on the meta device memory and values.
+
+    Layers draw their own weights; what belongs to no layer that can is taken from a model made afresh by `make`.
+    """
+    layers: dict[str, set[str]] = {}
+    others: list[list[str]] = []
+    for names in tied_names(model):
+        shape, is_meta = _tensor(model, names[0]).shape, _tensor(model, names[0]).is_meta
+        if not is_meta:
+            continue
+        put(model, names, torch.zeros(shape, dtype=dtype, device=device))
+        places = [name.rpartition(".")[::2] for name in names]
+        layer = next((p for p in places if hasattr(model.get_submodule(p[0]), "reset_parameters")), None)
+        if layer:
+            layers.setdefault(layer[0], set()).add(layer[1])
+        else:
+            others.append(names)
+    for name, new in layers.items():
+        module = model.get_submodule(name)
+        kept = {n: p.detach().clone() for n, p in module.named_parameters(recurse=False) if n not in new}
+        module.reset_parameters()  # type: ignore[operator]
+        model._init_weights(module)
+        with torch.no_grad():
+            for n, value in kept.items():
+                module.get_parameter(n).copy_(value)
+    unsaved = [[name] for name, buffer in model.named_buffers() if buffer.is_meta]
+    if others or unsaved:
+        fresh = make()
+        for names in others + unsaved:
+            value = _tensor(fresh, names[0]).detach()
+            put(model, names, value.to(device, dtype if value.is_floating_point() else value.dtype))
+
+
+def _tensor(model: nn.Module, name: str) -> Tensor:
+    owner, _, attribute = name.rpartition(".")
+    found: Tensor = getattr(model.get_submodule(owner), attribute)
+    return found
 
 
 def _mismatch_message(model: PreTrainedModel, report: LoadingReport) -> str:

@@ -21,7 +21,7 @@ from .checkpoints.names import rename
 from .checkpoints.write import save_checkpoint
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, near
-from .loading import LoadingReport, assign, judge, put, resolve_device, resolve_dtype, tied_names
+from .loading import Unfilled, assign, draw_missing, judge, put, resolve_device, resolve_dtype, tied_names
 from .ops.layout import Layout
 from .pruning import resized
 
@@ -339,11 +339,11 @@ class PreTrainedModel(nn.Module):
             weights = open_checkpoint(files)
         weights = _renamed(weights, cls.RENAMES)
         resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights))
-        with torch.device("meta"):
+        with torch.device("meta"), Unfilled():
             model = cls(config, *model_args, **kwargs)
         report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
         judge(model, report)
-        model._draw_missing(report, resolved, device)
+        draw_missing(model, report, dtype=resolved, device=device, make=lambda: cls(config, *model_args, **kwargs))
         model.config.dtype = resolved
         model.eval()
         return (model, report.as_dict()) if with_report else model
@@ -383,25 +383,6 @@ class PreTrainedModel(nn.Module):
                 f"no option, and no key of {type(config).__name__}.{near(wrong, known)}"
             )
         return config, kwargs
-
-    def _draw_missing(self, report: LoadingReport, dtype: torch.dtype, device: torch.device) -> None:
-        """Give what is still on the meta device memory and values."""
-        new = {*report.missing, *(name for name, _, _ in report.mismatched)}
-        for names in tied_names(self):
-            if names[0] in new or self.get_parameter(names[0]).is_meta:
-                tensor = self.get_parameter(names[0])
-                put(self, names, torch.zeros(tensor.shape, dtype=dtype, device=device))
-        owners = {name.rpartition(".")[0] for name in new}
-        for owner in sorted(owners):
-            # a module of which only one weight is new keeps the others
-            module = self.get_submodule(owner)
-            kept = {
-                n: p.detach().clone() for n, p in module.named_parameters(recurse=False) if f"{owner}.{n}" not in new
-            }
-            self._init_weights(module)
-            with torch.no_grad():
-                for n, value in kept.items():
-                    module.get_parameter(n).copy_(value)
 
     def save_pretrained(
         self,
