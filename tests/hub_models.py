@@ -1,0 +1,137 @@
+"""Tiny checkpoints under names of the hub: real vocabularies, configurations as published, weights drawn at random.
+
+`make_hub(root, vocabularies)` writes them with the reference, in the layout that hub_server serves.
+To try code by hand: `python tests/hub_models.py ROOT`, then `python tests/hub_server.py ROOT`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VOCABULARIES = Path(__file__).parents[1].parent / "shared" / "data"
+STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
+ENTITIES = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One checkpoint: its name, the reference's class that wrote it, and what its files say."""
+
+    name: str
+    architecture: str
+    vocabulary: str = "bert-base-uncased"
+    labels: tuple[str, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict)
+    tokenizer_json: bool = True
+    pickled: bool = False  # pytorch_model.bin instead of model.safetensors
+    old_names: bool = False  # LayerNorm.gamma and .beta, as in the first checkpoints
+    revision: str = ""  # also there under this branch
+
+
+MODELS = (
+    Model("bert-base-uncased", "BertForPreTraining", old_names=True),
+    Model("bert-base-cased", "BertForPreTraining", "bert-base-cased", old_names=True),
+    Model("bert-large-uncased", "BertForMaskedLM"),
+    Model("dbmdz/bert-base-german-cased", "BertForMaskedLM", "bert-base-cased"),
+    Model("distilbert-base-uncased", "DistilBertForMaskedLM", old_names=True),
+    Model("distilbert-base-cased", "DistilBertForMaskedLM", "bert-base-cased"),
+    Model(
+        "distilbert-base-uncased-finetuned-sst-2-english",
+        "DistilBertForSequenceClassification",
+        labels=("NEGATIVE", "POSITIVE"),
+        config={"finetuning_task": "sst-2", "output_past": True},
+        tokenizer_json=False,
+    ),
+    Model(
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english",
+        "DistilBertForSequenceClassification",
+        labels=("NEGATIVE", "POSITIVE"),
+        tokenizer_json=False,
+        revision="714eb0f",
+    ),
+    Model("distilbert/distilbert-base-cased", "DistilBertForMaskedLM", "bert-base-cased", revision="6ea8117"),
+    Model(
+        "nlptown/bert-base-multilingual-uncased-sentiment",
+        "BertForSequenceClassification",
+        labels=STARS,
+        config={"_num_labels": 5, "directionality": "bidi", "pooler_type": "first_token_transform"},
+        tokenizer_json=False,
+        pickled=True,
+    ),
+    Model("textattack/bert-base-uncased-yelp-polarity", "BertForSequenceClassification", pickled=True),
+    Model("bert-base-cased-finetuned-mrpc", "BertForSequenceClassification", "bert-base-cased"),
+    Model("deepset/bert-base-cased-squad2", "BertForQuestionAnswering", "bert-base-cased"),
+    Model("bert-large-uncased-whole-word-masking-finetuned-squad", "BertForQuestionAnswering"),
+    Model(
+        "dbmdz/bert-large-cased-finetuned-conll03-english",
+        "BertForTokenClassification",
+        "bert-base-cased",
+        labels=ENTITIES,
+    ),
+)
+BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+DISTILBERT = {"dim": 24, "n_layers": 2, "n_heads": 12, "hidden_dim": 48}
+
+
+def make_hub(root: Path, vocabularies: Path = VOCABULARIES) -> Path:
+    """Write every model of MODELS as `root/name`, and as `root/name@revision` where it has one."""
+    for model in MODELS:
+        folder = root / model.name
+        write(model, folder, vocabularies / f"{model.vocabulary}-vocab.txt")
+        if model.revision:
+            shutil.copytree(folder, root / f"{model.name}@{model.revision}")
+    return root
+
+
+def write(model: Model, folder: Path, vocabulary: Path) -> None:
+    """Write the files of one checkpoint."""
+    import torch
+    import transformers
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    shape = DISTILBERT if model.architecture.startswith("Distil") else BERT
+    labels = {"id2label": dict(enumerate(model.labels))} if model.labels else {}
+    maker = getattr(transformers, model.architecture)
+    size = len(vocabulary.read_text(encoding="utf-8").splitlines())
+    network = maker(maker.config_class(vocab_size=size, **shape, **labels))
+    generator = torch.Generator().manual_seed(0)
+    weights = {name: torch.randn(tensor.shape, generator=generator) * 0.2 for name, tensor in kept(network).items()}
+    if model.old_names:
+        weights = {old_name(name): tensor for name, tensor in weights.items()}
+    if model.pickled:
+        torch.save(weights, folder / "pytorch_model.bin")
+    else:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    values = network.config.to_dict() | {"architectures": [model.architecture], "dtype": None} | model.config
+    values = {key: value for key, value in values.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(values, indent=2))
+    shutil.copy(vocabulary, folder / "vocab.txt")
+    options = {"do_lower_case": "uncased" in model.vocabulary, "model_max_length": 512}
+    if model.tokenizer_json:
+        tokenizer = transformers.BertTokenizer(vocab=str(folder / "vocab.txt"), **options)
+        tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps(options))
+
+
+def kept(network: Any) -> dict[str, Any]:
+    """The tensors that a checkpoint holds: of those that share memory, the first."""
+    first: dict[int, str] = {}
+    state = network.state_dict()
+    return {name: tensor for name, tensor in state.items() if first.setdefault(tensor.data_ptr(), name) == name}
+
+
+def old_name(name: str) -> str:
+    """The name that a parameter had in checkpoints converted from TensorFlow."""
+    return name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Write tiny checkpoints under names of the hub.")
+    parser.add_argument("root", type=Path)
+    make_hub(parser.parse_args().root)
