@@ -13,12 +13,12 @@ from . import arguments, backend
 from .calling import Calling
 from .decoding import Decoding
 from .loading import Loading
-from .saving import Saving
 from .special import MORE, NAMES
+from .training import Training
 from .types import VERY_LARGE_INTEGER
 
 
-class PreTrainedTokenizerFast(Calling, Decoding, Loading, Saving):
+class PreTrainedTokenizerFast(Calling, Decoding, Training, Loading):
     """A tokenizer on top of the `tokenizers` library; also called PreTrainedTokenizer.
 
     `from_pretrained` reads it from files; the constructor takes `tokenizer_file`, the path of a tokenizer.json, or

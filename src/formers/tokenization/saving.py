@@ -12,7 +12,6 @@ from tokenizers import AddedToken
 from ..atomic import replacing
 from ..errors import ArgumentError
 from .loading import ADDED, CONFIG, SPECIAL
-from .types import VERY_LARGE_INTEGER
 
 if TYPE_CHECKING:
     from .base import PreTrainedTokenizerFast
@@ -75,13 +74,13 @@ class Saving:
             **extra,
             **{key: _plain(value, "AddedToken") for key, value in own.special_tokens_map_extended.items()},
             "clean_up_tokenization_spaces": own.clean_up_tokenization_spaces,
-            "model_max_length": own.model_max_length if own.model_max_length is not None else VERY_LARGE_INTEGER,
+            "model_max_length": own.model_max_length,
+            "model_input_names": own.model_input_names,
+            "padding_side": own.padding_side,
+            "truncation_side": own.truncation_side,
             "tokenizer_class": type(own).__name__,
             "added_tokens_decoder": {str(number): _plain(token) for number, token in own.added_tokens_decoder.items()},
         }
-        for name in ("padding_side", "truncation_side", "model_input_names"):
-            if getattr(own, name) != getattr(type(own), name):
-                config[name] = getattr(own, name)
         if own.split_special_tokens:
             config["split_special_tokens"] = True
         return config

@@ -42,8 +42,9 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
 
     `vocab_file` may also be a dictionary {token: id}, as may `vocab`, its name in Transformers 5. `do_lower_case`
     (default: what a tokenizer.json says, else True) also strips accents unless `strip_accents` says otherwise.
-    `tokenize_chinese_chars` makes every Chinese character a word. Words in `never_split` are neither lower-cased nor
-    split. `do_basic_tokenize=False` splits at white space only and leaves the text as it is.
+    `tokenize_chinese_chars` makes every Chinese character a word. Words in `never_split` (lower-case ones, if the text
+    is lower-cased) keep their accents and punctuation. `do_basic_tokenize=False` splits at white space only and leaves
+    the text as it is.
     """
 
     vocab_files_names = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
@@ -78,7 +79,7 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         self.never_split = [never_split] if isinstance(never_split, str) else list(never_split or [])
         self.tokenize_chinese_chars: bool = basic.handle_chinese_chars
         self.strip_accents: bool | None = basic.strip_accents
-        if _has_basic(made) or made.normalizer is None:
+        if _has_basic(made) or _has_nothing(made):
             made.normalizer = basic if do_basic_tokenize else normalizers.Sequence([])
             made.pre_tokenizer = (
                 pre_tokenizers.BertPreTokenizer() if do_basic_tokenize else pre_tokenizers.WhitespaceSplit()
@@ -123,12 +124,12 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
 
     def _frame_of_bert(self) -> TemplateProcessing:
         cls, sep = self.cls_token, self.sep_token
+        if cls is None or sep is None:
+            return TemplateProcessing(single=["$A:0"], pair=["$A:0", "$B:1"], special_tokens=[])
         return TemplateProcessing(
-            single=["$A:0"] if cls is None or sep is None else [f"{cls}:0", "$A:0", f"{sep}:0"],
-            pair=["$A:0", "$B:1"]
-            if cls is None or sep is None
-            else [f"{cls}:0", "$A:0", f"{sep}:0", "$B:1", f"{sep}:1"],
-            special_tokens=[] if cls is None or sep is None else [(cls, self.cls_token_id), (sep, self.sep_token_id)],
+            single=[f"{cls}:0", "$A:0", f"{sep}:0"],
+            pair=[f"{cls}:0", "$A:0", f"{sep}:0", "$B:1", f"{sep}:1"],
+            special_tokens=[(cls, self.cls_token_id), (sep, self.sep_token_id)],
         )
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
@@ -140,8 +141,9 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         path.write_text("".join(f"{token}\n" for token in lines), encoding="utf-8", newline="\n")
         return (str(path),)
 
-    # never_split works on words between spaces, before they are lower-cased: a pre-tokenizer in Python, which cannot be
-    # written to a tokenizer.json, so it is put on after loading and taken off before saving.
+    # never_split works on words between spaces: a pre-tokenizer in Python, which cannot be written to a tokenizer.json,
+    # so it is put on after loading and taken off before saving. As in Transformers 4, the text is lower-cased before
+    # these words are looked for.
 
     def _dressed(self, plain: Tokenizer) -> Tokenizer:
         if not self.never_split or not self.do_basic_tokenize:
@@ -152,9 +154,12 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
             clean_text=whole.clean_text,
             handle_chinese_chars=whole.handle_chinese_chars,
             strip_accents=False,
-            lowercase=False,
+            lowercase=whole.lowercase,
         )
-        dressed.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(_NeverSplit(self.never_split, plain))
+        accents = self.do_lower_case if self.strip_accents is None else self.strip_accents
+        dressed.pre_tokenizer = pre_tokenizers.PreTokenizer.custom(
+            _NeverSplit(self.never_split, plain.get_vocab(), normalizers.BertNormalizer(False, False, accents, False))
+        )
         return dressed
 
     def _plain(self) -> Tokenizer:
@@ -174,11 +179,10 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
 class _NeverSplit:
     """BERT's word splitting with words that are left as they are; one that the vocabulary lacks is unknown whole."""
 
-    def __init__(self, words: Sequence[str], plain: Tokenizer) -> None:
-        vocabulary = plain.get_vocab()
+    def __init__(self, words: Sequence[str], vocabulary: Mapping[str, int], rest: normalizers.Normalizer) -> None:
         self.words = set(words)
         self.unknown = {word for word in words if word not in vocabulary}
-        self.normalizer = plain.normalizer
+        self.rest = rest  # what is still to do for the other words
 
     def pre_tokenize(self, text: PreTokenizedString) -> None:
         text.split(lambda _, part: part.split(" ", "removed"))
@@ -186,13 +190,13 @@ class _NeverSplit:
         text.split(self._split)
 
     def _normalize(self, word: NormalizedString) -> None:
-        if str(word) in self.unknown:
+        if word.normalized in self.unknown:
             word.map(lambda _: "\0")  # no vocabulary has it: the text was cleaned of it
-        elif str(word) not in self.words:
-            self.normalizer.normalize(word)
+        elif word.normalized not in self.words:
+            self.rest.normalize(word)
 
     def _split(self, _: int, word: NormalizedString) -> list[NormalizedString]:
-        if str(word) in self.words or "\0" in str(word):
+        if word.normalized in self.words or "\0" in word.normalized:
             return [word]
         return list(word.split(_PUNCTUATION, "isolated"))
 
@@ -212,6 +216,11 @@ def _basic(
 
 def _has_basic(made: Tokenizer) -> bool:
     return isinstance(made.normalizer, normalizers.BertNormalizer)
+
+
+def _has_nothing(made: Tokenizer) -> bool:
+    """Without a normalizer, or with the empty one of `do_basic_tokenize=False`."""
+    return made.normalizer is None or (isinstance(made.normalizer, normalizers.Sequence) and not len(made.normalizer))
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
