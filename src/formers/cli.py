@@ -111,7 +111,14 @@ def _declare_run(parser: argparse.ArgumentParser) -> None:
     _declare_texts(parser)
     parser.add_argument("--model", metavar="NAME", help="folder or hub name (default: the task's own)")
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
-    parser.add_argument("--top-k", type=_count_or_all, metavar="N", help="results per text, best first; 'all' for all")
+    # "all" is None there, so an option that is not given must leave no trace
+    parser.add_argument(
+        "--top-k",
+        type=_count_or_all,
+        metavar="N",
+        default=argparse.SUPPRESS,
+        help="results per text, best first; 'all' for all",
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="texts per step (default: chosen by their length)")
     parser.add_argument("--device", type=_device, help="cpu, cuda, cuda:1, or an accelerator's number")
     parser.add_argument(
@@ -127,7 +134,7 @@ def _run(given: argparse.Namespace) -> None:
 
     pipe = pipeline(given.task, model=given.model, revision=given.revision, device=given.device, dtype=given.dtype)
     options: dict[str, Any] = {"batch_size": given.batch_size}
-    if given.top_k != "":
+    if hasattr(given, "top_k"):
         options["top_k"] = given.top_k
     if given.truncation:
         options["truncation"] = True
@@ -382,9 +389,13 @@ def _lines() -> Iterator[str]:
 
 def _show(given: argparse.Namespace, result: Any, lines: Iterable[str]) -> None:
     """Print one result at once: JSON, or `lines` for people on a terminal."""
-    if given.json or not sys.stdout.isatty():
+    if given.json or not _on_terminal():
         lines = [json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8"))]
     print(*lines, sep="\n", flush=True)
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _table(facts: dict[str, Any]) -> Iterator[str]:

@@ -195,9 +195,9 @@ class _Hub:
 
     def ask(self, revision: str) -> tuple[str, frozenset[str]]:
         """The commit of `revision` and the names of its files, in one request. Raises NotFoundError."""
-        key = (self.endpoint, self.name, revision, self.token)
-        if not self.force and key in _answers and time.monotonic() - _answers[key][0] < _REMEMBER_ANSWER_S:
-            return _answers[key][1]
+        asked, answer = _answers.get((self.endpoint, self.name, revision, self.token), (0.0, None))
+        if answer is not None and not self.force and time.monotonic() - asked < _REMEMBER_ANSWER_S:
+            return answer
         response = self._get(f"{self.endpoint}/api/models/{self.name}/revision/{quote(revision, safe='')}")
         if response.status_code != 200:
             raise self._refusal(response, revision)
@@ -208,7 +208,8 @@ class _Hub:
             raise self._failure("its answer is not the Hugging Face Hub's; check HF_ENDPOINT and proxies") from error
         if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
             raise self._failure(f"its answer names no commit, but {commit!r}")
-        _answers[key] = time.monotonic(), (commit, files)
+        for name in (revision, commit):
+            _answers[self.endpoint, self.name, name, self.token] = time.monotonic(), (commit, files)
         return commit, files
 
     def _get(self, url: str) -> Any:
