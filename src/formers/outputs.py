@@ -7,7 +7,7 @@ are there as attributes but not as items. Field order is the reference's, since 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -33,10 +33,15 @@ class ModelOutput(OrderedDict[str, Any]):
         )
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
+        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
+        values = {name: getattr(self, name) for name in names}
+        first = values[names[0]]
+        if isinstance(first, (Mapping, Iterator)):  # DataParallel gathers an output as a dict, from pairs
+            values = dict.fromkeys(names) | dict(first)
+        for name, value in values.items():
+            super().__setattr__(name, value)
             if value is not None:
-                super().__setitem__(field.name, value)
+                super().__setitem__(name, value)
 
     def __getitem__(self, key: Any) -> Any:
         return super().__getitem__(key) if isinstance(key, str) else self.to_tuple()[key]
