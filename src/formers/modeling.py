@@ -453,6 +453,8 @@ def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, i
         raise InputError(f"{name} has shape {tuple(value.shape)}; it should be {form}.{hint}")
     if dims == 2 and (value.is_floating_point() or value.dtype == torch.bool):
         raise ArgumentError(f"input_ids is {value.dtype}; token ids are integers: input_ids.long().")
+    if not value.shape[1]:
+        raise InputError(f"{name} has shape {tuple(value.shape)}: no columns. A text needs at least one token.")
     return value.shape[0], value.shape[1]
 
 

@@ -362,6 +362,7 @@ class BertForPreTraining(BertPreTrainedModel, heads.PreTraining):
 
 class BertForMaskedLM(BertPreTrainedModel, heads.MaskedLM):
     TIED = TIED
+    INPUTS = (*BertPreTrainedModel.INPUTS, "encoder_hidden_states", "encoder_attention_mask")
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -377,6 +378,7 @@ class BertLMHeadModel(BertForMaskedLM, heads.CausalLM):
     """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
 
     OUTPUT = heads.CausalLM.OUTPUT
+    NEWER_INPUTS = ("past_key_values", "use_cache")
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
