@@ -340,7 +340,8 @@ class TestInfo:
             assert err == ""
             (facts,) = lines(out)
             assert facts["commit"] == hub.commit("acme/labels")
-            assert facts["parameters"] is None
+            model = formers.AutoModelForSequenceClassification.from_pretrained(models / "acme/labels")
+            assert facts["parameters"] == model.num_parameters()
             assert {"name": "model.safetensors", "bytes": None} in facts["files"]
             assert hub.paths("safetensors") == []
             assert len(hub.paths("/api/models/")) == 1

@@ -242,17 +242,30 @@ def _config_facts(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _weight_facts(source: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Parameters and types from the headers of the weight files, if those are on this machine."""
+    """Parameters and types: from the headers of weight files on this machine, else as the configuration plans them."""
     from . import checkpoints, hub
 
     try:
         here = source if source.is_local else hub.locate(source.name, revision=source.commit, local_files_only=True)
         tensors = checkpoints.open_checkpoint(checkpoints.find_weights(here)).values()
     except NotFoundError:
-        return {"parameters": None, "dtype": values.get("dtype") or values.get("torch_dtype")}
+        return {"parameters": _planned_parameters(values), "dtype": values.get("dtype") or values.get("torch_dtype")}
     weights = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights})
     return {"parameters": sum(_product(tensor.shape) for tensor in weights), "dtype": ", ".join(types)}
+
+
+def _planned_parameters(values: dict[str, Any]) -> int | None:
+    import torch
+
+    from . import registry
+    from .loading import Unfilled
+
+    found: list[Any] = [registry.find_class(str(name)) for name in values.get("architectures") or []]
+    for kind in filter(None, found):
+        with torch.device("meta"), Unfilled():
+            return int(kind(kind.config_class.from_dict(values)).num_parameters())
+    return None
 
 
 def _tokenizer_facts(model: str, revision: str | None) -> dict[str, Any] | None:

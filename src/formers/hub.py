@@ -66,7 +66,7 @@ class Source:
 
     Attributes:
         name: what the caller gave.
-        is_local: whether that is a folder (or file) of the caller's own.
+        is_local: whether that is a folder of the caller's own.
         commit: the 40-digit commit that every file comes from; None for folders.
         folder: the caller's folder, or the commit's folder in the cache, which fills as files are asked for.
         where: words for messages that say what was looked at.
@@ -118,21 +118,6 @@ class _Folder(Source):
 
     def _names(self) -> Iterator[str]:
         yield from _walk(self.folder)
-
-
-class _SingleFile(Source):
-    """One file that stands for whichever file is asked for."""
-
-    def __init__(self, name: str, path: Path) -> None:
-        self.name, self.folder, self.path = name, path.parent, path
-        self.is_local, self.commit = True, None
-        self.where = f"The file {str(path)!r}"
-
-    def file(self, filename: str) -> Path | None:
-        return self.path
-
-    def _names(self) -> Iterator[str]:
-        yield self.path.name
 
 
 class _Repository(Source):
@@ -196,7 +181,8 @@ class _Hub:
     def ask(self, revision: str) -> tuple[str, frozenset[str]]:
         """The commit of `revision` and the names of its files, in one request. Raises NotFoundError."""
         asked, answer = _answers.get((self.endpoint, self.name, revision, self.token), (0.0, None))
-        if answer is not None and not self.force and time.monotonic() - asked < _REMEMBER_ANSWER_S:
+        recent = time.monotonic() - asked < _REMEMBER_ANSWER_S
+        if answer is not None and not self.force and (recent or answer[0] == revision):  # a commit never changes
             return answer
         response = self._get(f"{self.endpoint}/api/models/{self.name}/revision/{quote(revision, safe='')}")
         if response.status_code != 200:
@@ -359,7 +345,6 @@ def locate(
     local_files_only: bool = False,
     force_download: bool = False,
     proxies: dict[str, str] | None = None,
-    single_file: bool = False,
 ) -> Source:
     """Find a model: a folder that exists is taken as it is, anything else is a name on the Hugging Face Hub.
 
@@ -371,7 +356,6 @@ def locate(
         token: an access token; True for the stored one, False for none, None for the stored one if there is any.
         local_files_only: use the cache only, as HF_HUB_OFFLINE=1 does.
         force_download: download again what the cache has.
-        single_file: also take the path of one file, which then stands for every file asked for.
 
     Raises:
         ArgumentError: for a value that is no name, token or revision.
@@ -386,8 +370,6 @@ def locate(
             raise _no_folder(path / inner)
         return _Folder(name, path / inner)
     if os.path.isfile(path):
-        if single_file:
-            return _SingleFile(name, path)
         raise NotFoundError(f"{name!r} is a file. Give the folder that holds it: {str(path.parent)!r}.")
     _check_hub_name(name_or_path, name, path)
     if proxies:
