@@ -2,9 +2,9 @@
 
 Pickle is a small stack language in which a file may import and call anything. Here a program of it works on inert
 values only: numbers, text, tuples, lists, dictionaries, and the few things in `torch_values.TABLE`, which are ours.
-Nothing is imported, looked up or called by a name that the file gives, no class is instantiated, and values that a state
-dict has no use for are put aside. A file that asks for more is refused. Every step costs a bounded time, and their
-number is bounded. FORMERS_NO_PICKLE=1 in the environment refuses all pickles.
+Nothing is imported, looked up or called by a name that the file gives, no class is instantiated, and values that a
+state dict has no use for are put aside. A file that asks for more is refused. Every step costs a bounded time, and
+their number is bounded. FORMERS_NO_PICKLE=1 in the environment refuses all pickles.
 
 Source of the opcodes: https://github.com/python/cpython/blob/main/Lib/pickletools.py
 """
@@ -17,11 +17,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import CheckpointError
-from .tensor import MappedFile
-from .torch_values import INERT, TABLE, Function, Part, Storage, StorageType, is_size
+from .tensor import MappedFile, is_size
+from .torch_values import INERT, TABLE, Function, Part, Storage, StorageType
 
-_MAX_STEPS = 3_000_000  # a tensor takes about forty; bounds the time and memory that a small file can cost
+_MAX_STEPS = 500_000  # and one for every 50 bytes of file; a tensor takes about forty
 _MAX_TEXT = 100_000  # bytes that a name may have; longer text is put aside
+_MAX_TEXTS = 16_000_000  # bytes that all names may have
 _BROKEN = (IndexError, KeyError, ValueError, TypeError, struct.error)  # what a broken program runs into
 
 
@@ -57,17 +58,22 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.texts = 0
 
     def run(self) -> Any:
-        for _ in range(_MAX_STEPS):
-            code = self.take(1)
-            if code == b".":
+        most = _MAX_STEPS + len(self.data) // 50
+        for _ in range(most):
+            if self.position >= self.end:
+                raise ValueError("it does not end")
+            code = self.data[self.position]
+            self.position += 1
+            if code == _STOP:
                 return self.stack.pop()
             step = _STEPS.get(code)
             if step is None:
-                raise _Refused(f"its pickle uses the opcode {code!r}, which PyTorch's weights never need")
+                raise _Refused(f"its pickle uses the opcode {bytes([code])!r}, which PyTorch's weights never need")
             step(self)
-        raise _Refused(f"its pickle has more than {_MAX_STEPS:,} steps")
+        raise _Refused(f"its pickle has more than {most:,} steps")
 
     def take(self, count: int) -> bytes:
         start = self.position
@@ -92,8 +98,11 @@ class _Machine:
         count = self.number(form)
         if count > _MAX_TEXT:
             self.skip(count)
-        else:
-            self.push(self.take(count).decode())
+            return
+        self.texts += count
+        if self.texts > _MAX_TEXTS:
+            raise _Refused(f"its pickle has more than {_MAX_TEXTS:,} bytes of names")
+        self.push(self.take(count).decode())
 
     def skip(self, count: int) -> None:
         if self.position + count > self.end:
@@ -120,10 +129,6 @@ class _Machine:
         self.items()
         self.push(INERT)
 
-    def tuple_of(self, count: int) -> None:
-        items = tuple(self.stack.pop() for _ in range(count))
-        self.push(items[::-1])
-
     def extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is list:
             self.stack[-1].extend(items)
@@ -131,9 +136,8 @@ class _Machine:
             raise TypeError("items are added to something that is no list")
 
     def set_items(self, items: list[Any]) -> None:
-        if (
-            type(self.stack[-1]) is dict
-        ):  # only text: hashing a tuple from a file may take forever, or all of the C stack
+        if type(self.stack[-1]) is dict:
+            # Only text: to hash a tuple from a file may take forever, or all of the C stack.
             self.stack[-1].update(
                 (key, value) for key, value in zip(items[::2], items[1::2], strict=True) if type(key) is str
             )
@@ -144,7 +148,9 @@ class _Machine:
         self.memo[index] = self.stack[-1]
 
     def find(self, module: Any, name: Any) -> None:
-        value = TABLE.get((module, name)) if type(module) is type(name) is str else None
+        if type(module) is not str or type(name) is not str:
+            raise TypeError("the name of a global is no text")
+        value = TABLE.get((module, name))
         if value is None:
             raise _Refused(_refusal(f"{module}.{name}"))
         self.push(value)
@@ -203,60 +209,61 @@ def _refusal(name: str) -> str:
     )
 
 
-_STEPS: dict[bytes, Callable[[_Machine], object]] = {
-    b"\x80": lambda m: m.take(1),  # PROTO
-    b"\x95": _Machine.frame,
+_STOP = ord(".")
+_STEPS: dict[int, Callable[[_Machine], object]] = {
+    0x80: lambda m: m.take(1),  # PROTO
+    0x95: _Machine.frame,
     # values
-    b"N": lambda m: m.push(None),
-    b"\x88": lambda m: m.push(True),
-    b"\x89": lambda m: m.push(False),
-    b"J": lambda m: m.push(m.number("<i")),
-    b"K": lambda m: m.push(m.number("B")),
-    b"M": lambda m: m.push(m.number("<H")),
-    b"\x8a": lambda m: m.integer("B"),
-    b"\x8b": lambda m: m.integer("<i"),
-    b"G": lambda m: m.push(m.number(">d")),
-    b"X": lambda m: m.text("<I"),
-    b"\x8c": lambda m: m.text("B"),
-    b"\x8d": lambda m: m.text("<Q"),
-    b"T": lambda m: m.text("<I"),  # text of Python 2
-    b"U": lambda m: m.text("B"),
-    b"B": lambda m: m.skip(m.number("<I")),  # bytes
-    b"C": lambda m: m.skip(m.number("B")),
-    b"\x8e": lambda m: m.skip(m.number("<Q")),
-    b"\x96": lambda m: m.skip(m.number("<Q")),
+    ord("N"): lambda m: m.push(None),
+    0x88: lambda m: m.push(True),
+    0x89: lambda m: m.push(False),
+    ord("J"): lambda m: m.push(m.number("<i")),
+    ord("K"): lambda m: m.push(m.number("B")),
+    ord("M"): lambda m: m.push(m.number("<H")),
+    0x8A: lambda m: m.integer("B"),
+    0x8B: lambda m: m.integer("<i"),
+    ord("G"): lambda m: m.push(m.number(">d")),
+    ord("X"): lambda m: m.text("<I"),
+    0x8C: lambda m: m.text("B"),
+    0x8D: lambda m: m.text("<Q"),
+    ord("T"): lambda m: m.text("<I"),  # text of Python 2
+    ord("U"): lambda m: m.text("B"),
+    ord("B"): lambda m: m.skip(m.number("<I")),  # bytes
+    ord("C"): lambda m: m.skip(m.number("B")),
+    0x8E: lambda m: m.skip(m.number("<Q")),
+    0x96: lambda m: m.skip(m.number("<Q")),
     # containers
-    b"}": lambda m: m.push({}),
-    b"]": lambda m: m.push([]),
-    b")": lambda m: m.push(()),
-    b"\x8f": lambda m: m.push(INERT),  # sets
-    b"\x90": lambda m: m.items(),
-    b"\x91": _Machine.frozen_set,
-    b"t": lambda m: m.push(tuple(m.items())),
-    b"\x85": lambda m: m.tuple_of(1),
-    b"\x86": lambda m: m.tuple_of(2),
-    b"\x87": lambda m: m.tuple_of(3),
-    b"a": lambda m: m.extend([m.stack.pop()]),
-    b"e": lambda m: m.extend(m.items()),
-    b"s": lambda m: m.set_items([m.stack.pop(-2), m.stack.pop()]),
-    b"u": lambda m: m.set_items(m.items()),
+    ord("}"): lambda m: m.push({}),
+    ord("]"): lambda m: m.push([]),
+    ord(")"): lambda m: m.push(()),
+    0x8F: lambda m: m.push(INERT),  # sets
+    0x90: lambda m: m.items(),
+    0x91: _Machine.frozen_set,
+    ord("t"): lambda m: m.push(tuple(m.items())),
+    0x85: lambda m: m.push((m.stack.pop(),)),
+    0x86: lambda m: m.push((m.stack.pop(-2), m.stack.pop())),
+    0x87: lambda m: m.push((m.stack.pop(-3), m.stack.pop(-2), m.stack.pop())),
+    ord("a"): lambda m: m.extend([m.stack.pop()]),
+    ord("e"): lambda m: m.extend(m.items()),
+    ord("s"): lambda m: m.set_items([m.stack.pop(-2), m.stack.pop()]),
+    ord("u"): lambda m: m.set_items(m.items()),
     # the stack and the memo
-    b"(": lambda m: m.marks.append(len(m.stack)),
-    b"0": lambda m: m.stack.pop(),
-    b"1": lambda m: m.items(),
-    b"2": lambda m: m.push(m.stack[-1]),
-    b"q": lambda m: m.put(m.number("B")),
-    b"r": lambda m: m.put(m.number("<I")),
-    b"\x94": lambda m: m.put(len(m.memo)),
-    b"h": lambda m: m.push(m.memo[m.number("B")]),
-    b"j": lambda m: m.push(m.memo[m.number("<I")]),
+    ord("("): lambda m: m.marks.append(len(m.stack)),
+    ord("0"): lambda m: m.stack.pop(),
+    ord("1"): lambda m: m.items(),
+    ord("2"): lambda m: m.push(m.stack[-1]),
+    ord("q"): lambda m: m.put(m.number("B")),
+    ord("r"): lambda m: m.put(m.number("<I")),
+    0x94: lambda m: m.put(len(m.memo)),
+    ord("h"): lambda m: m.push(m.memo[m.number("B")]),
+    ord("j"): lambda m: m.push(m.memo[m.number("<I")]),
     # names and calls, of the table only
-    b"c": lambda m: m.find(m.line(), m.line()),
-    b"\x93": _Machine.stack_global,
-    b"i": _Machine.instance,
-    b"R": _Machine.call,
-    b"\x81": lambda m: m.new(1),
-    b"\x92": lambda m: m.new(2),
-    b"Q": _Machine.persistent,
-    b"b": lambda m: m.stack.pop(),  # attributes: a state dict's _metadata, a parameter's own
+    ord("c"): lambda m: m.find(m.line(), m.line()),
+    0x93: _Machine.stack_global,
+    ord("i"): _Machine.instance,
+    ord("R"): _Machine.call,
+    0x81: lambda m: m.new(1),
+    0x92: lambda m: m.new(2),
+    ord("Q"): _Machine.persistent,
+    ord("b"): lambda m: m.stack.pop(),  # attributes: a state dict's _metadata, a parameter's own
 }

@@ -10,11 +10,11 @@ import math
 import struct
 from collections import Counter
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
-from .tensor import LazyTensor, MappedFile
+from .tensor import LazyTensor, MappedFile, is_shape, is_size
 
 DTYPES = {
     "F64": torch.float64,
@@ -34,7 +34,6 @@ DTYPES = {
     "F8_E5M2": torch.float8_e5m2,
     "C64": torch.complex64,
 }
-MAX_DIMENSIONS = 64  # torch's own limit
 
 
 def matches(file: MappedFile) -> bool:
@@ -90,9 +89,9 @@ def _entry(file: MappedFile, name: str, entry: Any) -> tuple[torch.dtype, tuple[
     dtype = DTYPES.get(kind) if isinstance(kind, str) else None
     if dtype is None:
         raise file.broken(f"the tensor {name!r} has the unknown dtype {kind!r}; known are {', '.join(DTYPES)}")
-    if not _sizes(shape) or len(shape) > MAX_DIMENSIONS:
+    if not isinstance(shape, list) or not is_shape(shape):
         raise file.broken(f"the tensor {name!r} has no valid shape")
-    if not _sizes(span) or len(span) != 2 or span[0] > span[1]:
+    if not isinstance(span, list) or len(span) != 2 or not all(map(is_size, span)) or span[0] > span[1]:
         raise file.broken(f"the tensor {name!r} has no valid data_offsets")
     need = math.prod(shape) * dtype.itemsize
     if need != span[1] - span[0]:
@@ -100,10 +99,6 @@ def _entry(file: MappedFile, name: str, entry: Any) -> tuple[torch.dtype, tuple[
             f"the tensor {name!r} of shape {shape} and dtype {kind} needs {need:,} bytes, has {span[1] - span[0]:,}"
         )
     return dtype, tuple(shape), span[0], span[1]
-
-
-def _sizes(values: Any) -> TypeGuard[list[int]]:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < 2**63 for value in values)
 
 
 def _check_spans(file: MappedFile, spans: list[tuple[int, int, str]], room: int) -> None:

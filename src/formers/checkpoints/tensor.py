@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import re
@@ -9,6 +10,7 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +29,20 @@ _LOOKS = (
     (rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh|7z\xbc\xaf", "is compressed: unpack it first"),
     (rb"GGUF", "holds GGUF weights, a format that cannot be read"),
 )
+
+MAX_DIMENSIONS = 64  # torch's own limit
+
+
+def is_size(value: object) -> bool:
+    """Whether a value from a file is an int that torch can take as a size, stride or offset."""
+    return type(value) is int and 0 <= value < 2**62
+
+
+def is_shape(values: Sequence[Any]) -> bool:
+    """Whether values from a file are a shape that torch can take: also an empty tensor's sizes must not overflow."""
+    if len(values) > MAX_DIMENSIONS or not all(map(is_size, values)):
+        return False
+    return math.prod(max(size, 1) for size in values) < 2**62
 
 
 @dataclass(frozen=True)
@@ -84,9 +100,7 @@ class MappedFile:
 
     def tensor(self, offset: int, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
         """The contiguous tensor at byte `offset`: a view, or a copy where the address does not suit the type."""
-        count = 1
-        for size in shape:
-            count *= size
+        count = math.prod(shape)
         if not count:
             return torch.empty(tuple(shape), dtype=dtype)
         if offset % dtype.itemsize:

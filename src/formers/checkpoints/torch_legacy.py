@@ -14,6 +14,7 @@ from .torch_values import Storage
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_MAX_HEAD = 1000  # bytes of each of the first three pickles
 
 
 def matches(file: MappedFile) -> bool:
@@ -24,11 +25,11 @@ def matches(file: MappedFile) -> bool:
 def read(file: MappedFile) -> dict[str, LazyTensor]:
     """The file's tensors by name."""
     storages: dict[str, Storage] = {}
-    magic, position = pickles.load(file, 0, file.size)
+    magic, position = pickles.load(file, 0, min(file.size, _MAX_HEAD))
     if magic != _MAGIC:
         raise file.broken("it is a pickle, but not one that torch.save wrote")
-    protocol, position = pickles.load(file, position, file.size)
-    system, position = pickles.load(file, position, file.size)
+    protocol, position = pickles.load(file, position, min(file.size, position + _MAX_HEAD))
+    system, position = pickles.load(file, position, min(file.size, position + _MAX_HEAD))
     if protocol != _PROTOCOL or not isinstance(system, dict):
         raise file.broken("it is of an unknown version of PyTorch's format")
     if system.get("little_endian") is not True:

@@ -22,7 +22,7 @@ def state_dict(file: MappedFile, value: Any) -> dict[str, LazyTensor]:
                 f"it has several sets of tensors, {', '.join(inner)}; save the one that is the model alone"
             )
         found = inner[chosen] if chosen else next(iter(inner.values()), {})
-    if not found and value != {}:
+    if not found:
         raise file.broken("it has no tensors with names, as a state_dict has")
     return {
         name: LazyTensor(name, view.shape, view.dtype, file.path, partial(view.load, file))

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .tensor import MappedFile
+from .tensor import MAX_DIMENSIONS, MappedFile, is_shape, is_size
 
-_MAX_DIMENSIONS = 64  # torch's own limit
 _MAX_SPREAD = 16_000_000  # bytes that a tensor with repeated elements (strides of 0) may have beyond its storage
 
 
@@ -82,14 +81,10 @@ class _Inert:
 INERT = _Inert()
 
 
-def is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**62
-
-
 def _rebuild(part: Any, offset: Any, shape: Any, stride: Any, *rest: Any, dtype: torch.dtype | None = None) -> View:
     if type(part) is not Part or not is_size(offset) or type(shape) is not tuple or type(stride) is not tuple:
         raise TypeError("a tensor is not described as it should be")
-    if len(shape) != len(stride) or len(shape) > _MAX_DIMENSIONS or not all(map(is_size, shape + stride)):
+    if len(shape) != len(stride) or not is_shape(shape) or not all(map(is_size, stride)):
         raise ValueError("a tensor has no valid shape and strides")
     kind = part.dtype if dtype is None else dtype
     count = part.count * part.dtype.itemsize // kind.itemsize
@@ -125,7 +120,7 @@ def _ordered(pairs: Any = (), *rest: Any) -> dict[str, Any]:
 
 
 def _size(values: Any = (), *rest: Any) -> tuple[Any, ...]:
-    if type(values) not in (tuple, list) or len(values) > _MAX_DIMENSIONS:
+    if type(values) not in (tuple, list) or len(values) > MAX_DIMENSIONS:
         raise TypeError("a torch.Size is not as it should be")
     return tuple(values)
 
