@@ -55,17 +55,19 @@ class Head(PreTrainedModel):
         inputs = self._bind(args, kwargs)
         targets = {name: inputs.pop(name, None) for name in self.TARGETS}
         options = {name: inputs.pop(name, None) for name in _OPTIONS}
-        inputs = self.prepare(inputs)
+        flat = self.flatten(inputs)
         layout = self.layout(
-            inputs.get("input_ids"),
-            inputs.get("attention_mask"),
-            inputs.get("inputs_embeds"),
+            flat.get("input_ids"),
+            flat.get("attention_mask"),
+            flat.get("inputs_embeds"),
             keep_padding=self.needs_padding(inputs, targets),
         )
         return_dict = options.pop("return_dict")
-        body = self.base_model(**inputs, **options, layout=layout, return_dict=True)
+        body = self.base_model(**flat, **options, layout=layout, return_dict=True)
         result = self.OUTPUT(
-            **self.results(body, layout, **targets), hidden_states=body.hidden_states, attentions=body.attentions
+            **self.results(body, layout, inputs, targets),
+            hidden_states=body.hidden_states,
+            attentions=body.attentions,
         )
         return result if (self.config.return_dict if return_dict is None else return_dict) else result.to_tuple()
 
@@ -78,16 +80,16 @@ class Head(PreTrainedModel):
             raise ArgumentError(f"{type(self).__name__} got {min(twice)} twice, by position and by name.")
         return given | kwargs
 
-    def prepare(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """The base model's inputs; a task whose batch has another shape changes it here."""
+    def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The base model's inputs, (B, T); a task whose inputs have another shape changes it here."""
         return inputs
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         """Whether the result depends on what the model computes at padding."""
         return False
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
-        """The output's fields, from the base model's output in rows of `layout`."""
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        """The output's fields, from the base model's output in rows of `layout`, what it was given, and the labels."""
         raise NotImplementedError
 
     def score(self, body: Any, layout: Layout) -> Tensor:
@@ -120,7 +122,7 @@ class _TokenHead(Head):
         labels = layout.pack(self.shifted(labels))
         return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = self.score(body, layout)  # rows of C or V
         return {"loss": self.loss(logits, targets["labels"], layout), "logits": layout.unpack(logits)}
 
@@ -153,7 +155,7 @@ class SequenceClassification(Head):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.SequenceClassifierOutput
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits, labels = self.score(body, layout), targets["labels"]
         if labels is None:
             return {"loss": None, "logits": logits}
@@ -169,7 +171,7 @@ class NextSentencePrediction(Head):
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.NextSentencePredictorOutput
     TARGETS = ("labels", "next_sentence_label")  # the second is the old name
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = self.score(body, layout)
         labels = targets["labels"] if targets["labels"] is not None else targets["next_sentence_label"]
         return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
@@ -181,7 +183,7 @@ class PreTraining(_TokenHead):
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BertForPreTrainingOutput
     TARGETS = ("labels", "next_sentence_label")
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         tokens, pair = self.score_both(body, layout)
         loss, follows = None, targets["next_sentence_label"]
         if targets["labels"] is not None and follows is not None:
@@ -199,7 +201,7 @@ class MultipleChoice(Head):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.MultipleChoiceModelOutput
 
-    def prepare(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
         given = inputs.get("input_ids") if inputs.get("input_ids") is not None else inputs.get("inputs_embeds")
         dims = 3 if inputs.get("input_ids") is not None else 4
         if isinstance(given, Tensor) and given.dim() != dims:
@@ -207,12 +209,12 @@ class MultipleChoice(Head):
                 f"{type(self).__name__} got a tensor of shape {tuple(given.shape)}; multiple choice reads "
                 "(batch, choices, columns): the choices of one question side by side."
             )
-        self._choices = given.shape[1] if isinstance(given, Tensor) else 1
         per_choice = {*self.INPUTS, *self.NEWER_INPUTS} - {"head_mask"}
         return {k: v.flatten(0, 1) if k in per_choice and isinstance(v, Tensor) else v for k, v in inputs.items()}
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
-        logits, labels = self.score(body, layout).view(-1, self._choices), targets["labels"]
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        given = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"]
+        logits, labels = self.score(body, layout).view(given.shape[:2]), targets["labels"]
         return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
 
 
@@ -227,7 +229,7 @@ class QuestionAnswering(Head):
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         return True
 
-    def results(self, body: Any, layout: Layout, **targets: Tensor | None) -> dict[str, Tensor | None]:
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         start, end = (x.squeeze(-1).contiguous() for x in self.score(body, layout).split(1, dim=-1))  # (B, T) each
         starts, ends = targets["start_positions"], targets["end_positions"]
         loss = None if starts is None or ends is None else losses.span(start, end, starts, ends)
