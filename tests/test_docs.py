@@ -25,6 +25,7 @@ from hub_models import MODELS, make_hub
 from hub_server import HubServer
 from huggingface_hub import constants
 
+from formers import auto, registry
 from formers import hub as hub_module
 
 REPOSITORY = Path(__file__).parents[1]
@@ -65,7 +66,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder, an empty cache, and a `formers` command."""
     command = tmp_path / "bin" / "formers"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m formers.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m formers "$@"\n')
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "src"))
@@ -180,6 +181,18 @@ def test_notes_are_as_received() -> None:
     for number, (expected, got) in enumerate(zip(theirs, ours, strict=True)):
         wanted = expected.replace("from transformers import", "from formers import")
         assert ast.dump(ast.parse(got)) == ast.dump(ast.parse(wanted)), f"block {number}"
+
+
+def test_the_table_of_auto_classes_is_complete() -> None:
+    lines = (REPOSITORY / "docs" / "auto_classes.md").read_text(encoding="utf-8").splitlines()
+    header = next(line for line in lines if line.startswith("| Class |"))
+    families = [registry.load(name.strip().lower()) for name in header.split("|")[3:-1]]
+    assert {family.__name__.rpartition(".")[2] for family in families} == set(registry.families())
+    rows = [re.findall(r"`(\w+)`|(–)", line) for line in lines if line.startswith("| `Auto")]
+    table = {cells[0][0]: [name or None for name, _ in cells[1:]] for cells in rows}
+    classes = {name: kind for name, kind in vars(auto).items() if hasattr(kind, "HEAD")}
+    found = {name: [family.HEADS.get(kind.HEAD) for family in families] for name, kind in classes.items()}
+    assert table == {name: [kind and kind.__name__ for kind in kinds] for name, kinds in found.items()}
 
 
 class TestGuide:
