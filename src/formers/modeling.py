@@ -126,7 +126,11 @@ class PreTrainedModel(nn.Module):
         name = next((n for n in self.TIED if n.endswith(".weight")), None)
         if name is None:
             raise ArgumentError(f"{type(self).__name__} has no output embeddings.")
-        self.set_submodule(name.removesuffix(".weight"), new_embeddings)
+        layer = name.removesuffix(".weight")
+        self.set_submodule(layer, new_embeddings)
+        owner, _, attribute = self.TIED.get(f"{layer}.bias", "").rpartition(".")
+        if attribute:
+            setattr(self.get_submodule(owner), attribute, new_embeddings.bias)
 
     @property
     def device(self) -> torch.device:
@@ -223,6 +227,14 @@ class PreTrainedModel(nn.Module):
         self.config.pruned_heads = {k: sorted({*known.get(k, ()), *wanted.get(k, ())}) for k in {*known, *wanted}}
 
     def _prune(self, heads: Mapping[int, list[int]]) -> None:
+        attentions = self._attentions()
+        if wrong := [layer for layer in heads if not 0 <= layer < len(attentions)]:
+            raise InputError(f"layer {wrong[0]} has no heads to prune: there are layers 0 to {len(attentions) - 1}.")
+        for layer, chosen in heads.items():
+            attentions[layer].prune_heads(chosen)
+
+    def _attentions(self) -> list[Any]:
+        """The attention module of each layer, with its `prune_heads`."""
         raise InputError(f"{type(self).__name__} has no heads that can be pruned.")
 
     # ---- training

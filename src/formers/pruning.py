@@ -34,8 +34,8 @@ def remaining(heads: Iterable[int], pruned: set[int], count: int, width: int) ->
     going = set(heads) - pruned
     if len(going) == count:
         raise InputError("all heads of a layer cannot be pruned; leave at least one.")
-    stay = torch.tensor([h not in going for h in there])
-    return going, stay.repeat_interleave(width).nonzero().squeeze(1)
+    stay = [place * width + i for place, head in enumerate(there) if head not in going for i in range(width)]
+    return going, torch.tensor(stay, device="cpu")  # real numbers, also for a model that has no memory yet
 
 
 def resized(parameter: Tensor, old: int, new: int, std: float) -> Tensor:

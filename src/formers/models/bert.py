@@ -10,7 +10,7 @@ Letters: B batch, T columns, N real tokens, D width, F width of the feed-forward
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -224,7 +224,14 @@ class BertPreTrainedModel(PreTrainedModel):
 
     config_class = BertConfig
     base_model_prefix = "bert"
-    INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds")
+    INPUTS: ClassVar[tuple[str, ...]] = (
+        "input_ids",
+        "attention_mask",
+        "token_type_ids",
+        "position_ids",
+        "head_mask",
+        "inputs_embeds",
+    )
     OPTIONAL = ("pooler.",)
 
 
@@ -240,9 +247,8 @@ class BertModel(BertPreTrainedModel):
         self.pooler = BertPooler(config) if add_pooling_layer else None
         self.post_init()
 
-    def _prune(self, heads: Any) -> None:
-        for layer, chosen in heads.items():
-            self.encoder.layer[layer].attention.prune_heads(chosen)
+    def _attentions(self) -> list[Any]:
+        return [layer.attention for layer in self.encoder.layer]
 
     def forward(
         self,

@@ -192,9 +192,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
         """The table of position embeddings."""
         return self.embeddings.position_embeddings
 
-    def _prune(self, heads: Any) -> None:
-        for layer, chosen in heads.items():
-            self.transformer.layer[layer].attention.prune_heads(chosen)
+    def _attentions(self) -> list[Any]:
+        return [layer.attention for layer in self.transformer.layer]
 
     def forward(
         self,

@@ -1,0 +1,179 @@
+"""Sharing, resizing, pruning and counting of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from families import CASES, FAMILIES, batch, difference, pair
+
+import formers
+from formers import registry
+
+WITH_VOCABULARY = [c for c in CASES if c[1] in ("masked-lm", "causal-lm", "pretraining")]
+
+
+def made(family: str, head: str, **changes: Any) -> Any:
+    module = registry.load(family)
+    torch.manual_seed(0)
+    return module.HEADS[head](module.HEADS[head].config_class(**{**module.TINY, **changes}))
+
+
+@pytest.mark.parametrize(("family", "head"), WITH_VOCABULARY)
+@pytest.mark.parametrize("tie", [True, False])
+def test_tying(family: str, head: str, tie: bool, tmp_path: Path) -> None:
+    ours = made(family, head, tie_word_embeddings=tie)
+    words, output = ours.get_input_embeddings(), ours.get_output_embeddings()
+    assert (output.weight is words.weight) == tie
+    if family == "bert":
+        assert output.bias is ours.cls.predictions.bias
+    ours.save_pretrained(tmp_path)
+    back = type(ours).from_pretrained(tmp_path)
+    assert (back.get_output_embeddings().weight is back.get_input_embeddings().weight) == tie
+    assert all(torch.equal(v, back.state_dict()[k]) for k, v in ours.state_dict().items())
+    ids = torch.tensor([[1, 2, 3]])
+    ours.eval()(ids)[0].sum().backward()
+    assert words.weight.grad is not None and bool(output.weight.grad.any())
+    assert len(dict(ours.named_parameters())) + tie + (family == "bert") == len(ours.state_dict())
+
+
+def test_heads_without_a_vocabulary_have_no_output_embeddings() -> None:
+    ours = made("bert", "sequence-classification")
+    assert ours.get_output_embeddings() is None
+    with pytest.raises(TypeError, match="no output embeddings"):
+        ours.set_output_embeddings(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize(("family", "head"), [*WITH_VOCABULARY, ("bert", "base"), ("distilbert", "base")])
+@pytest.mark.parametrize("tie", [True, False])
+@pytest.mark.parametrize(("size", "multiple", "expected"), [(120, None, 120), (50, None, 50), (99, 64, 128)])
+def test_resizing(
+    family: str, head: str, tie: bool, size: int, multiple: int | None, expected: int, tmp_path: Path
+) -> None:
+    theirs, ours = pair(family, head, tie_word_embeddings=tie)
+    ids = torch.randint(0, 50, (2, 7), generator=torch.Generator().manual_seed(0))
+    table = ours.resize_token_embeddings(size, pad_to_multiple_of=multiple)
+    theirs.resize_token_embeddings(size, pad_to_multiple_of=multiple, mean_resizing=False)
+    assert table is ours.get_input_embeddings() and table.num_embeddings == ours.config.vocab_size == expected
+    assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in theirs.state_dict().items()}
+    with torch.no_grad():
+        got, wanted = ours(ids)[0], theirs(ids)[0]
+    kept = min(99, expected) if head != "base" else None
+    assert difference(got[..., :kept], wanted[..., :kept]) < 1e-5
+    if head != "base":
+        assert got.shape[-1] == expected and (ours.get_output_embeddings().weight is table.weight) == tie
+        assert ours.get_output_embeddings().out_features == expected
+        assert not ours.get_output_embeddings().bias[99:].any()
+    assert expected <= 99 or 0.001 < table.weight[99:].std() < 0.1
+    ours.save_pretrained(tmp_path)
+    back = type(ours).from_pretrained(tmp_path)
+    assert torch.equal(back(ids)[0], ours(ids)[0])
+
+
+def test_resizing_by_nothing_and_to_nothing() -> None:
+    ours = made("bert", "masked-lm")
+    table = ours.get_input_embeddings()
+    assert ours.resize_token_embeddings() is ours.resize_token_embeddings(99) is table
+    with pytest.raises(ValueError, match="at least one token"):
+        ours.resize_token_embeddings(0)
+    frozen = made("bert", "masked-lm")
+    frozen.get_input_embeddings().weight.requires_grad_(False)
+    assert not frozen.resize_token_embeddings(110).weight.requires_grad
+    assert made("bert", "base").half().resize_token_embeddings(110).weight.dtype == torch.float16
+
+
+@pytest.mark.parametrize(("family", "head"), CASES)
+def test_parts(family: str, head: str) -> None:
+    theirs, ours = pair(family, head)
+    assert type(ours.base_model).__name__ == type(theirs.base_model).__name__
+    assert ours.base_model_prefix == theirs.base_model_prefix
+    assert (ours.base_model is ours) == (head == "base")
+    assert isinstance(ours, formers.PreTrainedModel) and ours.config_class is type(ours.config)
+    assert [n for n, _ in ours.named_modules()] == [n for n, _ in theirs.named_modules() if n != "mlm_loss_fct"]
+    assert {type(m).__name__ for n, m in ours.named_modules() if n.endswith("embeddings")} <= {
+        type(m).__name__ for n, m in theirs.named_modules()
+    }
+    for options in ({}, {"only_trainable": True}, {"exclude_embeddings": True}):
+        assert ours.num_parameters(**options) == theirs.num_parameters(**options), options
+    new = torch.nn.Embedding(99, 32)
+    ours.set_input_embeddings(new)
+    assert ours.get_input_embeddings() is new is ours.base_model.embeddings.word_embeddings
+    assert ours.get_memory_footprint() >= 4 * ours.num_parameters()
+    assert ours.device.type == "cpu" and ours.dtype == torch.float32
+    assert head == "multiple-choice" or ours(**ours.dummy_inputs)[0] is not None
+
+
+def test_only_trainable_leaves_out_frozen_weights() -> None:
+    ours = made("bert", "sequence-classification")
+    for parameter in ours.bert.parameters():
+        parameter.requires_grad_(False)
+    assert ours.num_parameters(only_trainable=True) == 32 * 2 + 2
+
+
+def test_a_new_output_layer_is_used_and_saved(tmp_path: Path) -> None:
+    ours = made("bert", "masked-lm", tie_word_embeddings=False)
+    new = torch.nn.Linear(32, 99)
+    ours.set_output_embeddings(new)
+    assert ours.get_output_embeddings() is new is ours.cls.predictions.decoder
+    ours.save_pretrained(tmp_path)
+    back = type(ours).from_pretrained(tmp_path)
+    assert torch.equal(back.eval()(torch.tensor([[1]]))[0], ours.eval()(torch.tensor([[1]]))[0])
+
+
+HEADS_PRUNED = {0: [1], 1: [0, 3]}
+
+
+@pytest.mark.parametrize(("family", "head"), CASES)
+def test_pruning_is_masking(family: str, head: str, tmp_path: Path) -> None:
+    _, ours = pair(family, head)
+    inputs = batch(ours, head, "right", labels=False)
+    mask = torch.ones(2, 4)
+    for layer, chosen in HEADS_PRUNED.items():
+        mask[layer, chosen] = 0
+    with torch.no_grad():
+        masked = ours(**inputs, head_mask=mask)[0]
+        ours.prune_heads({0: [1], 1: {3}})
+        ours.prune_heads({1: [0, 3]})  # numbered as before; a head that is gone stays gone
+        assert difference(ours(**inputs)[0], masked) < 1e-5
+        assert ours.config.pruned_heads == HEADS_PRUNED
+        attentions = ours(**inputs, output_attentions=True).attentions
+        assert [a.shape[1] for a in attentions] == [3, 2]
+        ours.save_pretrained(tmp_path)
+        back = type(ours).from_pretrained(tmp_path)
+        assert back.config.pruned_heads == HEADS_PRUNED
+        assert difference(back(**inputs)[0], masked) < 1e-5
+        base = type(ours.base_model).from_pretrained(tmp_path)
+        assert base.config.pruned_heads == HEADS_PRUNED
+        back.prune_heads({0: [2]})
+        assert back(**inputs, output_attentions=True).attentions[0].shape[1] == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pruning_from_the_configuration_and_its_errors(family: str) -> None:
+    ours = made(family, "base", pruned_heads={"0": [2]})
+    layer = next(iter(ours.state_dict()[k] for k in ours.state_dict() if k.endswith(("query.weight", "q_lin.weight"))))
+    assert layer.shape == (24, 32) and made(family, "base").config.pruned_heads == {}
+    for wrong, said in (({0: [4]}, "heads 0 to 3"), ({5: [0]}, "layer"), ({1: [0, 1, 2, 3]}, "at least one")):
+        with pytest.raises(formers.InputError, match=said):
+            made(family, "base").prune_heads(wrong)
+        with pytest.raises(formers.InputError, match=said):
+            made(family, "base", pruned_heads=wrong)
+
+
+def test_weights_are_drawn_as_the_configuration_says() -> None:
+    ours = made("bert", "masked-lm", initializer_range=0.5)
+    assert 0.45 < ours.bert.encoder.layer[0].output.dense.weight.std() < 0.55
+    assert not ours.bert.embeddings.word_embeddings.weight[0].any()  # padding
+    assert bool((ours.bert.embeddings.LayerNorm.weight == 1).all()) and not ours.cls.predictions.bias.any()
+    before = ours.bert.pooler if ours.bert.pooler else ours.bert.embeddings.position_embeddings.weight.clone()
+    ours.init_weights()
+    assert not torch.equal(before, ours.bert.embeddings.position_embeddings.weight)
+
+
+def test_sinusoidal_positions() -> None:
+    theirs, ours = pair("distilbert", "base", sinusoidal_pos_embds=True)
+    fresh, reference = type(ours)(ours.config), type(theirs)(theirs.config)
+    assert difference(fresh.get_position_embeddings().weight, reference.get_position_embeddings().weight) < 1e-5
+    assert not fresh.get_position_embeddings().weight.requires_grad
