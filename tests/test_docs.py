@@ -195,6 +195,19 @@ def test_the_table_of_auto_classes_is_complete() -> None:
     assert table == {name: [kind and kind.__name__ for kind in kinds] for name, kinds in found.items()}
 
 
+def test_the_counts_of_coverage_are_those_of_its_rows() -> None:
+    intro, *sections = re.split(r"^## ", (REPOSITORY / "docs" / "coverage.md").read_text(encoding="utf-8"), flags=re.M)
+    counted = {}
+    for section in sections:
+        name, rows = section.split("\n", 1)[0], re.findall(r"^\|.*\|(.*)\|(.*)\|$", section, re.MULTILINE)
+        sizes = [(int(n[1]) if (n := re.search(r"\((\d+) snippets", calls)) else 1, status) for calls, status in rows]
+        counted[name] = tuple(
+            sum(size for size, status in sizes if status.strip().startswith(word)) for word in ("run", "wait")
+        )
+    said = re.findall(r"^\| (.*) \| (\d+) \| (\d+) \|$", intro, re.MULTILINE)
+    assert {name: (int(run), int(wait)) for name, run, wait in said} == counted
+
+
 class TestGuide:
     """CONTRIBUTING's worked example: its family file goes into a copy of the package."""
 
