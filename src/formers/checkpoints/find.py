@@ -11,7 +11,7 @@ from ..errors import CheckpointError, NotFoundError
 from ..hub import Source
 from .tensor import LazyTensor, MappedFile
 
-_MAX_INDEX = 64_000_000  # bytes; the largest published ones have 20 MB
+_MAX_INDEX = 32_000_000  # bytes; enough for three hundred thousand tensors
 _OTHER_FORMATS = {
     "tf_model.h5": "TensorFlow 2",
     "tf_model.h5.index.json": "TensorFlow 2",

@@ -24,6 +24,8 @@ def state_dict(file: MappedFile, value: Any) -> dict[str, LazyTensor]:
         found = inner[chosen] if chosen else next(iter(inner.values()), {})
     if not found:
         raise file.broken("it has no tensors with names, as a state_dict has")
+    for view in found.values():
+        view.storage.users += 1
     return {
         name: LazyTensor(name, view.shape, view.dtype, file.path, partial(view.load, file))
         for name, view in found.items()

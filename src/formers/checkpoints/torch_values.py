@@ -17,7 +17,10 @@ _MAX_SPREAD = 16_000_000  # bytes that a tensor with repeated elements (strides 
 
 @dataclass(eq=False)
 class Storage:
-    """A run of bytes in the file that tensors are views of. `offset` is known once the file has been walked."""
+    """A run of bytes in the file that tensors are views of.
+
+    `offset` is known once the file has been walked, `users`, the number of its named views, when they have names.
+    """
 
     nbytes: int
     itemsize: int
@@ -95,7 +98,6 @@ def _rebuild(part: Any, offset: Any, shape: Any, stride: Any, *rest: Any, dtype:
         raise ValueError(f"a tensor reaches to element {last:,} of a storage that has {count:,}")
     if (size - count) * kind.itemsize > _MAX_SPREAD:
         raise ValueError(f"a tensor has {size:,} elements, and its storage {count:,}")
-    part.storage.users += 1
     return View(part.storage, kind, first + offset, shape, stride)
 
 
