@@ -40,6 +40,12 @@ def test_unusable_inputs(classifier: Any, inputs: Any, message: str) -> None:
         classifier(inputs)
 
 
+def test_a_bad_item_late_in_a_list_is_found_before_the_work(classifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(classifier), "forward", lambda *_, **__: pytest.fail("work was done"))
+    with pytest.raises(errors.InputError, match=r"inputs\[5000\] is None"):
+        classifier(["a"] * 5000 + [None])
+
+
 def test_errors_are_those_that_transformers_code_catches(classifier: Any) -> None:
     with pytest.raises(ValueError, match="is None"):
         classifier(["a", None])

@@ -85,7 +85,9 @@ def test_fill_mask(make: Any, vocabulary: Any, sentences: list[str]) -> None:
         mine, other = [[c for m in (x if isinstance(x[0], list) else [x]) for c in m] for x in (mine, other)]
         assert [c["score"] for c in mine] == pytest.approx([c["score"] for c in other], abs=TOLERANCE)
         for a, b in zip(mine, other, strict=True):
-            assert (a["token"], a["token_str"], a["sequence"]) == (b["token"], b["token_str"], b["sequence"])
+            assert (a["token"], a["token_str"]) == (b["token"], b["token_str"])
+            # the newest release no longer joins "don ' t"
+            assert a["sequence"].replace(" ", "") == b["sequence"].replace(" ", "")
 
 
 def test_feature_extraction(make: Any, vocabulary: Any, sentences: list[str]) -> None:

@@ -178,6 +178,11 @@ def test_the_names_of_other_libraries(classifier: Any) -> None:
     assert (moved["text"], moved["nested"][0].device.type) == ("a", "cpu")
 
 
+def test_the_steps_one_by_one(classifier: Any) -> None:
+    outputs = classifier.forward(classifier.preprocess("a good film"))
+    assert classifier.postprocess(outputs) == classifier("a good film")[0]
+
+
 def test_check_model_type(classifier: Any, caplog: pytest.LogCaptureFixture) -> None:
     classifier.check_model_type(["BertForSequenceClassification"])
     classifier.check_model_type({1: (type(classifier.model),)})

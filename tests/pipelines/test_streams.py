@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -159,8 +160,10 @@ def test_a_bar_on_a_terminal_only_and_only_for_long_work(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     classifier(TEXTS)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("formers.pipelines.streams._BAR_AFTER_S", 1e-6)
-    classifier(TEXTS)
+    monkeypatch.setattr("formers.pipelines.streams._BAR_AFTER_S", 0.01)
+    forward = type(classifier).forward
+    monkeypatch.setattr(type(classifier), "forward", lambda *a, **k: [time.sleep(0.1), forward(*a, **k)][1])
+    classifier(TEXTS, batch_size=100)
     assert "300" in capsys.readouterr().err
     classifier(TEXTS[:10])
     assert capsys.readouterr().err == ""

@@ -1,6 +1,6 @@
 """`pipeline`: from a task, a model, or both, to something that takes texts and gives answers.
 
-Each task is one file here, called after it, that declares a `TASK`; this file finds them, and loads what they need.
+Each task is one file here that declares a `TASK`; this file finds them, and loads what they need.
 Nothing here imports torch before a pipeline is made.
 """
 
@@ -18,8 +18,6 @@ from ..logging import logger
 
 if TYPE_CHECKING:
     from .base import Pipeline, Task
-
-_HELPERS = ("base", "batches", "pt_utils", "streams", "text")
 
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
@@ -63,7 +61,7 @@ def pipeline(
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
-        feature_extractor: not used by the tasks on text.
+        feature_extractor: for a class of your own; the tasks on text have no use for it.
         framework: "pt", the only one.
         revision: branch, tag or commit of the model on the hub.
         use_fast: accepted; all tokenizers are fast.
@@ -98,6 +96,8 @@ def pipeline(
         known = task is None or pipeline_class is None or str(task) in get_supported_tasks()
         found = find_task(task) if task is not None and known else _infer_task(model, config, hub)
         model, tokenizer = _load(found, model, **parts)
+    if feature_extractor is not None:
+        kwargs["feature_extractor"] = feature_extractor
     kind = pipeline_class or found.pipeline
     return kind(model=model, tokenizer=tokenizer, task=task or found.name, device=device, **kwargs)
 
@@ -120,8 +120,8 @@ def find_task(name: str) -> Task:
 
 @cache
 def _tasks() -> dict[str, Task]:
-    files = [file.name for file in pkgutil.iter_modules(__path__) if file.name not in _HELPERS]
-    tasks = [importlib.import_module(f"{__name__}.{file}").TASK for file in files]
+    files = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
+    tasks = [file.TASK for file in files if hasattr(file, "TASK")]
     return {name: task for task in tasks for name in (task.name, *task.aliases)}
 
 

@@ -29,6 +29,8 @@ from .streams import Results, chunks, progress
 __all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
 
 _CALL_ARGUMENTS = ("batch_size", "num_workers")
+# a CPU is busy with a few sentences; an accelerator idles between steps of that size
+_ACCELERATOR_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Task:
     """What the file of a task declares in its `TASK`.
 
     Attributes:
-        name: the task; the file is called the same, with underscores.
+        name: the task.
         pipeline: its class.
         auto: the class of `formers.auto` that loads its models.
         default: hub name and revision of the model used when none is given.
@@ -80,9 +82,9 @@ class Pipeline(ABC):
     by_tokens: ClassVar[bool] = False
     # whether outputs have a row per token, so that a batch's padding must be cut off
     per_token: ClassVar[bool] = False
-    # tokens that one step computes, and tokens whose outputs may wait for their turn
+    # tokens that one step computes on a CPU, and tokens whose outputs may wait for their turn
     step_tokens: ClassVar[int] = 2_500
-    window_tokens: ClassVar[int] = 20_000
+    window_tokens: ClassVar[int] = 10_000
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -203,11 +205,12 @@ class Pipeline(ABC):
         """Results one by one; between two of them at most a chunk of inputs and a window of outputs are held."""
         preprocess, forward, postprocess = parameters
         encode = self.preprocess_batch if self.by_tokens else partial(Pipeline.preprocess_batch, self)
+        step_tokens = self.step_tokens * (1 if self.device.type == "cpu" else _ACCELERATOR_FACTOR)
         for chunk in read:
             encoded = encode(chunk, first, **preprocess)
             lengths = [length_of(item) for item in encoded]
             if size is None and self.by_tokens:
-                plan = windows(lengths, self.step_tokens, self.window_tokens)
+                plan = windows(lengths, step_tokens, max(self.window_tokens, step_tokens))
             else:
                 plan = consecutive(len(encoded), size or 1)
             for window in plan:

@@ -45,6 +45,12 @@ class TextPipeline(Pipeline):
             )
         super().__init__(model, tokenizer, **kwargs)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(inputs, list | tuple):
+            for index, item in enumerate(inputs):  # now, since a list that fails late returns nothing of long work
+                read_text(item, place(0, index))
+        return super().__call__(inputs, *args, **kwargs)
+
     @property
     def max_tokens(self) -> int | None:
         """The longest text that the model has positions for, in tokens; None for a model without such a limit."""
