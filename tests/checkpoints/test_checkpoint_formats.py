@@ -95,15 +95,15 @@ def test_every_dtype(tmp_path: Path, form: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("form", ["zip", "legacy"])
 def test_views_share_memory(tmp_path: Path, form: str) -> None:
-    base = torch.arange(12.0)
-    save(
-        {"base": base, "tail": base[6:], "table": base.view(3, 4).t(), "wide": base[:1].expand(5)}, tmp_path / "w", form
-    )
+    base, one = torch.arange(12.0), torch.ones(3)
+    views = {"base": base, "tail": base[6:], "table": base.view(3, 4).t(), "wide": base[:1].expand(5)}
+    save({**views, "one": one, "same": one}, tmp_path / "w", form)
     found = {name: lazy.load() for name, lazy in open_checkpoint(tmp_path / "w").items()}
     found["base"][7] = -1
     assert found["tail"][1] == -1
     assert found["table"][3, 1] == -1
     assert found["wide"].tolist() == [0.0] * 5
+    assert found["one"].data_ptr() == found["same"].data_ptr()
 
 
 def test_odd_addresses(tmp_path: Path) -> None:
