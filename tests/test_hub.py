@@ -511,12 +511,22 @@ class TestOffline:
         monkeypatch.setattr(socket, "create_connection" if stall == "connect" else "getaddrinfo", swallow)
         monkeypatch.setenv("HF_ENDPOINT", f"http://stalled-{stall}.invalid")
         started = time.perf_counter()
-        with pytest.raises(NotFoundError, match=r"no connection within 1\.7 s"):
+        with pytest.raises(NotFoundError, match=r"no answer within 1\.5 s"):
             locate("acme/tiny")
         assert time.perf_counter() - started < 2
         with pytest.raises(NotFoundError, match="did not answer a moment ago"):
             locate("acme/tiny")
         assert time.perf_counter() - started < 2.1
+
+    def test_a_server_that_never_answers(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = locate("acme/tiny").require("config.json")
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 1)
+        hub.troubles = [Trouble("/api/models", delay_s=5)]
+        started = time.perf_counter()
+        assert locate("acme/tiny").file("config.json") == path
+        with pytest.raises(NotFoundError, match="did not answer a moment ago"):
+            locate("bert-tiny")
+        assert time.perf_counter() - started < 3
 
     def test_a_fresh_process_without_a_network(self, closed_port: str, tmp_path: Path) -> None:
         write(tmp_path / "home/hub/models--acme--tiny/refs", main="0" * 40)

@@ -402,9 +402,15 @@ def _lines() -> Iterator[str]:
 
 def _show(given: argparse.Namespace, result: Any, lines: Iterable[str]) -> None:
     """Print one result at once: JSON, or `lines` for people on a terminal."""
-    if given.json or not _on_terminal():
+    terminal = _on_terminal()
+    if given.json or not terminal:
         lines = [json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8"))]
-    print(*lines, sep="\n", flush=True)
+    if terminal:
+        from tqdm import tqdm
+
+        tqdm.write("\n".join(lines))  # above the progress bar, where there is one
+    else:
+        print(*lines, sep="\n", flush=True)
 
 
 def _on_terminal() -> bool:

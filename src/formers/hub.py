@@ -43,8 +43,8 @@ _OBSOLETE = (
 
 # A request that takes longer than the first is checked with a connection that may take as long as the second: together
 # they stay under two seconds, and a hub that only thinks for long is still waited for.
-_PATIENCE_S = 1.0
-_PROBE_S = 0.7
+_PATIENCE_S = 0.9
+_PROBE_S = 0.6
 _REMEMBER_STALL_S = 10.0
 # A model is loaded as config, weights and tokenizer, one after the other: they share the answer, and so the commit.
 _REMEMBER_ANSWER_S = 5.0
@@ -210,17 +210,19 @@ class _Hub:
             raise ArgumentError("token=True, but no token is stored. Run `hf auth login`, or set HF_TOKEN.")
         if time.monotonic() - _stalled.get(self.endpoint, -_REMEMBER_STALL_S) < _REMEMBER_STALL_S:
             raise self._failure("it did not answer a moment ago")
+        started = time.monotonic()
         request = _start(get)
-        if not wait([request], _PATIENCE_S).done:
-            if not _connects(self.endpoint):
-                _stalled[self.endpoint] = time.monotonic()
-                raise self._failure(f"no connection within {_PATIENCE_S + _PROBE_S:.1f} s")
-            wait([request], self.timeout_s + 1)
+        wait([request], _PATIENCE_S)
+        if not request.done() and _connects(self.endpoint):
+            wait([request], self.timeout_s)
         try:
-            return request.result(0)
-        except (
-            Exception
-        ) as error:  # requests' or httpx's errors, by huggingface_hub's version: they share no base class
+            if not request.done():
+                raise TimeoutError(f"no answer within {time.monotonic() - started:.1f} s")
+            return request.result()
+        # requests' or httpx's errors, by huggingface_hub's version: they share no base class
+        except Exception as error:
+            if time.monotonic() - started > _PATIENCE_S:
+                _stalled[self.endpoint] = time.monotonic()
             raise self._failure(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from error
 
     def download(self, filename: str, commit: str) -> Path:
@@ -290,15 +292,15 @@ class _Hub:
                 if path.is_file()
             )
             commits = sorted(path.name for path in self.storage.glob("snapshots/*"))
-            held = f"The cache has it at {', '.join(kept + commits) or 'no revision'}."
+            held = f"The cache has it at {', '.join(kept + commits) or 'no revision'}. Give one of these,"
         elif known:
             closest = difflib.get_close_matches(self.name, known, n=5, cutoff=0.0)
-            held = f"The nearest names in the cache are {', '.join(map(repr, closest))}."
+            held = f"The nearest names in the cache are {', '.join(map(repr, closest))}. Give one of these,"
         else:
-            held = "The cache is empty."
+            held = "The cache is empty. Give"
         return NotFoundError(
             f"{self.name!r} (revision {revision!r}) is neither a folder here nor in the cache {self.cache}, and {why}."
-            f" {held} Give one of those or a folder, or load it once with a connection."
+            f" {held} a folder, or load it once with a connection."
         )
 
     def _failure(self, why: str) -> NotFoundError:
