@@ -88,7 +88,7 @@ class PreTrainedModel(nn.Module):
             raise ArgumentError(
                 f"{type(self).__name__} was given a {type(args[0]).__name__}; unpack it: model(**encoding)."
             )
-        names = _forward_names(type(self))  # type: ignore[arg-type]
+        names = None if torch.compiler.is_compiling() else _forward_names(type(self))  # type: ignore[arg-type]
         if names is not None and (unknown := kwargs.keys() - names):
             name = sorted(unknown)[0]
             hint = near(name, names)
@@ -287,8 +287,11 @@ class PreTrainedModel(nn.Module):
         return Layout.of(attention_mask, batch, columns, keep_padding or self._is_watched())
 
     def _is_watched(self) -> bool:
-        # private to torch, but these names have been there since 1.0 and there is no public way to ask
-        return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in self.modules())
+        # private to torch, but these names have been there for years and there is no public way to ask
+        return torch.nn.modules.module._has_any_global_hook() or any(
+            m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
+            for m in self.modules()
+        )
 
     def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
         """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
