@@ -338,6 +338,14 @@ class TestRefusals:
         with pytest.raises(NotFoundError, match="no model 'acme/tny'"):
             locate("acme/tny", token="hf_any")
 
+    def test_folders_with_a_similar_name(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(hub.root)
+        for options in ({}, {"local_files_only": True}):
+            with pytest.raises(NotFoundError, match=r"Did you mean 'bert-tiny'\?"):
+                locate("bert-tny", **options)
+            with pytest.raises(NotFoundError, match=r"Did you mean 'acme/tiny'"):
+                locate("acme/tny", **options)
+
     def test_no_such_revision_even_when_another_is_cached(self, hub: HubServer) -> None:
         locate("acme/tiny").require("config.json")
         with pytest.raises(RevisionNotFoundError, match="'acme/tiny' has no revision 'v9'"):

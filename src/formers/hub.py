@@ -282,6 +282,11 @@ class _Hub:
         """The hub names of which the cache has something."""
         return sorted(name[8:].replace("--", "/") for name in _folders(self.cache) if name.startswith("models--"))
 
+    def folders_beside(self) -> list[str]:
+        """The folders on this disk that a slip of the pen may have meant."""
+        parent = Path(self.name).parent
+        return [(parent / name).as_posix() for name in _folders(parent)]
+
     def missing(self, revision: str, why: str) -> NotFoundError:
         """The error for a model that is neither reachable (because of `why`) nor cached."""
         known = self.cached_names()
@@ -300,7 +305,7 @@ class _Hub:
             held = "The cache is empty. Give"
         return NotFoundError(
             f"{self.name!r} (revision {revision!r}) is neither a folder here nor in the cache {self.cache}, and {why}."
-            f" {held} a folder, or load it once with a connection."
+            f" {held} a folder, or load it once with a connection.{near(self.name, self.folders_beside())}"
         )
 
     def _failure(self, why: str) -> NotFoundError:
@@ -324,7 +329,7 @@ class _Hub:
                 f"{self.name!r} has no {filename} at revision {revision!r}, though it is listed there."
             )
         if code == "RepoNotFound" or status == 401:
-            beside = {*self.cached_names(), *_folders(Path())} - {self.name}
+            beside = {*self.cached_names(), *self.folders_beside()} - {self.name}
             return NotFoundError(
                 f"There is no model {self.name!r} on {self.endpoint}, and no folder of that name in {Path.cwd()}."
                 f"{near(self.name, beside)} If the model is private, {access}."
