@@ -183,11 +183,10 @@ def test_notes_are_as_received() -> None:
         assert ast.dump(ast.parse(got)) == ast.dump(ast.parse(wanted)), f"block {number}"
 
 
-def test_the_table_of_auto_classes_is_complete() -> None:
+def test_the_table_of_auto_classes_is_true() -> None:
     lines = (REPOSITORY / "docs" / "auto_classes.md").read_text(encoding="utf-8").splitlines()
     header = next(line for line in lines if line.startswith("| Class |"))
     families = [registry.load(name.strip().lower()) for name in header.split("|")[3:-1]]
-    assert {family.__name__.rpartition(".")[2] for family in families} == set(registry.families())
     rows = [re.findall(r"`(\w+)`|(–)", line) for line in lines if line.startswith("| `Auto")]
     table = {cells[0][0]: [name or None for name, _ in cells[1:]] for cells in rows}
     classes = {name: kind for name, kind in vars(auto).items() if hasattr(kind, "HEAD")}
@@ -208,18 +207,20 @@ def test_the_counts_of_coverage_are_those_of_its_rows() -> None:
     assert {name: (int(run), int(wait)) for name, run, wait in said} == counted
 
 
-class TestGuide:
-    """CONTRIBUTING's worked example: its family file goes into a copy of the package."""
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with the family file of CONTRIBUTING in it."""
+    root = tmp_path_factory.mktemp("package")
+    ignored = shutil.ignore_patterns("__pycache__", "packaged")
+    shutil.copytree(REPOSITORY / "src" / "formers", root / "src" / "formers", ignore=ignored)
+    for block in blocks(GUIDE):
+        if block.info.startswith("title="):
+            (root / block.info.removeprefix("title=")).write_text(block.text, encoding="utf-8")
+    return root
 
-    @pytest.fixture(scope="class")
-    def package(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        root = tmp_path_factory.mktemp("package")
-        ignored = shutil.ignore_patterns("__pycache__", "packaged")
-        shutil.copytree(REPOSITORY / "src" / "formers", root / "src" / "formers", ignore=ignored)
-        for block in blocks(GUIDE):
-            if block.info.startswith("title="):
-                (root / block.info.removeprefix("title=")).write_text(block.text, encoding="utf-8")
-        return root
+
+class TestGuide:
+    """CONTRIBUTING's worked example."""
 
     def python(self, package: Path, *arguments: str, **options: Any) -> str:
         environment = {**os.environ, "PYTHONPATH": str(package / "src"), "OMP_NUM_THREADS": "1"}
