@@ -465,7 +465,8 @@ class TestOffline:
             locate("acme/tiny", revision="dev", **options)
         with pytest.raises(ArgumentError, match="force_download"):
             locate("acme/tiny", force_download=True, **options)
-        assert locate("acme/tiny", revision=source.commit, **options).file("config.json") == path
+        for revision in (source.commit, source.commit[:7]):
+            assert locate("acme/tiny", revision=revision, **options).file("config.json") == path
         assert hub.requests == []
 
     def test_the_hub_variable_comes_first(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:

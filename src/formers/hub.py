@@ -271,12 +271,14 @@ class _Hub:
             stage.replace(reference)
 
     def cached_commit(self, revision: str) -> str | None:
-        """The commit that the cache has for `revision`, if any."""
+        """The commit that the cache has for `revision` (a branch, a tag, a commit or its first digits), if any."""
         commit = revision
-        if not _COMMIT.fullmatch(revision):
-            with suppress(OSError, UnicodeDecodeError):
-                commit = (self.storage / "refs" / revision).read_text().strip()
-        return commit if _COMMIT.fullmatch(commit) and (self.storage / "snapshots" / commit).is_dir() else None
+        with suppress(OSError, UnicodeDecodeError):
+            commit = (self.storage / "refs" / revision).read_text().strip()
+        if not re.fullmatch(r"[0-9a-f]{7,40}", commit):
+            return None
+        found = [path.name for path in (self.storage / "snapshots").glob(f"{commit}*") if _COMMIT.fullmatch(path.name)]
+        return found[0] if len(found) == 1 else None
 
     def cached_names(self) -> list[str]:
         """The hub names of which the cache has something."""
