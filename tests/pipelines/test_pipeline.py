@@ -63,8 +63,9 @@ def test_the_tokenizer_of_a_model_object(classifier_folder: Path) -> None:
     fresh.config._name_or_path = ""
     with pytest.raises(errors.ArgumentError, match=r"made in memory.*tokenizer="):
         pipeline("text-classification", model=fresh)
-    with pytest.raises(errors.ArgumentError, match="TextClassificationPipeline needs a tokenizer"):
-        TextClassificationPipeline(model=model)
+    for missing in (None, "a-name", 3):
+        with pytest.raises(errors.ArgumentError, match="TextClassificationPipeline needs a tokenizer"):
+            TextClassificationPipeline(model=model, tokenizer=missing)
 
 
 @pytest.mark.parametrize(
@@ -109,6 +110,7 @@ def test_unknown_tasks(task: str, message: str) -> None:
         ({}, "Neither a task nor a model"),
         ({"task": "text-classification", "tokenizer": "x"}, "without its model"),
         ({"task": 3}, "task is the name"),
+        ({"task": "fill-mask", "model": 3}, "model is a folder, a hub name or a model object, not 3"),
         ({"task": "fill-mask", "framework": "tf"}, "framework='tf'"),
         ({"task": "fill-mask", "trust_remote_code": True}, "trust_remote_code=True is refused"),
         ({"task": "fill-mask", "device": 0, "device_map": "auto"}, "device=0 and device_map='auto'"),

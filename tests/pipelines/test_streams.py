@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pytest
 from torch.utils.data import Dataset
 
@@ -42,12 +44,13 @@ def assert_equal(found: list[Any], expected: list[Any]) -> None:
     assert [x["score"] for x in found] == pytest.approx([x["score"] for x in expected], abs=1e-5)
 
 
-@pytest.mark.parametrize("size", [None, 1, 7])
-def test_order(classifier: Any, expected: list[Any], size: int | None) -> None:
-    assert_equal(classifier(TEXTS, batch_size=size), expected)
-    assert_equal(list(classifier((text for text in TEXTS), batch_size=size)), expected)
-    assert_equal(list(classifier(iter(TEXTS), batch_size=size)), expected)
-    assert_equal(list(classifier(KeyDataset(Rows(), "text"), batch_size=size)), expected)
+@pytest.mark.parametrize(("size", "count"), [(None, 300), (1, 40), (7, 100)])
+def test_order(classifier: Any, expected: list[Any], size: int | None, count: int) -> None:
+    texts, wanted = TEXTS[:count], expected[:count]
+    assert_equal(classifier(texts, batch_size=size), wanted)
+    assert_equal(list(classifier((text for text in texts), batch_size=size)), wanted)
+    assert_equal(list(classifier(iter(texts), batch_size=size)), wanted)
+    assert_equal(list(islice(classifier(KeyDataset(Rows(), "text"), batch_size=size), count)), wanted)
 
 
 def test_datasets_have_a_length_are_read_in_parts_and_can_be_run_again(classifier: Any, expected: list[Any]) -> None:
@@ -59,6 +62,19 @@ def test_datasets_have_a_length_are_read_in_parts_and_can_be_run_again(classifie
     assert 0 < rows.read < len(TEXTS)
     assert_equal(list(results), expected)
     assert_equal(list(results), expected)
+
+
+def test_other_collections(classifier: Any, expected: list[Any]) -> None:
+    for collection in (np.array(TEXTS[:9]), dict.fromkeys(TEXTS[:9]).keys(), (text for text in TEXTS[:9])):
+        results = classifier(collection)
+        assert not isinstance(results, list)
+        assert_equal(list(results), expected[:9])
+
+
+def test_threads_may_share_a_pipeline(classifier: Any, expected: list[Any]) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda text: classifier(text, truncation=True)[0], TEXTS))
+    assert_equal(found, expected)
 
 
 def test_pairs_from_a_dataset(classifier: Any) -> None:

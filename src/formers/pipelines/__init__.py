@@ -17,7 +17,8 @@ from ..hub import hub_arguments
 from ..logging import logger
 
 if TYPE_CHECKING:
-    from .base import Pipeline, Task
+    from .base import Pipeline as Pipeline
+    from .base import Task
 
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
@@ -134,6 +135,8 @@ def _check_arguments(
         raise ArgumentError(f"task is the name of a task, not {task!r:.60}. Give a model as model=….")
     if model is None and tokenizer is not None:
         raise ArgumentError("A tokenizer was given without its model. Give model=… too; the default has its own.")
+    if not (model is None or isinstance(model, str | Path) or hasattr(model, "config")):
+        raise ArgumentError(f"model is a folder, a hub name or a model object, not {model!r:.60}.")
     if framework not in (None, "pt"):
         raise ArgumentError(f"framework={framework!r} is not available: models are PyTorch here. Leave it out.")
     if device is not None and device_map is not None:

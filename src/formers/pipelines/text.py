@@ -38,7 +38,7 @@ class TextPipeline(Pipeline):
     by_tokens = True
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
-        if tokenizer is None or isinstance(tokenizer, str):
+        if not callable(tokenizer):
             raise ArgumentError(
                 f"{type(self).__name__} needs a tokenizer object, got {tokenizer!r}. "
                 "Pass tokenizer=AutoTokenizer.from_pretrained(…), or use pipeline(…), which loads it by name."
@@ -92,7 +92,7 @@ class TextPipeline(Pipeline):
         return parameters
 
     def _tokenize(self, texts: list[Text], parameters: dict[str, Any]) -> Iterator[dict[str, list[int]]]:
-        parameters = {"padding": False, **parameters}
+        parameters = {"padding": False, "verbose": False, **parameters}
         if _value(parameters["padding"]) in (True, "longest"):
             if parameters.get("pad_to_multiple_of"):  # a multiple of each text's own length, not of the longest one's
                 for text, pair in texts:

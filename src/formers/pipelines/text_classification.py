@@ -43,7 +43,7 @@ class TextClassificationPipeline(TextPipeline):
         # "" stands for "not given", since None means all labels
         postprocess: dict[str, Any] = {}
         if return_all_scores is None:
-            return_all_scores = getattr(self.model.config, "return_all_scores", None)
+            return_all_scores = vars(self.model.config).get("return_all_scores")
         if top_k != "":
             if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
                 raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of labels, or None for all.")
