@@ -147,7 +147,7 @@ def run_page(page: Path, change: ast.NodeTransformer | None = None) -> dict[str,
     return namespace
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in WITHOUT_HUB], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p) and p.name not in WITHOUT_HUB], ids=lambda p: p.name)
 def test_page(page: Path, online: str) -> None:
     run_page(page)
 
