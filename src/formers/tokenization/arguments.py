@@ -44,6 +44,8 @@ def settings(tokenizer: SpecialTokens, given: dict[str, Any]) -> Settings:
     verbose = given.pop("verbose", True)
     padding, truncation = given.pop("padding", False), given.pop("truncation", None)
     limit = whole_number("max_length", given.pop("max_length", None), at_least=1)
+    if limit is not None and limit > LARGE_INTEGER:  # max_length=tokenizer.model_max_length, where that is unknown
+        limit = None
     padding, truncation = _modern(tokenizer, given, padding, truncation, limit)
     if limit is not None and padding is False and not truncation:
         if verbose:
@@ -171,7 +173,9 @@ def texts(text: Any, pair: Any, words: bool, name: str = "text") -> Texts:
     if words:
         batched = bool(text) and isinstance(text[0], (list, tuple))
     if not batched:
-        if pair is None:
+        if pair is None or (
+            isinstance(pair, (str, list, tuple)) and not pair
+        ):  # as in Transformers, but not in a batch
             return Texts([text], False, words)
         if isinstance(pair, (list, tuple)) is not words:
             raise ArgumentError(

@@ -63,7 +63,7 @@ class PreTrainedTokenizerFast(Calling, Decoding, Training, Loading):
         self.verbose = bool(options.pop("verbose", True))
         old_limit = options.pop("max_len", None)
         limit = options.pop("model_max_length", old_limit)
-        self.model_max_length = VERY_LARGE_INTEGER if limit is None else limit
+        self.model_max_length = VERY_LARGE_INTEGER if limit is None else int(limit)
         self.padding_side = arguments.side("padding_side", options.pop("padding_side", self.padding_side))
         self.truncation_side = arguments.side("truncation_side", options.pop("truncation_side", self.truncation_side))
         self.model_input_names = list(options.pop("model_input_names", self.model_input_names))

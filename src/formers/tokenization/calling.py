@@ -114,15 +114,15 @@ class Calling(Rows):
     ) -> list[Encoding]:
         if made.truncates:
             room = self._room(batch, made, specials)
-            if not batch.words and not overflow and made.truncation_side == "right":
-                batch = Texts(cutting.shorten(self._tokenizer, batch.rows, room, made.truncation), batch.batched, False)
+            if not overflow and made.truncation_side == "right":
+                batch = cutting.shorten(self._tokenizer, batch, room, made.truncation)
         pad = (self.pad_token_id or 0, self.pad_token_type_id, self.pad_token or "") if made.pads else (0, 0, "")
         return backend.encode(self._views.get(self._tokenizer, made, pad, as_text), batch, specials, name)
 
     def _room(self, batch: Texts, made: Settings, specials: bool) -> int:
         """Tokens that truncation leaves for the text itself; InputError when the special ones fill it all."""
         limit = cast(int, made.max_length)
-        pair = any(isinstance(row, (list, tuple)) for row in batch.rows) and not batch.words
+        pair = any(len(cutting.parts(row, batch.words)) == 2 for row in batch.rows)
         own = self.num_special_tokens_to_add(pair) if specials else 0
         if limit < own:
             what = "a pair" if pair else "a text"
@@ -172,7 +172,8 @@ class Calling(Rows):
 
     def encode_plus(self, text: Any, text_pair: Any = None, **kwargs: Any) -> BatchEncoding:
         """Tokenize one text or pair, given as strings, as lists of tokens, or as lists of ids."""
-        if not isinstance(text, (list, tuple)) or kwargs.get("is_split_into_words"):
+        as_ids = isinstance(text, (list, tuple)) or isinstance(text_pair, (list, tuple))
+        if not as_ids or kwargs.get("is_split_into_words"):
             return self._encode(text, text_pair, kwargs, single=True)
         kwargs.pop("is_split_into_words", None)
         pair_ids = self._as_ids(text_pair, "text_pair") if text_pair is not None else None

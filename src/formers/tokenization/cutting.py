@@ -16,16 +16,20 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from .arguments import Texts
 from .backend import added_tokens
 from .types import TruncationStrategy
 
 _NORMALIZERS = {None, "BertNormalizer", "Lowercase"}
 _PRE_TOKENIZERS = {"BertPreTokenizer", "WhitespaceSplit", "Whitespace"}
 _CHARACTERS_PER_TOKEN = 8  # English has 4 to 5; a first guess only, doubled until it is enough
+_FEWEST = 400  # characters, or words; with a start shorter than this, too little is saved
 _LONG = 4  # cutting pays from this many times the first guess
 _SPACES = " \n\t"
 # With BertNormalizer's spaces around them, these end words too: the range of the CJK Unified Ideographs
@@ -55,24 +59,27 @@ def _kind(part: Any) -> str | None:
 
 
 class Cutter:
-    """Cuts texts for one tokenizer and one number of tokens to keep."""
+    """Cuts texts, or lists of words, for one tokenizer and one number of tokens to keep."""
 
-    def __init__(self, tokenizer: Tokenizer, keep: int) -> None:
-        self.tokenizer, self.keep = tokenizer, keep
-        self.first_guess = max(2000, keep * _CHARACTERS_PER_TOKEN)
-        self.ideographs: bool | None = None
+    def __init__(self, tokenizer: Tokenizer, keep: int, words: bool) -> None:
+        self.tokenizer, self.keep, self.words = tokenizer, keep, words
+        self.first_guess = max(_FEWEST, keep * (2 if words else _CHARACTERS_PER_TOKEN))
+        self.ideographs = not words and ends_words_at_ideographs(tokenizer)
 
     def is_long(self, text: Any) -> bool:
-        return isinstance(text, str) and len(text) > _LONG * self.first_guess
+        return isinstance(text, (list, tuple) if self.words else str) and len(text) > _LONG * self.first_guess
 
-    def __call__(self, text: str, more_than: int) -> str:
+    def count(self, text: Any) -> int:
+        return len(self.tokenizer.encode(text, is_pretokenized=self.words, add_special_tokens=False))
+
+    def __call__(self, text: Any, more_than: int) -> Any:
         """A start of `text` that has more than `more_than` tokens and ends with a word; all of it if none is found."""
         size = self.first_guess
         while size * _LONG <= len(text):
-            place = self._word_end(text, size)
+            place = size if self.words else self._word_end(text, size)
             if place is None:
                 return text
-            if len(self.tokenizer.encode(text[:place], add_special_tokens=False)) > more_than:
+            if self.count(text[:place]) > more_than:
                 return text[:place]
             size *= 4
         return text
@@ -80,45 +87,47 @@ class Cutter:
     def _word_end(self, text: str, start: int) -> int | None:
         window = text[start : start + 1000]
         found = [place for place in map(window.find, _SPACES) if place >= 0]
-        if self.ideographs is None:
-            self.ideographs = ends_words_at_ideographs(self.tokenizer)
         ideograph = _IDEOGRAPH.search(window) if self.ideographs else None
         if ideograph:
             found.append(ideograph.start())
         return start + min(found) if found else None
 
 
-def shorten(tokenizer: Tokenizer, rows: list[Any], keep: int, strategy: TruncationStrategy) -> list[Any]:
-    """`rows`, texts or pairs, with very long texts cut so that truncating to their first `keep` tokens gives the same.
+def shorten(tokenizer: Tokenizer, batch: Texts, keep: int, strategy: TruncationStrategy) -> Texts:
+    """The batch with very long texts cut so that truncating to their first `keep` tokens gives the same.
 
-    Only for truncation on the right: cut at the start, a text would lose the offsets of what is kept.
+    Only for truncation on the right: cut at the start, a text would lose the offsets of what is kept. Words that come
+    split are tokenized one by one, so a list of them may be cut anywhere.
     """
-    cutter = Cutter(tokenizer, keep)
-    long = [
-        index
-        for index, row in enumerate(rows)
-        if cutter.is_long(row) or (isinstance(row, (list, tuple)) and any(map(cutter.is_long, row)))
-    ]
-    if not long or not ends_words_at_spaces(tokenizer):
-        return rows
-    rows = list(rows)
-    for index in long:
-        row = rows[index]
-        rows[index] = cutter(row, keep) if isinstance(row, str) else _shorten_pair(cutter, row, strategy)
-    return rows
+    if all(isinstance(row, str) and len(row) <= _LONG * _FEWEST for row in batch.rows):
+        return batch
+    cutter = Cutter(tokenizer, keep, batch.words)
+    long = [index for index, row in enumerate(batch.rows) if any(map(cutter.is_long, parts(row, batch.words)))]
+    if not long or not (batch.words or ends_words_at_spaces(tokenizer)):
+        return batch
+    rows = list(batch.rows)
+    with suppress(TypeError):  # not texts: the run over the batch says which
+        for index in long:
+            row = parts(rows[index], batch.words)
+            rows[index] = cutter(row[0], keep) if len(row) == 1 else _shorten_pair(cutter, row, strategy)
+    return replace(batch, rows=rows)
 
 
-def _shorten_pair(cutter: Cutter, pair: Any, strategy: TruncationStrategy) -> Any:
-    if len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-        return pair
+def parts(row: Any, words: bool) -> tuple[Any, ...]:
+    """The text of a row, or both of its texts."""
+    pair = isinstance(row, (list, tuple)) and len(row) == 2 and (not words or isinstance(row[0], (list, tuple)))
+    return tuple(row) if pair else (row,)
+
+
+def _shorten_pair(cutter: Cutter, pair: tuple[Any, ...], strategy: TruncationStrategy) -> tuple[Any, ...]:
     first, second = pair
+    long = [cutter.is_long(text) for text in pair]
     if strategy is TruncationStrategy.ONLY_FIRST:
-        return (cutter(first, cutter.keep), second) if cutter.is_long(first) else pair
+        return (cutter(first, cutter.keep), second) if long[0] else pair
     if strategy is TruncationStrategy.ONLY_SECOND:
-        return (first, cutter(second, cutter.keep)) if cutter.is_long(second) else pair
-    if cutter.is_long(first) and cutter.is_long(second):
+        return (first, cutter(second, cutter.keep)) if long[1] else pair
+    if all(long):
         # both keep half; an odd token goes to the longer one, and which that is shows only when both are whole
         return pair if cutter.keep % 2 else (cutter(first, cutter.keep), cutter(second, cutter.keep))
-    other = second if cutter.is_long(first) else first
-    more_than = max(cutter.keep, len(cutter.tokenizer.encode(other, add_special_tokens=False)))
-    return (cutter(first, more_than), second) if cutter.is_long(first) else (first, cutter(second, more_than))
+    more_than = max(cutter.keep, cutter.count(pair[long.index(False)]))
+    return (cutter(first, more_than), second) if long[0] else (first, cutter(second, more_than))

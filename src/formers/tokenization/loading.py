@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,19 +96,11 @@ class Loading:
         return cls(*init_inputs, **{wanted[0]: str(path), "name_or_path": str(path), **kwargs})
 
     @classmethod
-    def _check_names(cls, given: dict[str, Any]) -> None:
+    def _check_names(cls, given: Iterable[str]) -> None:
         """Refuse a keyword that is almost one of ours; others are kept, as files of other libraries hold many."""
         for name in given:
-            if name not in cls._options:
-                close = near(name, [known for known in cls._options if abs(len(known) - len(name)) <= 2])
-                if close and sorted(name) != sorted(set(name)) and _typo(name, cls._options):
-                    raise ArgumentError(f"{cls.__name__} has no option {name!r}.{close}")
-
-
-def _typo(name: str, known: tuple[str, ...]) -> bool:
-    import difflib
-
-    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.9))
+            if name not in cls._options and difflib.get_close_matches(name, cls._options, n=1, cutoff=0.9):
+                raise ArgumentError(f"{cls.__name__} has no option {name!r}.{near(name, cls._options)}")
 
 
 def _is_limit(value: Any) -> bool:

@@ -23,6 +23,7 @@ from tokenizers import (
 from tokenizers.processors import TemplateProcessing
 
 from ..errors import ArgumentError, TokenizerError
+from ..logging import logger
 from . import backend
 from .base import PreTrainedTokenizerFast
 from .loading import Loading
@@ -224,29 +225,31 @@ def _has_nothing(made: Tokenizer) -> bool:
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Read a vocab.txt: {token: line number from 0}. TokenizerError naming the line for duplicates, blanks, a BOM."""
+    """Read a vocab.txt: {token: line number from 0}.
+
+    Of a token that stands on two lines, the last counts, and a blank line has none, as in Transformers; one warning
+    names the first such line. The ids that are left over get tokens that no text can contain, so that added tokens do
+    not take ids in use. Errors: TokenizerError when the file is empty or no text.
+    """
+    name = repr(os.fspath(path))
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")  # a byte order mark is no part of the first token
     except (OSError, UnicodeDecodeError) as error:
-        raise TokenizerError(f"The vocabulary {os.fspath(path)!r} cannot be read: {error}.") from error
-    if text.startswith("\ufeff"):
-        raise TokenizerError(
-            f"{os.fspath(path)!r} starts with a byte order mark, which would become part of the token in line 1. "
-            "Save it as UTF-8 without BOM."
-        )
-    vocab: dict[str, int] = {}
-    for number, token in enumerate(text.rstrip("\n").split("\n") if text.strip() else ()):
-        if not token:
-            raise TokenizerError(
-                f"Line {number + 1} of {os.fspath(path)!r} is blank. Each line is a token, and its id is its line's "
-                "number, so removing it would move all later ids: put the right token there."
-            )
-        if token in vocab:
-            raise TokenizerError(
-                f"Line {number + 1} of {os.fspath(path)!r} repeats the token {token!r} of line {vocab[token] + 1}. "
-                "Each token has one id: put the right token there."
-            )
-        vocab[token] = number
-    if not vocab:
-        raise TokenizerError(f"The vocabulary {os.fspath(path)!r} is empty.")
+        raise TokenizerError(f"The vocabulary {name} cannot be read: {error}.") from error
+    if not text.strip():
+        raise TokenizerError(f"The vocabulary {name} is empty; one token a line is needed.")
+    lines = text.rstrip("\n").split("\n")
+    vocab = {token: number for number, token in enumerate(lines) if token}
+    if len(vocab) < len(lines):
+        unused = [number for number, token in enumerate(lines) if not token or vocab[token] != number]
+        logger.warning("%s: %s. Is the file whole?", name, _about_unused(lines, vocab, unused))
+        vocab |= {f"[unused line {number + 1}]": number for number in unused}
     return vocab
+
+
+def _about_unused(lines: list[str], vocab: Mapping[str, int], unused: list[int]) -> str:
+    first = unused[0]
+    token = lines[first]
+    what = f"repeats on line {vocab[token] + 1}, which counts" if token else "is blank"
+    rest = f", and {len(unused) - 1} more like it" if len(unused) > 1 else ""
+    return f"line {first + 1} {f'({token!r}) ' if token else ''}{what}{rest}; ids are line numbers, so none moves"
