@@ -18,12 +18,13 @@ def stub() -> str:
     for name in formers.__all__:
         home = formers._MODULE_OF.get(name) or f"models.{registry.candidates(name)[0]}"
         homes.setdefault(home, set()).add(name)
-    homes.setdefault("config", set())
     for home in sorted(homes):
         names = ",\n    ".join(f"{n} as {n}" for n in sorted(homes[home]))
         lines.append(f"from .{home} import (\n    {names},\n)")
-    lines.append("from .config import PretrainedConfig as PreTrainedConfig")
+    lines.append("from . import logging as logging")
     lines.append("from .version import __version__ as __version__")
+    lines.append("")
+    lines.extend(f"{old} = {new}" for old, new in formers._RENAMED.items())
     return "\n".join(lines) + "\n"
 
 

@@ -79,5 +79,8 @@ from .tokenization import (
 from .training.seed import (
     set_seed as set_seed,
 )
-from .config import PretrainedConfig as PreTrainedConfig
+from . import logging as logging
 from .version import __version__ as __version__
+
+PreTrainedConfig = PretrainedConfig
+AutoModelWithLMHead = AutoModelForMaskedLM

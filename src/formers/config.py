@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,8 +119,8 @@ class PretrainedConfig:
             self._set_labels(count, None, None)
 
     def _set_labels(self, count: int | None, names: Any, ids: Any) -> None:
-        if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 0):
-            raise ConfigError(f"num_labels={count!r}: give the number of labels, an integer ≥ 0.")
+        if count is not None and (type(count) is not int or not 0 <= count <= _MOST_LABELS):
+            raise ConfigError(f"num_labels={count!r}: give the number of labels, an integer from 0 to {_MOST_LABELS:,}.")
         if names is not None:
             try:
                 table = {int(i): str(label) for i, label in dict(names).items()}
@@ -135,6 +136,19 @@ class PretrainedConfig:
             table = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
         self.id2label = table
         self.label2id = {str(k): int(v) for k, v in ids.items()} if ids and count is None else _reverse(table)
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is not of its key's kind: models call it before they are built."""
+        for key in self.keys():
+            value, kind = getattr(self, key), _kind(type(self), key)
+            if kind.endswith("| None") and value is None:
+                continue
+            allowed, rule = _KINDS.get(kind.partition(" ")[0], (None, ""))
+            if allowed is not None and not allowed(value):
+                raise ConfigError(f"{type(self).__name__}: {key}={value!r}; it should be {rule}.")
+        layers = getattr(self, "num_hidden_layers", 0)
+        if layers > _MOST_LAYERS:
+            raise ConfigError(f"{type(self).__name__}: num_hidden_layers={layers}; at most {_MOST_LAYERS} are built.")
 
     # ---- files
 
@@ -194,8 +208,9 @@ class PretrainedConfig:
         """Make one from a JSON file."""
         return cls.from_dict(read_json(Path(json_file)))
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str], **_: Any) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> None:
         """Write config.json to the folder, which is made if needed; a reader sees the old file or the new one."""
+        refuse_push(push_to_hub)
         with replacing(Path(save_directory)) as stage:
             self.to_json_file(stage / CONFIG_NAME)
 
@@ -209,7 +224,7 @@ class PretrainedConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All keys and values, ready for JSON."""
-        values = {k: copy.deepcopy(v) for k, v in self.__dict__.items() if not k.startswith("_")}
+        values = {k: copy.deepcopy(v) for k, v in self.__dict__.items() if k not in _OWN}
         dtype = values.pop("dtype", None)
         if dtype is not None:
             values["torch_dtype"] = str(dtype).removeprefix("torch.")  # the spelling that old and new readers know
@@ -235,19 +250,32 @@ class PretrainedConfig:
         return f"{type(self).__name__} {self.to_json_string()}"
 
 
-_NOT_KEYS = {
-    "model_type",
-    "attribute_map",
-    "id2label",
-    "label2id",
-    "_name_or_path",
-    "_commit_hash",
-    "_attn_implementation",
+_OWN = {"_name_or_path", "_commit_hash", "_attn_implementation"}
+_NOT_KEYS = {"model_type", "attribute_map", "id2label", "label2id", *_OWN}
+_MOST_LABELS, _MOST_LAYERS = 10**6, 10**4  # a file that says more would fill memory before its weights are looked at
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda x: type(x) is int and 0 <= x < 2**31, "an integer from 0 to 2³¹ - 1"),
+    "float": (lambda x: type(x) in (int, float) and 0 <= x < float("inf"), "a number ≥ 0"),
+    "str": (lambda x: isinstance(x, str), "a string"),
+    "bool": (lambda x: x in (True, False), "true or false"),
 }
+
+
+def _kind(cls: type, key: str) -> str:
+    return next(str(vars(c)["__annotations__"][key]) for c in cls.__mro__ if key in vars(c).get("__annotations__", ()))
 
 
 def _reverse(table: dict[int, str]) -> dict[str, int]:
     return {label: i for i, label in table.items()}
+
+
+def refuse_push(wanted: bool) -> None:
+    """Raise ArgumentError for `push_to_hub=True`, which must not be passed over in silence."""
+    if wanted:
+        raise ArgumentError(
+            "push_to_hub=True is not available. Save to a folder, then upload it: "
+            "huggingface_hub.upload_folder(folder_path=…, repo_id=…)."
+        )
 
 
 def read_json(path: Path) -> dict[str, Any]:

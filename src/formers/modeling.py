@@ -19,7 +19,7 @@ from .atomic import replacing
 from .checkpoints import find_weights, open_checkpoint
 from .checkpoints.names import rename
 from .checkpoints.write import save_checkpoint
-from .config import PretrainedConfig
+from .config import PretrainedConfig, refuse_push
 from .errors import ArgumentError, ConfigError, InputError, near
 from .loading import Unfilled, assign, draw_missing, judge, put, resolve_device, resolve_dtype, tied_names
 from .ops.layout import Layout
@@ -32,9 +32,9 @@ KERNELS = ("sdpa", "eager")
 _IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "from_tf", "from_flax", "offload_folder")
 _WEIGHT_FILES = (
     "model*.safetensors",
-    "model.safetensors.index.json",
+    "model.safetensors.index*.json",
     "pytorch_model*.bin",
-    "pytorch_model.bin.index.json",
+    "pytorch_model.bin.index*.json",
 )
 
 
@@ -73,6 +73,7 @@ class PreTrainedModel(nn.Module):
             raise ConfigError(
                 f"attn_implementation={wanted!r} is unknown; it is one of {', '.join(KERNELS)}.{near(wanted, KERNELS)}"
             )
+        config.check()
         self.config = config
 
     def post_init(self) -> None:
@@ -406,12 +407,17 @@ class PreTrainedModel(nn.Module):
         state_dict: Mapping[str, Tensor] | None = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
+        variant: str | None = None,
+        push_to_hub: bool = False,
         **_: Any,
     ) -> None:
         """Write config.json and the weights, as safetensors, in files of at most `max_shard_size` bytes ("5GB").
 
         The folder goes from its old contents to the new ones at once: a reader, or a crash, never sees a mixture.
+        With `variant`, the files are called model.fp16.safetensors and so on. `safe_serialization=False` writes
+        pytorch_model.bin instead.
         """
+        refuse_push(push_to_hub)
         if not is_main_process:
             return
         config = copy.deepcopy(self.config)
@@ -424,7 +430,7 @@ class PreTrainedModel(nn.Module):
         with replacing(Path(save_directory), stale=_WEIGHT_FILES) as stage:
             config.to_json_file(stage / "config.json")
             if safe_serialization:
-                save_checkpoint(tensors, stage, max_shard_size=max_shard_size)
+                save_checkpoint(tensors, stage, max_shard_size=max_shard_size, variant=variant)
             else:
                 torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / "pytorch_model.bin")
 

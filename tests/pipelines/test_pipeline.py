@@ -112,7 +112,6 @@ def test_unknown_tasks(task: str, message: str) -> None:
         ({"task": 3}, "task is the name"),
         ({"task": "fill-mask", "model": 3}, "model is a folder, a hub name or a model object, not 3"),
         ({"task": "fill-mask", "framework": "tf"}, "framework='tf'"),
-        ({"task": "fill-mask", "trust_remote_code": True}, "trust_remote_code=True is refused"),
         ({"task": "fill-mask", "device": 0, "device_map": "auto"}, "device=0 and device_map='auto'"),
     ],
 )

@@ -74,7 +74,7 @@ def pipeline(
         device_map: the same, given to the model's `from_pretrained`.
         dtype: the weights' type, float32 unless given; "auto" for the type they are stored in.
         torch_dtype: the older name of dtype.
-        trust_remote_code: True is refused: no code from a repository is ever run.
+        trust_remote_code: accepted and without effect: no code from a repository is ever run.
         kwargs: hub arguments (cache_dir, local_files_only, subfolder, …), batch_size, and the task's own arguments.
 
     Raises:
@@ -82,7 +82,7 @@ def pipeline(
         NotFoundError: when a model cannot be found or reached.
         ArgumentError: for arguments that do not go together.
     """
-    _check_arguments(task, model, tokenizer, framework, device, device_map, trust_remote_code)
+    _check_arguments(task, model, tokenizer, framework, device, device_map)
     kwargs.update(token=token, use_auth_token=use_auth_token, revision=revision)
     hub = hub_arguments(kwargs)
     loading = {"device_map": device_map, "dtype": torch_dtype if dtype is None else dtype}
@@ -126,9 +126,7 @@ def _tasks() -> dict[str, Task]:
     return {name: task for task in tasks for name in (task.name, *task.aliases)}
 
 
-def _check_arguments(
-    task: Any, model: Any, tokenizer: Any, framework: Any, device: Any, device_map: Any, trust_remote_code: Any
-) -> None:
+def _check_arguments(task: Any, model: Any, tokenizer: Any, framework: Any, device: Any, device_map: Any) -> None:
     if task is None and model is None:
         raise ArgumentError("Neither a task nor a model was given. Example: pipeline('sentiment-analysis').")
     if task is not None and not isinstance(task, str):
@@ -141,11 +139,6 @@ def _check_arguments(
         raise ArgumentError(f"framework={framework!r} is not available: models are PyTorch here. Leave it out.")
     if device is not None and device_map is not None:
         raise ArgumentError(f"device={device!r} and device_map={device_map!r} are both given. Give one of them.")
-    if trust_remote_code:
-        raise ArgumentError(
-            "trust_remote_code=True is refused: code from a model's repository is never run. Leave it out; a model "
-            "whose architecture is known here loads without it."
-        )
 
 
 def _infer_task(model: Any, config: Any, hub: dict[str, Any]) -> Task:
