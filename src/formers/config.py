@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -87,7 +88,7 @@ class PretrainedConfig:
     def __setattr__(self, name: str, value: Any) -> None:
         name = "dtype" if name == "torch_dtype" else type(self).attribute_map.get(name, name)
         if name == "pruned_heads":
-            value = {int(layer): list(heads) for layer, heads in (value or {}).items()}
+            value = _pruned(value)
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
@@ -120,35 +121,44 @@ class PretrainedConfig:
 
     def _set_labels(self, count: int | None, names: Any, ids: Any) -> None:
         if count is not None and (type(count) is not int or not 0 <= count <= _MOST_LABELS):
-            raise ConfigError(f"num_labels={count!r}: give the number of labels, an integer from 0 to {_MOST_LABELS:,}.")
-        if names is not None:
-            try:
+            raise ConfigError(
+                f"num_labels={count!r}: give the number of labels, an integer from 0 to {_MOST_LABELS:,}."
+            )
+        try:
+            ids = {str(label): int(i) for label, i in dict(ids or {}).items()}
+            if names is not None:
                 table = {int(i): str(label) for i, label in dict(names).items()}
-            except (TypeError, ValueError) as e:
-                raise ConfigError(
-                    f'id2label={names!r} is no table of ids to names such as {{0: "NO", 1: "YES"}}.'
-                ) from e
-            if count is not None and count != len(table):
-                raise ConfigError(f"num_labels={count}, but id2label has {len(table)} labels; give one of them only.")
-        elif count is None and ids:
-            table = {int(i): str(label) for label, i in dict(ids).items()}
-        else:
-            table = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
+            elif count is None and ids:
+                table = {i: label for label, i in ids.items()}
+            else:
+                table = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
+        except (TypeError, ValueError) as e:
+            raise ConfigError(
+                f'id2label={names!r}, label2id={ids!r}: give tables of ids to names, {{0: "NO", 1: "YES"}}, and back.'
+            ) from e
+        if names is not None and count is not None and count != len(table):
+            raise ConfigError(f"num_labels={count}, but id2label has {len(table)} labels; give one of them only.")
         self.id2label = table
-        self.label2id = {str(k): int(v) for k, v in ids.items()} if ids and count is None else _reverse(table)
+        self.label2id = ids if ids and count is None else {label: i for i, label in table.items()}
 
     def check(self) -> None:
         """Raise ConfigError if a value is not of its key's kind: models call it before they are built."""
+        defaults = self.defaults()
         for key in self.keys():
-            value, kind = getattr(self, key), _kind(type(self), key)
-            if kind.endswith("| None") and value is None:
+            value, default, kind = getattr(self, key), defaults.get(key), _kind(type(self), key)
+            if value is None and kind.endswith("| None"):
                 continue
-            allowed, rule = _KINDS.get(kind.partition(" ")[0], (None, ""))
-            if allowed is not None and not allowed(value):
+            kind = "rate" if "drop" in key else kind.removesuffix(" | None")
+            if kind == "int" and default and not key.endswith("_id"):
+                kind = "size"
+            fits, rule = _KINDS.get(kind, (None, ""))
+            if fits is not None and not fits(value):
                 raise ConfigError(f"{type(self).__name__}: {key}={value!r}; it should be {rule}.")
-        layers = getattr(self, "num_hidden_layers", 0)
-        if layers > _MOST_LAYERS:
-            raise ConfigError(f"{type(self).__name__}: num_hidden_layers={layers}; at most {_MOST_LAYERS} are built.")
+        pad, vocabulary = self.pad_token_id, getattr(self, "vocab_size", None)
+        if pad is not None and vocabulary is not None and pad >= vocabulary:
+            raise ConfigError(f"{type(self).__name__}: pad_token_id={pad} is outside of vocab_size={vocabulary}.")
+        if (layers := getattr(self, "num_hidden_layers", 0)) > _MOST_LAYERS:
+            raise ConfigError(f"{type(self).__name__}: num_hidden_layers={layers}; at most {_MOST_LAYERS:,} are built.")
 
     # ---- files
 
@@ -255,7 +265,9 @@ _NOT_KEYS = {"model_type", "attribute_map", "id2label", "label2id", *_OWN}
 _MOST_LABELS, _MOST_LAYERS = 10**6, 10**4  # a file that says more would fill memory before its weights are looked at
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (lambda x: type(x) is int and 0 <= x < 2**31, "an integer from 0 to 2³¹ - 1"),
-    "float": (lambda x: type(x) in (int, float) and 0 <= x < float("inf"), "a number ≥ 0"),
+    "size": (lambda x: type(x) is int and 1 <= x < 2**31, "an integer from 1 to 2³¹ - 1"),
+    "float": (lambda x: type(x) in (int, float) and math.isfinite(x), "a number"),
+    "rate": (lambda x: type(x) in (int, float) and 0 <= x <= 1, "a number from 0 to 1"),
     "str": (lambda x: isinstance(x, str), "a string"),
     "bool": (lambda x: x in (True, False), "true or false"),
 }
@@ -265,8 +277,11 @@ def _kind(cls: type, key: str) -> str:
     return next(str(vars(c)["__annotations__"][key]) for c in cls.__mro__ if key in vars(c).get("__annotations__", ()))
 
 
-def _reverse(table: dict[int, str]) -> dict[str, int]:
-    return {label: i for i, label in table.items()}
+def _pruned(value: Any) -> dict[int, list[int]]:
+    try:
+        return {int(layer): [int(head) for head in heads] for layer, heads in dict(value or {}).items()}
+    except (TypeError, ValueError) as e:
+        raise ConfigError(f"pruned_heads={value!r} is no table of layers to heads such as {{0: [1, 2]}}.") from e
 
 
 def refuse_push(wanted: bool) -> None:

@@ -1,0 +1,311 @@
+"""Configurations: keys, labels, files, and that each key does something."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from families import FAMILIES, MASKS, redraw
+
+import formers
+from formers import registry
+
+CONFIGS = {f: registry.load(f).HEADS["base"].config_class for f in FAMILIES}
+BERT_4_20 = (11, 8, 3, 2, 9, "relu", 0.2, 0.3, 7, 3, 0.5, 1e-5, 1, "relative_key", False, 0.4)
+DISTILBERT_4_20 = (11, 7, True, 3, 2, 8, 9, 0.2, 0.3, "relu", 0.5, 0.4, 0.6, 1)
+
+
+def test_values_by_position_as_release_4_20_took_them() -> None:
+    bert, distilbert = formers.BertConfig(*BERT_4_20), formers.DistilBertConfig(*DISTILBERT_4_20)
+    assert (bert.hidden_size, bert.hidden_act, bert.pad_token_id, bert.classifier_dropout) == (8, "relu", 1, 0.4)
+    assert (bert.position_embedding_type, bert.use_cache) == ("relative_key", False)
+    assert (distilbert.sinusoidal_pos_embds, distilbert.dim, distilbert.activation) == (True, 8, "relu")
+    assert (distilbert.seq_classif_dropout, distilbert.pad_token_id) == (0.6, 1)
+    with pytest.raises(TypeError, match="at most 16"):
+        formers.BertConfig(*BERT_4_20, 1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_defaults_are_the_references(family: str) -> None:
+    ours, theirs = CONFIGS[family](), getattr(transformers, CONFIGS[family].__name__)()
+    for key, value in ours.to_dict().items():
+        if hasattr(theirs, key):
+            assert getattr(theirs, key) == value, key
+    known = ours.to_dict().keys() | {"transformers_version", "dtype", "_name_or_path"}
+    assert theirs.to_dict().keys() <= known
+
+
+def test_other_names_of_keys() -> None:
+    config = formers.DistilBertConfig(hidden_size=64, n_heads=4)
+    assert (config.dim, config.hidden_size, config.num_attention_heads) == (64, 64, 4)
+    config.num_hidden_layers = 3
+    assert config.n_layers == 3 and "num_hidden_layers" not in config.to_dict()
+    config.n_layers = 2
+    assert config.num_hidden_layers == 2 and hasattr(config, "num_hidden_layers")
+    assert formers.DistilBertConfig.from_dict({"dim": 8}, hidden_size=4).dim == 4
+    config.update({"num_hidden_layers": 5})
+    assert config.n_layers == 5
+    with pytest.raises(AttributeError, match="n_layers"):
+        _ = config.n_layer
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [
+        ({}, {0: "LABEL_0", 1: "LABEL_1"}),
+        ({"num_labels": 3}, {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}),
+        ({"num_labels": 1}, {0: "LABEL_0"}),
+        ({"id2label": {"0": "NO", "1": "YES"}}, {0: "NO", 1: "YES"}),
+        ({"id2label": {0: "NO", 1: "YES"}, "num_labels": 2}, {0: "NO", 1: "YES"}),
+        ({"label2id": {"NO": 0, "YES": 1, "WELL": 2}}, {0: "NO", 1: "YES", 2: "WELL"}),
+    ],
+)
+def test_labels(given: dict[str, Any], labels: dict[int, str]) -> None:
+    config = formers.BertConfig(**given)
+    assert config.id2label == labels and config.num_labels == len(labels)
+    assert config.label2id == {v: k for k, v in labels.items()}
+    back = formers.BertConfig.from_dict(json.loads(config.to_json_string()))
+    assert back == config and back.id2label == labels
+    config.num_labels = len(labels)
+    assert config.id2label == labels, "the same number keeps the names"
+    config.num_labels = 7
+    assert len(config.id2label) == len(config.label2id) == 7
+
+
+def test_labels_given_while_loading(tmp_path: Path) -> None:
+    formers.BertConfig(id2label={0: "a", 1: "b", 2: "c"}).save_pretrained(tmp_path)
+    load = formers.AutoConfig.from_pretrained
+    assert load(tmp_path).label2id == {"a": 0, "b": 1, "c": 2}
+    assert load(tmp_path, num_labels=3).id2label == {0: "a", 1: "b", 2: "c"}
+    assert load(tmp_path, num_labels=2).id2label == {0: "LABEL_0", 1: "LABEL_1"}
+    changed = load(tmp_path, id2label={0: "x", 1: "y"}, label2id={"x": 0, "y": 1})
+    assert changed.num_labels == 2 and changed.label2id == {"x": 0, "y": 1}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_labels": -1},
+        {"num_labels": "3"},
+        {"num_labels": 10**8},
+        {"num_labels": 2, "id2label": {0: "a"}},
+        {"id2label": ["NO"]},
+        {"id2label": {"a": "b"}},
+        {"label2id": {"a": "b"}},
+    ],
+)
+def test_labels_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    start = time.perf_counter()
+    with pytest.raises(formers.ConfigError, match=next(iter(wrong))):
+        formers.BertConfig(**wrong)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_unknown_keys_go_to_the_reference_and_back(family: str, tmp_path: Path) -> None:
+    ours_class, theirs_class = CONFIGS[family], getattr(transformers, CONFIGS[family].__name__)
+    extra = {"my_key": {"a": [1, None]}, "rate": 0.5, "id2label": {0: "a", 1: "b", 2: "c"}, "_private": 3}
+    ours = ours_class(**registry.load(family).TINY, **extra)
+    for config_class in (theirs_class, ours_class, theirs_class, ours_class):
+        ours.save_pretrained(tmp_path)
+        ours = config_class.from_pretrained(tmp_path)
+        assert ours.my_key == {"a": [1, None]} and ours.rate == 0.5 and ours.id2label == extra["id2label"]
+        assert ours._private == 3
+        assert all(getattr(ours, k) == v for k, v in registry.load(family).TINY.items())
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    config = formers.BertConfig(vocab_size=11, dtype=torch.float16, architectures=["BertModel"])
+    values = json.loads(config.to_json_string())
+    assert values["model_type"] == "bert" and values["torch_dtype"] == "float16" and values["vocab_size"] == 11
+    assert values["hidden_size"] == 768 and "output_attentions" not in values and "id2label" not in values
+    assert config.to_diff_dict().keys() == values.keys() <= config.to_dict().keys()
+    assert json.loads(config.to_json_string(use_diff=False)).keys() == config.to_dict().keys()
+    config.to_json_file(tmp_path / "any.json")
+    for name in (tmp_path / "any.json", str(tmp_path / "any.json")):
+        assert formers.BertConfig.from_pretrained(name) == config == formers.BertConfig.from_json_file(name)
+    assert formers.BertConfig(output_attentions=True, num_labels=3).to_diff_dict().keys() >= {"output_attentions"}
+    assert repr(config).startswith("BertConfig {\n") and '"vocab_size": 11' in str(config)
+    assert transformers.BertConfig.from_dict(values).dtype == torch.float16
+
+
+def test_dtype_has_two_names() -> None:
+    for key in ("dtype", "torch_dtype"):
+        config = formers.BertConfig.from_dict({key: "bfloat16"})
+        assert str(config.dtype) == str(config.torch_dtype) == "bfloat16"
+    config.torch_dtype = torch.float16
+    assert config.dtype == torch.float16 and "dtype" not in config.to_dict()
+    assert formers.BertConfig(torch_dtype="float16").dtype == "float16"
+
+
+def test_equality_and_copies() -> None:
+    config = formers.BertConfig(hidden_size=8, my_key=[1])
+    for copied in (copy.deepcopy(config), pickle.loads(pickle.dumps(config)), formers.BertConfig(**config.to_dict())):
+        assert copied == config
+        copied.my_key.append(2)
+        assert copied != config and config.my_key == [1]
+    assert formers.BertConfig() != formers.DistilBertConfig() and formers.BertConfig() != {}
+    assert formers.BertConfig().pruned_heads is not formers.BertConfig().pruned_heads
+
+
+def test_overrides_and_unused_keywords(tmp_path: Path) -> None:
+    formers.BertConfig(hidden_size=8).save_pretrained(tmp_path)
+    config, rest = formers.BertConfig.from_pretrained(
+        tmp_path, hidden_size=16, output_attentions=True, foo=1, return_unused_kwargs=True
+    )
+    assert (config.hidden_size, config.output_attentions, rest) == (16, True, {"foo": 1})
+    assert config.name_or_path == str(tmp_path) and config.use_return_dict
+    with pytest.raises(formers.ConfigError, match=r"'bert'.*'distilbert'.*AutoConfig"):
+        formers.DistilBertConfig.from_pretrained(tmp_path)
+
+
+class MyConfig(formers.PretrainedConfig):
+    """As a user writes one: plain attributes, the common part last."""
+
+    model_type = "mine"
+
+    def __init__(self, width: int = 4, names: Any = ("a",), **kwargs: Any) -> None:
+        self.width, self.names = width, list(names)
+        super().__init__(**kwargs)
+
+
+def test_a_users_own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = MyConfig(width=5, names=["x"], num_labels=3, extra=1)
+    config.save_pretrained(tmp_path)
+    back = MyConfig.from_pretrained(tmp_path, width=6)
+    assert (back.width, back.names, back.num_labels, back.extra) == (6, ["x"], 3, 1)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "mine"
+    monkeypatch.setattr("formers.auto._configs", {})
+    formers.AutoConfig.register("mine", MyConfig)
+    assert formers.AutoConfig.from_pretrained(tmp_path) == config and MyConfig() == MyConfig.from_dict({})
+    theirs = type("Theirs", (transformers.PretrainedConfig,), {"model_type": "mine"}).from_pretrained(tmp_path)
+    assert theirs.width == 5 and theirs.num_labels == 3
+
+
+CONTENTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "empty"),
+    "cut": (b'{"model_type": "bert", "hidden', "line 1, column"),
+    "list": (b"[1, 2]", "JSON list"),
+    "null": (b"null", "JSON NoneType"),
+    "page": (b"<html>not found</html>", "line 1, column 1"),
+    "binary": (b"\x80\x04\xff\xfe", "UTF-8"),
+    "nested": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "no JSON that can be read"),
+    "long number": (b'{"hidden_size": ' + b"9" * 5000 + b"}", "no JSON that can be read"),
+    "no type": (b"{}", "model_type"),
+    "unknown type": (b'{"model_type": "brt"}', "'brt'.*Did you mean 'bert'"),
+    "type of another type": (b'{"model_type": ["bert"]}', "model_type"),
+    "labels": (b'{"model_type": "bert", "id2label": 5}', "id2label"),
+    "pruned": (b'{"model_type": "bert", "pruned_heads": [1]}', "pruned_heads"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_broken_files(name: str, tmp_path: Path) -> None:
+    contents, said = CONTENTS[name]
+    (tmp_path / "config.json").write_bytes(contents)
+    for load in (formers.AutoConfig.from_pretrained, formers.AutoModel.from_pretrained):
+        with pytest.raises(formers.ConfigError, match=f"(?s){said}") as caught:
+            load(tmp_path)
+        assert isinstance(caught.value, (OSError, ValueError)) and isinstance(caught.value, formers.FormersError)
+        if name not in ("labels", "pruned"):
+            assert str(tmp_path) in str(caught.value)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("")
+    with pytest.raises(formers.NotFoundError, match=r"config\.json.*other\.txt") as caught:
+        formers.AutoConfig.from_pretrained(tmp_path)
+    assert isinstance(caught.value, OSError)
+    with pytest.raises(OSError, match="nowhere"):
+        formers.BertConfig.from_pretrained(tmp_path / "nowhere")
+    (tmp_path / "config.json").mkdir()
+    with pytest.raises(OSError, match="config"):
+        formers.BertConfig.from_pretrained(tmp_path)
+
+
+WRONG = {
+    "hidden_size": ["8", 8.5, None, -8, 0, 10**30, True],
+    "num_attention_heads": [0, -1, 5, "a"],
+    "num_hidden_layers": [-1, 10**9, "2"],
+    "vocab_size": [0, -1, 10**30, [1]],
+    "hidden_act": ["gelo", 5, None, "__class__"],
+    "hidden_dropout_prob": [-0.1, 1.5, "x", float("nan")],
+    "layer_norm_eps": ["x", None],
+    "max_position_embeddings": [0, "512"],
+    "pad_token_id": [99, "0", 10**30],
+    "position_embedding_type": ["relative", 3],
+    "classifier_dropout": ["x", 2],
+    "initializer_range": ["x", float("inf")],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in WRONG.items() for v in values])
+def test_values_that_make_no_model(key: str, value: Any) -> None:
+    config = formers.BertConfig(**{**registry.load("bert").TINY, key: value})
+    start = time.perf_counter()
+    with pytest.raises(formers.ConfigError, match=key):
+        formers.BertForSequenceClassification(config)
+    assert time.perf_counter() - start < 1
+
+
+def test_activation_by_a_near_name() -> None:
+    with pytest.raises(ValueError, match=r"'gelo' is no activation\. Did you mean 'gelu'"):
+        formers.BertModel(formers.BertConfig(hidden_act="gelo"))
+    with pytest.raises(ValueError, match=r"^activation='gelo'"):
+        formers.DistilBertModel(formers.DistilBertConfig(activation="gelo"))
+
+
+# keys that change nothing that a forward pass in eval mode or a state dict shows, and why
+NOT_SEEN = {
+    "initializer_range": "how new weights are drawn",
+    "pad_token_id": "which row of the word table starts as zeros and gets no gradient",
+    "use_cache": "whether a decoder keeps keys and values, which there is no cache for yet",
+    "hidden_dropout_prob": "training only",
+    "attention_probs_dropout_prob": "training only",
+    "classifier_dropout": "training only",
+    "dropout": "training only",
+    "attention_dropout": "training only",
+    "qa_dropout": "training only",
+    "seq_classif_dropout": "training only",
+    "sinusoidal_pos_embds": "how new position embeddings are drawn, and that they are not trained",
+}
+OTHER = {
+    "hidden_act": "relu",
+    "activation": "relu",
+    "position_embedding_type": "relative_key",
+    "layer_norm_eps": 0.1,
+    "num_attention_heads": 8,
+    "n_heads": 8,
+    "hidden_size": 64,
+    "dim": 64,
+}
+
+
+@pytest.mark.parametrize(("family", "key"), [(f, k) for f in FAMILIES for k in CONFIGS[f].keys()])  # noqa: SIM118
+def test_config_honoured(family: str, key: str) -> None:
+    module = registry.load(family)
+    values = {**module.TINY}
+    default = CONFIGS[family](**values).to_dict()[key]
+    if key not in OTHER:
+        changed = not default if isinstance(default, bool) else 0.7 if "drop" in key else (default or 0) + 1
+    else:
+        changed = OTHER[key]
+
+    def result(**change: Any) -> tuple[Any, torch.Tensor]:
+        torch.manual_seed(0)
+        model = module.HEADS["masked-lm"](CONFIGS[family](**{**values, **change})).eval()
+        redraw(model)
+        with torch.no_grad():
+            out = model(torch.arange(27).view(3, 9), torch.tensor(MASKS["right"]))[0]
+        return {k: v.shape for k, v in model.state_dict().items()}, out
+
+    (shapes, out), (other_shapes, other_out) = result(), result(**{key: changed})
+    differs = shapes != other_shapes or not torch.equal(out, other_out)
+    assert differs != (key in NOT_SEEN), NOT_SEEN.get(key)
