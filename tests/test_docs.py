@@ -183,6 +183,22 @@ def test_notes_are_as_received() -> None:
         assert ast.dump(ast.parse(got)) == ast.dump(ast.parse(wanted)), f"block {number}"
 
 
+def anchors(page: Path) -> set[str]:
+    """What `#…` in a link to a page may be: its headings, as web pages of Markdown name them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [*PAGES, GUIDE], ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        target, _, anchor = link.partition("#")
+        if not target.startswith("http"):
+            found = page.parent / target if target else page
+            assert found.exists(), link
+            assert not anchor or anchor in anchors(found), link
+
+
 def test_the_table_of_auto_classes_is_true() -> None:
     lines = (REPOSITORY / "docs" / "auto_classes.md").read_text(encoding="utf-8").splitlines()
     header = next(line for line in lines if line.startswith("| Class |"))
