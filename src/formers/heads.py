@@ -69,7 +69,7 @@ class Head(PreTrainedModel):
             hidden_states=body.hidden_states,
             attentions=body.attentions,
         )
-        return result if (self.config.return_dict if return_dict is None else return_dict) else result.to_tuple()
+        return self.returned(result, return_dict)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         names = self._names()

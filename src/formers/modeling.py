@@ -23,6 +23,7 @@ from .config import PretrainedConfig, refuse_push
 from .errors import ArgumentError, ConfigError, InputError, near
 from .loading import Unfilled, assign, draw_missing, judge, put, resolve_device, resolve_dtype, tied_names
 from .ops.layout import Layout
+from .outputs import ModelOutput
 from .pruning import resized
 
 Model = TypeVar("Model", bound="PreTrainedModel")
@@ -293,6 +294,14 @@ class PreTrainedModel(nn.Module):
             m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
             for m in self.modules()
         )
+
+    def options(self, **given: bool | None) -> dict[str, bool]:
+        """What a call asks for, and where it does not say, what the configuration does."""
+        return {name: getattr(self.config, name) if value is None else value for name, value in given.items()}
+
+    def returned(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
+        """The output itself, or its tuple, as the call or else the configuration asks."""
+        return output if self.options(return_dict=return_dict)["return_dict"] else output.to_tuple()
 
     def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
         """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""

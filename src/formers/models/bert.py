@@ -276,7 +276,7 @@ class BertModel(BertPreTrainedModel):
         """
         if encoder_hidden_states is not None or past_key_values is not None:
             raise InputError("BERT here takes no encoder_hidden_states and no past_key_values; leave them out.")
-        config, given = self.config, layout is not None
+        given = layout is not None
         if layout is None:
             layout = self.layout(input_ids, attention_mask, inputs_embeds)
         rows = self.embeddings(layout, input_ids, token_type_ids, position_ids, inputs_embeds)
@@ -284,8 +284,7 @@ class BertModel(BertPreTrainedModel):
             rows,
             layout,
             self.head_masks(head_mask, len(self.encoder.layer)),
-            output_attentions=config.output_attentions if output_attentions is None else output_attentions,
-            output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
         )
         pooled = None if self.pooler is None else self.pooler(layout.first(rows))
         result = BaseModelOutputWithPoolingAndCrossAttentions(
@@ -294,7 +293,7 @@ class BertModel(BertPreTrainedModel):
             hidden_states=states,
             attentions=weights,
         )
-        return result if (config.return_dict if return_dict is None else return_dict) else result.to_tuple()
+        return self.returned(result, return_dict)
 
 
 class BertPredictionHeadTransform(nn.Module):

@@ -214,18 +214,17 @@ class DistilBertModel(DistilBertPreTrainedModel):
         layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
         Hidden states are zeros at padding.
         """
-        config, given = self.config, layout is not None
+        given = layout is not None
         if layout is None:
             layout = self.layout(input_ids, attention_mask, inputs_embeds)
         rows, states, weights = self.transformer(
             self.embeddings(layout, input_ids, position_ids, inputs_embeds),
             layout,
             self.head_masks(head_mask, len(self.transformer.layer)),
-            output_attentions=config.output_attentions if output_attentions is None else output_attentions,
-            output_hidden_states=config.output_hidden_states if output_hidden_states is None else output_hidden_states,
+            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
         )
         result = BaseModelOutput(rows if given else layout.unpack(rows), states, weights)
-        return result if (config.return_dict if return_dict is None else return_dict) else result.to_tuple()
+        return self.returned(result, return_dict)
 
 
 class DistilBertForMaskedLM(DistilBertPreTrainedModel, heads.MaskedLM):
