@@ -32,6 +32,7 @@ _HOME = {
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
         "Pipeline",
+        "PipelineException",
         "TextClassificationPipeline",
         "pipeline",
     ),

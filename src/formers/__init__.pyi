@@ -62,6 +62,7 @@ from .pipelines import (
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
     Pipeline as Pipeline,
+    PipelineException as PipelineException,
     TextClassificationPipeline as TextClassificationPipeline,
     pipeline as pipeline,
 )

@@ -95,7 +95,7 @@ class PretrainedConfig:
         other = "dtype" if name == "torch_dtype" else type(self).attribute_map.get(name)
         if other is not None:
             return getattr(self, other)
-        raise AttributeError(f"{type(self).__name__} has no {name!r}.{near(name, self.__dict__)}")
+        raise _NoKeyError(f"{type(self).__name__} has no {name!r}.", name=name, obj=self)
 
     @property
     def use_return_dict(self) -> bool:
@@ -261,6 +261,15 @@ class PretrainedConfig:
 
 
 _OWN = {"_name_or_path", "_commit_hash", "_attn_implementation"}
+
+
+class _NoKeyError(AttributeError):
+    """Looks for near names when it is shown only: `getattr(config, key, default)` is asked often."""
+
+    def __str__(self) -> str:
+        return super().__str__() + near(self.name, vars(self.obj))
+
+
 _NOT_KEYS = {"model_type", "attribute_map", "id2label", "label2id", *_OWN}
 _MOST_LABELS, _MOST_LAYERS = 10**6, 10**4  # a file that says more would fill memory before its weights are looked at
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {

@@ -286,7 +286,10 @@ class PreTrainedModel(nn.Module):
         if attention_mask is None:
             return Layout.of(None, batch, columns)
         _check_mask(attention_mask, batch, columns)
-        return Layout.of(attention_mask, batch, columns, keep_padding or self._is_watched())
+        layout = Layout.of(attention_mask, batch, columns, keep_padding)
+        if layout.index is not None and self._is_watched():
+            return Layout.of(attention_mask, batch, columns, keep_padding=True)
+        return layout
 
     def _is_watched(self) -> bool:
         # private to torch, but these names have been there for years and there is no public way to ask
