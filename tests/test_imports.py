@@ -100,5 +100,7 @@ def test_names_that_are_not_here() -> None:
         from formers import BertModle  # noqa: F401
     with pytest.raises(ImportError, match=r"families are: .*bert"):
         from formers import GPT2LMHeadModel  # noqa: F401
+    with pytest.raises(ImportError, match=r"Use torch\.optim\.AdamW"):
+        from formers import AdamW  # noqa: F401
     with pytest.raises(AttributeError, match="pipeline"):
         formers.pipelin  # noqa: B018

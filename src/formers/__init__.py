@@ -50,6 +50,13 @@ _HOME = {
     "training.seed": ("set_seed",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_INSTEAD = {
+    "AdamW": "torch.optim.AdamW",
+    "Adafactor": "torch.optim.Adafactor",
+    "Trainer": "a loop of your own for now: model(**batch, labels=labels).loss.backward()",
+    "TrainingArguments": "a loop of your own for now: model(**batch, labels=labels).loss.backward()",
+    "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
+}
 _RENAMED = {"PreTrainedConfig": "PretrainedConfig", "AutoModelWithLMHead": "AutoModelForMaskedLM"}
 
 
@@ -84,6 +91,8 @@ def _missing(name: str) -> errors.MissingNameError:
             return errors.MissingNameError(
                 f"formers has no {name}: models here run on PyTorch. Use {bare}; {framework} code does not carry over."
             )
+    if name in _INSTEAD:
+        return errors.MissingNameError(f"formers has no {name}. Use {_INSTEAD[name]}.")
     known = [*_MODULE_OF, *_public_classes()]
     return errors.MissingNameError(
         f"formers has no {name}.{errors.near(name, known)} Its model families are: {', '.join(registry.families())}."

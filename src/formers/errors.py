@@ -53,7 +53,7 @@ class MissingNameError(FormersError, ImportError):
     """A public name of Transformers that this package does not have."""
 
 
-def near(name: object, known: Iterable[str]) -> str:
-    """' Did you mean …?' with the closest of `known`, or '' when none is close."""
-    close = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.6)
+def near(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """' Did you mean …?' with the closest of `known`, or '' when none is close; `cutoff` from 0 to 1."""
+    close = difflib.get_close_matches(str(name), list(known), n=3, cutoff=cutoff)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -130,7 +130,7 @@ def assign(
         if tuple(lazy.shape) != shapes[found]:
             report.mismatched.append((found, tuple(lazy.shape), shapes[found]))
             continue
-        tensor = lazy if isinstance(lazy, Tensor) else lazy.load()
+        tensor = lazy.detach().clone() if isinstance(lazy, Tensor) else lazy.load()
         if tensor.is_floating_point():
             tensor = tensor.to(dtype)
         put(model, group, tensor.to(device))
@@ -230,7 +230,7 @@ def judge(model: PreTrainedModel, report: LoadingReport) -> None:
 
     if lost := [key for key in report.missing if in_body(key)]:
         raise CheckpointError(
-            f"{type(model).__name__}: {len(lost)} weights of its body are not in {name}{holds}: {_listed(lost)}. "
+            f"{type(model).__name__}: {len(lost)} of its body's weights are not in {name}{holds}: {_listed(lost)}. "
             "Is it a checkpoint of this architecture, and complete?"
         )
     new = report.missing + [key for key, _, _ in report.mismatched]

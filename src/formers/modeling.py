@@ -31,12 +31,6 @@ Model = TypeVar("Model", bound="PreTrainedModel")
 KERNELS = ("sdpa", "eager")
 # keywords of `from_pretrained` that steer how the reference loads and have nothing to steer here
 _IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "from_tf", "from_flax", "offload_folder")
-_WEIGHT_FILES = (
-    "model*.safetensors",
-    "model.safetensors.index*.json",
-    "pytorch_model*.bin",
-    "pytorch_model.bin.index*.json",
-)
 
 
 class PreTrainedModel(nn.Module):
@@ -439,12 +433,27 @@ class PreTrainedModel(nn.Module):
         tensors = {
             k: v for k, v in (self.state_dict() if state_dict is None else state_dict).items() if k not in shared
         }
-        with replacing(Path(save_directory), stale=_WEIGHT_FILES) as stage:
+        with replacing(Path(save_directory), stale=_weight_files(variant)) as stage:
             config.to_json_file(stage / "config.json")
             if safe_serialization:
                 save_checkpoint(tensors, stage, max_shard_size=max_shard_size, variant=variant)
             else:
-                torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / "pytorch_model.bin")
+                name = f"pytorch_model.{variant}.bin" if variant else "pytorch_model.bin"
+                torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / name)
+
+
+def _weight_files(variant: str | None) -> list[str]:
+    """Patterns of all names that weights of that variant are saved under."""
+    mark = f".{variant}" if variant else ""
+    return [
+        pattern
+        for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin"))
+        for pattern in (
+            f"{stem}{mark}.{ending}",
+            f"{stem}{mark}-*-of-*.{ending}",
+            f"{stem}.{ending}.index{mark}.json",
+        )
+    ]
 
 
 @cache

@@ -127,7 +127,16 @@ def _shorten_pair(cutter: Cutter, pair: tuple[Any, ...], strategy: TruncationStr
     if strategy is TruncationStrategy.ONLY_SECOND:
         return (first, cutter(second, cutter.keep)) if long[1] else pair
     if all(long):
-        # both keep half; an odd token goes to the longer one, and which that is shows only when both are whole
-        return pair if cutter.keep % 2 else (cutter(first, cutter.keep), cutter(second, cutter.keep))
+        return _shorten_both(cutter, first, second)
     more_than = max(cutter.keep, cutter.count(pair[long.index(False)]))
     return (cutter(first, more_than), second) if long[0] else (first, cutter(second, more_than))
+
+
+def _shorten_both(cutter: Cutter, first: Any, second: Any) -> tuple[Any, Any]:
+    """Both texts keep half of the tokens. An odd one goes to the longer text, so which that is must stay."""
+    one, two = cutter(first, cutter.keep), cutter(second, cutter.keep)
+    if cutter.keep % 2 == 0:
+        return one, two
+    if cutter.count(first) > cutter.count(second):
+        return cutter(first, max(cutter.keep, cutter.count(two))), two
+    return one, cutter(second, max(cutter.keep, cutter.count(one)))
