@@ -97,7 +97,9 @@ class Source:
         there = list(itertools.islice(self._names(), 13))
         listing = ", ".join(there[:12]) + (", …" if len(there) > 12 else "")
         raise NotFoundError(
-            f"{self.where} has no {' or '.join(filenames)}." + (f" It has {listing}." if there else " It is empty.")
+            f"{self.where} has no {' or '.join(filenames)}."
+            + (f" It has {listing}." if there else " It is empty.")
+            + near(filenames[0], there, cutoff=0.8)
         )
 
     def _names(self) -> Iterator[str]:
