@@ -1,0 +1,394 @@
+"""Loading and saving: to the reference and back, old names, shards, missing and misfitting weights, types, memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from families import CASES, FAMILIES, batch, difference, pair, redraw
+from safetensors.torch import load_file, save_file
+
+import formers
+from formers import registry
+
+OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+
+
+def made(head: str = "sequence-classification", family: str = "bert", **changes: Any) -> Any:
+    module = registry.load(family)
+    model = module.HEADS[head](module.HEADS[head].config_class(**{**module.TINY, **changes}))
+    redraw(model)
+    return model.eval()
+
+
+def rewritten(folder: Path, change: Any) -> None:
+    """Replace the folder's weights by change(weights)."""
+    save_file(change(load_file(folder / "model.safetensors")), folder / "model.safetensors", {"format": "pt"})
+
+
+def weights_equal(a: Any, b: Any) -> bool:
+    mine, other = a.state_dict(), b.state_dict()
+    return mine.keys() == other.keys() and all(torch.equal(v, other[k]) for k, v in mine.items())
+
+
+FORMS = {"one file": {}, "shards": {"max_shard_size": "20KB"}, "pickle": {"safe_serialization": False}}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("family", "head"), CASES)
+def test_to_the_reference_and_back(
+    family: str, head: str, form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs, ours = pair(family, head)
+    inputs = batch(ours, head, "right", labels=False)
+    ours.save_pretrained(tmp_path / "ours", **FORMS[form])
+    assert len(list((tmp_path / "ours").glob("*-of-*"))) == (0 if form != "shards" else len(set(_index(tmp_path))))
+    theirs, report = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="20KB" if form == "shards" else "5GB")
+    back, report = type(ours).from_pretrained(tmp_path / "theirs", output_loading_info=True)
+    assert not any(report.values()) and not caplog.text
+    assert weights_equal(ours, back) and not back.training
+    with torch.no_grad():
+        assert torch.equal(ours(**inputs)[0], back(**inputs)[0])
+    assert back.config.architectures == [type(ours).__name__]
+
+
+def _index(folder: Path) -> list[str]:
+    return list(json.loads((folder / "ours" / "model.safetensors.index.json").read_text())["weight_map"].values())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("named", ["as saved", "without prefix", "gamma and beta", "old buffer"])
+def test_old_names(family: str, named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours = made("masked-lm", family)
+    ours.save_pretrained(tmp_path)
+
+    def change(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if named == "without prefix":
+            return {k.removeprefix(f"{family}."): v for k, v in weights.items()}
+        if named == "old buffer":
+            return weights | {f"{family}.embeddings.position_ids": torch.arange(40)[None]}
+        for new, old in OLD_NAMES.items() if named == "gamma and beta" else ():
+            weights = {k.replace(new, old): v for k, v in weights.items()}
+        return weights
+
+    rewritten(tmp_path, change)
+    assert weights_equal(type(ours).from_pretrained(tmp_path), ours) and not caplog.text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_between_base_and_heads(family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    heads = registry.load(family).HEADS
+    masked = made("masked-lm", family)
+    masked.save_pretrained(tmp_path / "head")
+    base = formers.AutoModel.from_pretrained(tmp_path / "head")
+    mine = base.state_dict()
+    assert all(torch.equal(v, mine[k]) for k, v in masked.base_model.state_dict().items())
+    assert ("pooler" in caplog.text) == (family == "bert") and caplog.text.count("WARNING") == (family == "bert")
+    base.save_pretrained(tmp_path / "base")
+    caplog.clear()
+    model, report = heads["sequence-classification"].from_pretrained(tmp_path / "base", output_loading_info=True)
+    assert all(torch.equal(v, mine[k]) for k, v in model.base_model.state_dict().items())
+    new = [k for k in model.state_dict() if not k.startswith(f"{family}.")]
+    assert sorted(report["missing_keys"]) == sorted(new)
+    assert len(caplog.records) == 1, "one line"
+    line = caplog.records[0].getMessage()
+    assert "\n" not in line and all(k in line for k in new) and type(base).__name__ in line and "Train" in line
+    assert all(0 < model.get_parameter(k).std() < 0.05 for k in new if k.endswith(".weight"))
+    assert not any(model.get_parameter(k).any() for k in new if k.endswith(".bias"))
+    assert model(torch.tensor([[1, 2]])).logits.isfinite().all()
+
+
+def test_missing_body_weights_are_an_error(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path)
+    lost = "bert.encoder.layer.1.output.dense.weight"
+    rewritten(tmp_path, lambda weights: {k: v for k, v in weights.items() if k != lost})
+    with pytest.raises(
+        formers.CheckpointError, match=rf"1 of its body's weights.*{lost.removeprefix('bert.')}"
+    ) as caught:
+        formers.BertModel.from_pretrained(tmp_path)
+    assert isinstance(caught.value, (OSError, RuntimeError)) and str(tmp_path) in str(caught.value)
+    made(family="distilbert").save_pretrained(tmp_path / "other")
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "other" / "config.json").write_text(json.dumps(values))
+    with pytest.raises(formers.CheckpointError, match="of its body's weights"):
+        formers.BertForSequenceClassification.from_pretrained(tmp_path / "other")
+
+
+def test_weights_that_there_is_no_place_for_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    made().save_pretrained(tmp_path)
+    formers.BertForSequenceClassification.from_pretrained(tmp_path, num_hidden_layers=1)
+    assert "encoder.layer.1" in caplog.text and len(caplog.records) == 1
+
+
+def test_shapes_that_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ours = made()
+    ours.save_pretrained(tmp_path)
+    load = formers.BertForSequenceClassification.from_pretrained
+    said = r"classifier\.weight: \(2, 32\) in the file, \(5, 32\) in the model.*num_labels=5.*ignore_mismatched_sizes"
+    with pytest.raises(RuntimeError, match=f"(?s){said}"):
+        load(tmp_path, num_labels=5)
+    with pytest.raises(formers.CheckpointError, match=r"(?s)word_embeddings.*\(99, 32\).*\(98, 32\).*vocab_size=98"):
+        load(tmp_path, vocab_size=98)
+    model, report = load(tmp_path, num_labels=5, ignore_mismatched_sizes=True, output_loading_info=True)
+    assert [name for name, *_ in report["mismatched_keys"]] == ["classifier.weight", "classifier.bias"]
+    assert model.classifier.out_features == 5 and "classifier.weight" in caplog.text and len(caplog.records) == 1
+    assert torch.equal(model.bert.pooler.dense.weight, ours.bert.pooler.dense.weight)
+    assert 0 < model.classifier.weight.std() < 0.05 and not model.classifier.bias.any()
+    start = made("masked-lm")
+    start.save_pretrained(tmp_path / "lm")
+    with pytest.raises(formers.CheckpointError, match="vocab_size=1000000000"):  # without making room for it
+        formers.BertForMaskedLM.from_pretrained(tmp_path / "lm", vocab_size=10**9)
+
+
+def test_weights_given_as_a_state_dict(tmp_path: Path) -> None:
+    ours, other = made(), made()
+    redraw(other, seed=1)
+    ours.save_pretrained(tmp_path)
+    given = other.state_dict()
+    model = formers.BertForSequenceClassification.from_pretrained(tmp_path, state_dict=given)
+    assert weights_equal(model, other)
+    without_files = formers.BertForSequenceClassification.from_pretrained(None, config=ours.config, state_dict=given)
+    assert weights_equal(without_files, other)
+    with torch.no_grad():
+        model.classifier.weight.add_(1)
+    assert not torch.equal(given["classifier.weight"], model.classifier.weight), "the caller's tensors stay as they are"
+    model.save_pretrained(tmp_path / "other", state_dict=given)
+    assert weights_equal(formers.BertForSequenceClassification.from_pretrained(tmp_path / "other"), other)
+
+
+def test_where_files_are(tmp_path: Path) -> None:
+    ours = made()
+    ours.save_pretrained(tmp_path / "sub" / "folder")
+    ours.half().save_pretrained(tmp_path, variant="fp16", max_shard_size="20KB")
+    ours.save_pretrained(tmp_path, variant="fp16")
+    load = formers.AutoModelForSequenceClassification.from_pretrained
+    assert load(tmp_path, subfolder="sub/folder").dtype == torch.float32
+    assert load(tmp_path, variant="fp16", dtype="auto").dtype == torch.float16
+    with pytest.raises(OSError, match=r"model\.fp16\.safetensors"):
+        load(tmp_path)
+    with pytest.raises(OSError, match="fp32"):
+        load(tmp_path, variant="fp32")
+    with pytest.raises(OSError, match="bin"):
+        load(tmp_path, subfolder="sub/folder", use_safetensors=False)
+    for safe in (True, False):
+        ours.float().save_pretrained(tmp_path, safe_serialization=safe)
+        assert load(tmp_path, dtype="auto").dtype == torch.float32
+        assert load(tmp_path, variant="fp16", dtype="auto").get_input_embeddings().weight.dtype == torch.float32
+    names = {"config.json", "model.fp16.safetensors", "pytorch_model.bin", "sub"}
+    assert {p.name for p in tmp_path.iterdir()} == names, "a variant stays beside the others"
+    assert load(str(tmp_path) + "/", subfolder="sub/folder", local_files_only=True, low_cpu_mem_usage=True)
+
+
+def test_number_types(tmp_path: Path) -> None:
+    made().half().save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "float16"
+    load = formers.BertForSequenceClassification.from_pretrained
+    assert load(tmp_path).dtype == torch.float32, "whatever is stored"
+    for wanted in ("bfloat16", torch.bfloat16, "torch.bfloat16"):
+        for keyword in ("dtype", "torch_dtype"):
+            model = load(tmp_path, **{keyword: wanted})
+            assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    assert load(tmp_path, dtype="auto").dtype == load(tmp_path, torch_dtype="auto").dtype == torch.float16
+    values = json.loads((tmp_path / "config.json").read_text())
+    values.pop("torch_dtype")
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    assert load(tmp_path, dtype="auto").dtype == torch.float16
+    assert load(tmp_path).config.torch_dtype == torch.float32
+    for wrong in ("float7", "int8", 3):
+        with pytest.raises(ValueError, match=r"no floating-point type"):
+            load(tmp_path, dtype=wrong)
+    base = formers.BertForMaskedLM.from_pretrained(tmp_path, dtype=torch.float16)  # new weights have the type too
+    assert {p.dtype for p in base.parameters()} == {torch.float16}
+
+
+def test_devices(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path)
+    load = formers.BertForSequenceClassification.from_pretrained
+    for where in ({"device_map": "cpu"}, {"device_map": {"": "cpu"}}, {"device": torch.device("cpu")}):
+        assert load(tmp_path, **where).device.type == "cpu"
+    assert load(tmp_path, device_map="auto").device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for wrong in ("gpu", {"bert": 0, "classifier": "cpu"}, *([] if torch.cuda.is_available() else ["cuda", 0])):
+        with pytest.raises(ValueError, match="device"):
+            load(tmp_path, device_map=wrong)
+
+
+def test_two_threads_load_two_types_and_nothing_global_moves(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path)
+    before = (
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_grad_enabled(),
+    )
+    wrong: list[Any] = []
+
+    def work(dtype: torch.dtype) -> None:
+        for _ in range(20):
+            model = formers.BertForSequenceClassification.from_pretrained(tmp_path, dtype=dtype)
+            kinds = {p.dtype for p in model.parameters()}
+            if kinds != {dtype} or torch.nn.Linear(1, 1).weight.dtype != torch.float32:
+                wrong.append(kinds)
+
+    threads = [threading.Thread(target=work, args=(d,)) for d in (torch.float16, torch.float64, torch.bfloat16)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        assert torch.empty(1).device.type == "cpu" and torch.empty(1).dtype == torch.float32
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    after = (
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_grad_enabled(),
+    )
+    assert after == before
+
+
+BROKEN = {
+    "cut": (lambda b: b[:-100], r"(?s)bytes"),
+    "cut in the header": (lambda b: b[:50], r"(?s)bytes"),
+    "empty": (lambda b: b"", "empty"),
+    "a page": (lambda b: b"<!DOCTYPE html><html>Not found</html>", "web page"),
+    "a pointer": (
+        lambda b: b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 440473133\n",
+        "440,473,133.*git lfs pull",
+    ),
+    "another file": (lambda b: bytes(range(256)) * 4, r"(?s)model"),
+}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("how", BROKEN)
+def test_broken_weights(how: str, name: str, tmp_path: Path) -> None:
+    change, said = BROKEN[how]
+    made().save_pretrained(tmp_path, safe_serialization=name.endswith("safetensors"))
+    path = tmp_path / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(formers.CheckpointError, match=said) as caught:
+        formers.AutoModel.from_pretrained(tmp_path)
+    assert isinstance(caught.value, (OSError, ValueError)) and name in str(caught.value)
+
+
+def test_code_in_a_pickle_does_not_run(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path, safe_serialization=False)
+
+    class Bomb:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {tmp_path}/ran",)
+
+    torch.save({"a": Bomb()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(formers.CheckpointError, match="system"):
+        formers.AutoModel.from_pretrained(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_weights_at_all(tmp_path: Path) -> None:
+    made().config.save_pretrained(tmp_path)
+    with pytest.raises(formers.NotFoundError, match=r"model\.safetensors.*config\.json"):
+        formers.AutoModel.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("first", FORMS)
+@pytest.mark.parametrize("second", FORMS)
+def test_saving_over_an_older_save(first: str, second: str, tmp_path: Path) -> None:
+    old, new = made(num_hidden_layers=4), made()
+    redraw(new, seed=1)
+    old.save_pretrained(tmp_path, **FORMS[first])
+    (tmp_path / "notes.txt").write_text("mine")
+    loaded = type(old).from_pretrained(tmp_path)
+    new.save_pretrained(tmp_path, **FORMS[second])
+    assert weights_equal(loaded, old), "what is mapped from the old files stays"
+    fresh = tmp_path / "fresh"
+    new.save_pretrained(fresh, **FORMS[second])
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in fresh.iterdir()} | {"notes.txt", "fresh"}
+    assert weights_equal(type(new).from_pretrained(tmp_path), new)
+    again = type(new).from_pretrained(tmp_path)
+    again.save_pretrained(tmp_path, **FORMS[second])  # over the files that it is mapped from
+    assert weights_equal(again, new) and weights_equal(type(new).from_pretrained(tmp_path), new)
+
+
+def test_where_nothing_can_be_saved(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for call, error in (
+        (lambda: made().save_pretrained(tmp_path / "file"), OSError),
+        (lambda: made().save_pretrained(tmp_path / "a", max_shard_size="many"), ValueError),
+        (lambda: made().to("meta").save_pretrained(tmp_path / "b"), ValueError),
+        (lambda: made().save_pretrained(tmp_path / "c", push_to_hub=True), formers.ArgumentError),
+    ):
+        with pytest.raises(error):
+            call()
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    made().save_pretrained(tmp_path / "d", is_main_process=False)
+    assert not (tmp_path / "d").exists()
+
+
+def test_misspelt_arguments(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match=r"'num_label'.*'num_labels'"):
+        formers.BertForSequenceClassification.from_pretrained(tmp_path, num_label=3)
+    with pytest.raises(TypeError, match="BertConfig"):
+        formers.BertModel("bert-base-uncased")
+    with pytest.raises(ValueError, match="None"):
+        formers.BertModel.from_pretrained(None)
+
+
+def test_loading_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made().save_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        formers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+MEASURE = """
+    import json, os, sys, torch, formers
+    from formers.models.bert import BertModel
+    def memory(kind):
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(kind)) / 1024
+    torch.set_num_threads(1)
+    BertModel(formers.BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    before = memory("VmRSS")
+    model = BertModel.from_pretrained(sys.argv[1])
+    anonymous = memory("RssAnon")
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[0] += 1
+    print(json.dumps([before, memory("VmHWM"), memory("RssAnon") - anonymous]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_big_weights_are_mapped_not_copied(tmp_path: Path) -> None:
+    config = formers.BertConfig(vocab_size=48_000, hidden_size=1024, num_hidden_layers=1, num_attention_heads=16)
+    with torch.device("meta"):
+        model = formers.BertModel(config)
+    model.to_empty(device="cpu").save_pretrained(tmp_path)
+    size = (tmp_path / "model.safetensors").stat().st_size / 2**20
+    code = textwrap.dedent(MEASURE)
+    source = str(Path(formers.__file__).parents[1])
+    env = os.environ | {"PYTHONPATH": source}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    before, peak, written = json.loads(done.stdout)
+    assert size > 200 and peak - before < 0.25 * size, (size, before, peak)
+    assert written < 10, "one row changed copies its pages only"
+
+
+def test_the_reference_is_not_needed_to_read_a_reference_checkpoint_in_half(tmp_path: Path) -> None:
+    theirs, ours = pair("bert", "base")
+    theirs.to(torch.bfloat16).save_pretrained(tmp_path)
+    model = formers.AutoModel.from_pretrained(tmp_path)
+    assert model.dtype == torch.float32 and model.config.torch_dtype == torch.float32
+    assert difference(model(torch.tensor([[1, 2]]))[0], ours(torch.tensor([[1, 2]]))[0]) < 0.1
+    assert isinstance(theirs, transformers.PreTrainedModel)
