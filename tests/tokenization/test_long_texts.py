@@ -41,20 +41,21 @@ def _text(seed: int, pieces: int) -> str:
     return "".join(chosen.choice(PIECES) + chosen.choice(["", " ", "\n", "\t", "\u3000", "  "]) for _ in range(pieces))
 
 
-@pytest.mark.parametrize("limit", [3, 8, 33, 64])
+@pytest.mark.parametrize("limit", [20, 21, 64])
 def test_cutting_changes_nothing(pairs: Any, never_cut: Any, limit: int) -> None:
     ours = pairs["uncased"].ours
-    long, other, short = _text(1, 4000), _text(2, 4000), _text(3, 50)
+    long, other, short = _text(1, 700), _text(2, 700), _text(3, 50)
     calls: list[tuple[Any, dict[str, Any]]] = [
         ((long,), {}),
         (([short, long, other],), {"padding": True}),
         ((long, short), {}),
         ((short, long), {}),
         ((long, other), {}),
+        ((other, long), {}),
         ((other, "a"), {"truncation": "only_first"}),
         (("a", long), {"truncation": "only_second"}),
-        (("\u200b " * 9000,), {}),
-        ((("\u200b " * 9000) + long,), {}),
+        (("\u200b " * 3000,), {}),
+        ((("\u200b " * 3000) + long,), {}),
         (([long.split()],), {"is_split_into_words": True}),
         (([long.split()], [short.split()]), {"is_split_into_words": True}),
         ((long,), {"add_special_tokens": False, "return_offsets_mapping": True}),

@@ -61,5 +61,5 @@ def test_copies(tokenizer: Any) -> None:
     tokenizer.padding_side = "left"
     for made in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
         assert made(["newtoken a", "b"], padding=True) == tokenizer(["newtoken a", "b"], padding=True)
-        made.add_tokens(["another"])
+        made.add_tokens(["onemoretoken"])
         assert len(made) == len(tokenizer) + 1

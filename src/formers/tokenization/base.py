@@ -61,8 +61,8 @@ class PreTrainedTokenizerFast(Calling, Decoding, Training, Loading):
         self.init_inputs = ()
         self.name_or_path = str(options.pop("name_or_path", ""))
         self.verbose = bool(options.pop("verbose", True))
-        old_limit = options.pop("max_len", None)
-        limit = options.pop("model_max_length", old_limit)
+        old_limit, limit = options.pop("max_len", None), options.pop("model_max_length", None)
+        limit = old_limit if limit is None else limit
         self.model_max_length = VERY_LARGE_INTEGER if limit is None else int(limit)
         self.padding_side = arguments.side("padding_side", options.pop("padding_side", self.padding_side))
         self.truncation_side = arguments.side("truncation_side", options.pop("truncation_side", self.truncation_side))

@@ -55,6 +55,8 @@ class Loading:
         for name in _NOT_OURS:
             kwargs.pop(name, None)
         cls._check_names(kwargs)
+        if "max_len" in kwargs:
+            kwargs.setdefault("model_max_length", kwargs.pop("max_len"))
         if isinstance(pretrained_model_name_or_path, (str, os.PathLike)) and os.path.isfile(
             pretrained_model_name_or_path
         ):
