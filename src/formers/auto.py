@@ -114,6 +114,11 @@ class _AutoModel:
 
     @classmethod
     def _class_for(cls, config: PretrainedConfig) -> type[Any]:
+        if not isinstance(config, PretrainedConfig):
+            raise ArgumentError(
+                f"{cls.__name__}.from_config takes a configuration, got {type(config).__name__}: "
+                "make one, BertConfig(…), or load one, AutoConfig.from_pretrained(name)."
+            )
         if registered := _models.get((cls.HEAD, type(config))):
             return registered
         family = registry.family_of(type(config).model_type)

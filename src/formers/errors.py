@@ -33,16 +33,20 @@ class TokenizerError(FormersError, OSError, ValueError):
     """A tokenizer file that is broken or missing."""
 
 
-class InputError(FormersError, ValueError):
+class InputError(FormersError, ValueError, RuntimeError):
     """A value given by the caller that breaks a rule."""
 
 
-class RangeError(InputError, IndexError, RuntimeError):
+class RangeError(InputError, IndexError):
     """A token id, position or label outside of what the model has."""
 
 
 class ArgumentError(FormersError, TypeError, ValueError):
     """An argument of the wrong name or type."""
+
+
+class NotTensorError(ArgumentError, AttributeError):
+    """A list, an array or a whole encoding where a tensor is expected."""
 
 
 class UnknownTaskError(FormersError, KeyError, ValueError):

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import outputs
-from .errors import ArgumentError, InputError
+from .errors import ArgumentError, InputError, NotTensorError
 from .modeling import PreTrainedModel
 from .ops import losses
 from .ops.layout import Layout
@@ -54,6 +54,9 @@ class Head(PreTrainedModel):
         """Run the base model on the inputs and score what it returns; with labels, compute the loss too."""
         inputs = self._bind(args, kwargs)
         targets = {name: inputs.pop(name, None) for name in self.TARGETS}
+        for name, value in targets.items():
+            if value is not None and not isinstance(value, Tensor):
+                raise NotTensorError(f"{name} is a {type(value).__name__}, not a tensor; torch.tensor(…) makes one.")
         options = {name: inputs.pop(name, None) for name in _OPTIONS}
         flat = self.flatten(inputs)
         layout = self.layout(

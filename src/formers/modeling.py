@@ -20,7 +20,7 @@ from .checkpoints import find_weights, open_checkpoint
 from .checkpoints.names import rename
 from .checkpoints.write import save_checkpoint
 from .config import PretrainedConfig, refuse_push
-from .errors import ArgumentError, ConfigError, InputError, near
+from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
 from .loading import Unfilled, assign, draw_missing, judge, put, resolve_device, resolve_dtype, tied_names
 from .ops.layout import Layout
 from .outputs import ModelOutput
@@ -81,7 +81,7 @@ class PreTrainedModel(nn.Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], Mapping):
-            raise ArgumentError(
+            raise NotTensorError(
                 f"{type(self).__name__} was given a {type(args[0]).__name__}; unpack it: model(**encoding)."
             )
         names = None if torch.compiler.is_compiling() else _forward_names(type(self))  # type: ignore[arg-type]
@@ -277,6 +277,9 @@ class PreTrainedModel(nn.Module):
         Hooks see the (B, T, D) that they were written for: while a module has one, padding is kept.
         """
         batch, columns = _batch_shape(type(self).__name__, input_ids, inputs_embeds)
+        width = getattr(self.get_input_embeddings(), "embedding_dim", None)
+        if inputs_embeds is not None and inputs_embeds.shape[2] != width is not None:
+            raise InputError(f"inputs_embeds has width {inputs_embeds.shape[2]}, but the word embeddings have {width}.")
         if attention_mask is None:
             return Layout.of(None, batch, columns)
         _check_mask(attention_mask, batch, columns)
@@ -304,6 +307,8 @@ class PreTrainedModel(nn.Module):
         """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
         if head_mask is None:
             return [None] * layers
+        if not isinstance(head_mask, Tensor):
+            raise NotTensorError(f"head_mask is a {type(head_mask).__name__}, not a tensor; torch.tensor(…) makes one.")
         if head_mask.dim() not in (1, 2, 5) or (head_mask.dim() > 1 and head_mask.shape[0] != layers):
             raise InputError(
                 f"head_mask has shape {tuple(head_mask.shape)}; give (heads,) or ({layers}, heads): 1 keeps a head."
@@ -485,7 +490,7 @@ def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, i
         raise InputError(f"{model} reads input_ids or inputs_embeds: give one of them, got {given}.")
     name, value, dims = ("input_ids", input_ids, 2) if input_ids is not None else ("inputs_embeds", inputs_embeds, 3)
     if not isinstance(value, Tensor):
-        raise ArgumentError(
+        raise NotTensorError(
             f"{name} is a {type(value).__name__}, not a tensor: tokenizer(…, return_tensors='pt') gives tensors; "
             "torch.tensor(…) makes one of a list."
         )
@@ -494,7 +499,7 @@ def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, i
         hint = f" For one text, add a batch dimension: {name}[None]." if value.dim() == dims - 1 else ""
         raise InputError(f"{name} has shape {tuple(value.shape)}; it should be {form}.{hint}")
     if dims == 2 and (value.is_floating_point() or value.dtype == torch.bool):
-        raise ArgumentError(f"input_ids is {value.dtype}; token ids are integers: input_ids.long().")
+        raise InputError(f"input_ids is {value.dtype}; token ids are integers: input_ids.long().")
     if not value.shape[1]:
         raise InputError(f"{name} has shape {tuple(value.shape)}: no columns. A text needs at least one token.")
     return value.shape[0], value.shape[1]
@@ -502,7 +507,7 @@ def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, i
 
 def _check_mask(mask: Any, batch: int, columns: int) -> None:
     if not isinstance(mask, Tensor):
-        raise ArgumentError(
+        raise NotTensorError(
             f"attention_mask is a {type(mask).__name__}, not a tensor; torch.tensor(…) makes one of a list."
         )
     allowed = ((batch, columns), (batch, columns, columns), (batch, 1, columns, columns))

@@ -23,7 +23,7 @@ from ..modeling import PreTrainedModel, run_layers
 from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.bias import relative_key
-from ..ops.embedding import lookup
+from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
 from ..outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from ..pruning import keep, remaining
@@ -85,8 +85,14 @@ class BertEmbeddings(nn.Module):
             rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
             rows = layout.pack(inputs_embeds)
-        positions = layout.positions(rows.device) if position_ids is None else layout.pack(position_ids)
-        types = torch.zeros_like(positions) if token_type_ids is None else layout.pack(token_type_ids)
+        positions = (
+            layout.positions(rows.device) if position_ids is None else packed_ids(position_ids, layout, "position_ids")
+        )
+        types = (
+            torch.zeros_like(positions)
+            if token_type_ids is None
+            else packed_ids(token_type_ids, layout, "token_type_ids")
+        )
         rows = rows + lookup(self.token_type_embeddings, types, layout, "token_type_ids", "type_vocab_size")
         if self.absolute:
             rows = rows + lookup(self.position_embeddings, positions, layout, "position_ids", "max_position_embeddings")

@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..modeling import PreTrainedModel, run_layers
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup
+from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
 from ..outputs import BaseModelOutput
 from ..pruning import keep, remaining
@@ -80,7 +80,9 @@ class Embeddings(nn.Module):
             rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
             rows = layout.pack(inputs_embeds)
-        positions = layout.positions(rows.device) if position_ids is None else layout.pack(position_ids)
+        positions = (
+            layout.positions(rows.device) if position_ids is None else packed_ids(position_ids, layout, "position_ids")
+        )
         rows = rows + lookup(self.position_embeddings, positions, layout, "position_ids", "max_position_embeddings")
         return self.dropout(self.LayerNorm(rows))
 

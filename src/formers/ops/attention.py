@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
 from .layout import Layout
 
 Bias = Callable[[Tensor, Tensor], Tensor]
@@ -40,6 +41,8 @@ def attention(
     Masked scores get the smallest finite number: a query that may see nothing attends evenly, instead of giving NaN.
     Source: Vaswani et al. 2017 (arXiv 1706.03762).
     """
+    if head_mask is not None and head_mask.shape[1] not in (1, heads):
+        raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
     q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
     scores_bias = bias(q, k) if bias is not None else None
     visible = layout.visible(causal)

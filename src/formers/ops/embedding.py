@@ -5,8 +5,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..errors import RangeError
+from ..errors import InputError, NotTensorError, RangeError
 from .layout import Layout
+
+
+def packed_ids(ids: Tensor, layout: Layout, name: str) -> Tensor:
+    """Rows of `layout` from what a caller gives as (B, T), or as (T,) or (1, T) for all rows of the batch."""
+    if not isinstance(ids, Tensor):
+        raise NotTensorError(f"{name} is a {type(ids).__name__}, not a tensor; torch.tensor(…) makes one of a list.")
+    if ids.dim() == 1:
+        ids = ids[None]
+    if ids.dim() != 2 or ids.shape[1] != layout.columns or ids.shape[0] not in (1, layout.batch):
+        raise InputError(
+            f"{name} has shape {tuple(ids.shape)}, but the batch is ({layout.batch}, {layout.columns}): "
+            "give an integer for each token, in the same shape."
+        )
+    if ids.is_floating_point():
+        raise InputError(f"{name} is {ids.dtype}; it should be integers: {name}.long().")
+    return layout.pack(ids)
 
 
 def lookup(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError, RangeError
+from ..errors import InputError, RangeError
 
 IGNORED = -100
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
@@ -60,7 +60,7 @@ def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
         return F.mse_loss(logits, targets.view_as(logits))
     if kind == "single_label_classification":
         if labels.is_floating_point():
-            raise ArgumentError(
+            raise InputError(
                 f"labels are {labels.dtype}, but problem_type='single_label_classification' needs integers; "
                 "give label ids, or set config.problem_type to 'multi_label_classification' or 'regression'."
             )
@@ -76,6 +76,8 @@ def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, name: str) -> Tensor:
+    if labels.is_floating_point():
+        raise InputError(f"{name} is {labels.dtype}; it should be label ids, integers.")
     # a label out of range stops a GPU process for good, so there it is looked for beforehand
     if labels.device.type == "cpu":
         try:
