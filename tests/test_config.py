@@ -202,6 +202,7 @@ CONTENTS: dict[str, tuple[bytes, str]] = {
     "unknown type": (b'{"model_type": "brt"}', "'brt'.*Did you mean 'bert'"),
     "type of another type": (b'{"model_type": ["bert"]}', "model_type"),
     "labels": (b'{"model_type": "bert", "id2label": 5}', "id2label"),
+    "architectures": (b'{"architectures": 5}', "model_type"),
     "pruned": (b'{"model_type": "bert", "pruned_heads": [1]}', "pruned_heads"),
 }
 

@@ -74,7 +74,8 @@ def _model_type(values: dict[str, Any], where: str) -> str:
     if isinstance(values.get("model_type"), str):
         return values["model_type"]
     # configurations written before model_type existed name the class
-    for architecture in values.get("architectures") or ():
+    architectures = values.get("architectures")
+    for architecture in architectures if isinstance(architectures, list) else ():
         found = registry.find_class(str(architecture))
         if found is not None:
             return str(found.config_class.model_type)  # type: ignore[attr-defined]

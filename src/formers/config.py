@@ -143,9 +143,8 @@ class PretrainedConfig:
 
     def check(self) -> None:
         """Raise ConfigError if a value is not of its key's kind: models call it before they are built."""
-        defaults = self.defaults()
-        for key in self.keys():
-            value, default, kind = getattr(self, key), defaults.get(key), _kind(type(self), key)
+        for key, default in self.defaults().items():
+            value, kind = getattr(self, key), _kind(type(self), key)
             if value is None and kind.endswith("| None"):
                 continue
             kind = "rate" if "drop" in key else kind.removesuffix(" | None")

@@ -222,9 +222,13 @@ def judge(model: PreTrainedModel, report: LoadingReport) -> None:
     prefix = f"{model.base_model_prefix}."
     is_base = model.base_model is model
     name = model.config.name_or_path or "the checkpoint"
-    holds = f", which holds a {model.config.architectures[0]}" if model.config.architectures else ""
+    known = model.config.architectures
+    holds = f", which holds a {known[0]}" if isinstance(known, list) and known else ""
+    empty = len(report.missing) == len(model.state_dict())
 
     def in_body(key: str) -> bool:
+        if not model.base_model_prefix:  # which part is the body, the class does not say
+            return empty
         inside = key if is_base else key.removeprefix(prefix)
         return (is_base or key.startswith(prefix)) and not inside.startswith(model.OPTIONAL)
 

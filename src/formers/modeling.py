@@ -165,7 +165,7 @@ class PreTrainedModel(nn.Module):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module: N(0, initializer_range), biases 0, normalisations 1."""
-        std = self.config.initializer_range
+        std = self._std()
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=std)
             if module.bias is not None:
@@ -178,6 +178,9 @@ class PreTrainedModel(nn.Module):
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+
+    def _std(self) -> float:
+        return getattr(self.config, "initializer_range", 0.02)  # a user's configuration need not have it
 
     def init_weights(self) -> None:
         """Draw all weights anew and tie them."""
@@ -206,7 +209,7 @@ class PreTrainedModel(nn.Module):
             for names in tied_names(self):
                 owner = self.get_submodule(names[0].rpartition(".")[0])
                 if owner in (table, output) or names[0] in self.TIED.values():
-                    put(self, names, resized(self.get_parameter(names[0]), size, new, self.config.initializer_range))
+                    put(self, names, resized(self.get_parameter(names[0]), size, new, self._std()))
             table.num_embeddings = new
             if table.padding_idx is not None and table.padding_idx >= new:
                 table.padding_idx = None
