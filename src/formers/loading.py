@@ -120,7 +120,9 @@ def assign(
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     aligned = align(weights, set(shapes), model.base_model_prefix)
     sources = {target: name for name, target in aligned.items()}
-    report = LoadingReport(unexpected=[name for name, target in aligned.items() if target not in shapes])
+    unexpected = [name for name, target in aligned.items() if target not in shapes]
+    # old checkpoints carry a buffer that only counts columns
+    report = LoadingReport(unexpected=[name for name in unexpected if not name.endswith("position_ids")])
     for group in groups:
         found = next((name for name in group if name in sources), None)
         if found is None:
@@ -243,8 +245,7 @@ def judge(model: PreTrainedModel, report: LoadingReport) -> None:
             "%s: new weights, not in %s%s: %s. Train them before use.", type(model).__name__, name, holds, _listed(new)
         )
     parts = {child for child, _ in model.base_model.named_children()}
-    lost = [key for key in report.unexpected if key.removeprefix(prefix).partition(".")[0] in parts]
-    if lost := [key for key in lost if not key.endswith("position_ids")]:  # a buffer that old checkpoints carry
+    if lost := [key for key in report.unexpected if key.removeprefix(prefix).partition(".")[0] in parts]:
         logger.warning(
             "%s: weights in %s that this configuration has no place for: %s.", type(model).__name__, name, _listed(lost)
         )
