@@ -63,13 +63,9 @@ class PreTrainedModel(nn.Module):
                 f"{type(self).__name__}(…) takes a {self.config_class.__name__}, got {type(config).__name__}. "
                 f"To load weights: {type(self).__name__}.from_pretrained(name or folder)."
             )
-        if config._attn_implementation not in KERNELS:
-            wanted = config._attn_implementation
-            raise ConfigError(
-                f"attn_implementation={wanted!r} is unknown; it is one of {', '.join(KERNELS)}.{near(wanted, KERNELS)}"
-            )
         config.check()
         self.config = config
+        self.set_attn_implementation(config._attn_implementation)
 
     def post_init(self) -> None:
         """To be called at the end of a model's `__init__`: weights drawn, heads pruned, weights tied."""
@@ -95,6 +91,18 @@ class PreTrainedModel(nn.Module):
                 f"It takes {', '.join(sorted(names - {'layout'}))}."
             )
         return super().__call__(*args, **kwargs)
+
+    def set_attn_implementation(self, attn_implementation: str) -> None:
+        """Compute attention with torch's fused kernels ("sdpa") or written out ("eager")."""
+        if attn_implementation not in KERNELS:
+            raise ConfigError(
+                f"attn_implementation={attn_implementation!r} is unknown; it is one of {', '.join(KERNELS)}."
+                f"{near(attn_implementation, KERNELS)}"
+            )
+        self.config._attn_implementation = attn_implementation
+        for module in self.modules():
+            if hasattr(module, "kernel"):
+                module.kernel = attn_implementation  # type: ignore[assignment]
 
     # ---- parts
 
