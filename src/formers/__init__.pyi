@@ -24,6 +24,7 @@ from .errors import (
     InputError as InputError,
     MissingNameError as MissingNameError,
     NotFoundError as NotFoundError,
+    NotTensorError as NotTensorError,
     RangeError as RangeError,
     TokenizerError as TokenizerError,
     UnknownTaskError as UnknownTaskError,
