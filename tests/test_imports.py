@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "hub", "config", "tokenization", "outputs", "ops",
-    "checkpoints", "loading", "pruning", "modeling", "heads", "models", "auto", "training", "pipelines", "cli",
+    "checkpoints", "loading",
+    "pretrained", "pruning", "modeling", "heads", "models", "auto", "training", "pipelines", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

@@ -392,3 +392,35 @@ def test_the_reference_is_not_needed_to_read_a_reference_checkpoint_in_half(tmp_
     assert model.dtype == torch.float32 and model.config.torch_dtype == torch.float32
     assert difference(model(torch.tensor([[1, 2]]))[0], ours(torch.tensor([[1, 2]]))[0]) < 0.1
     assert isinstance(theirs, transformers.PreTrainedModel)
+
+
+def test_a_reader_beside_a_writer_sees_one_save(tmp_path: Path) -> None:
+    """Two saves take turns in one folder while a reader loads it: labels, shapes and values are always of one save."""
+    script = textwrap.dedent(
+        """
+        import itertools, sys, time, torch, formers
+        models = []
+        for labels in (2, 3):
+            config = formers.BertConfig(**formers.registry.load("bert").TINY, num_labels=labels)
+            model = formers.BertForSequenceClassification(config)
+            torch.nn.init.constant_(model.classifier.bias, labels)
+            models.append(model)
+        for model in itertools.cycle(models):
+            model.save_pretrained(sys.argv[1])
+            print("saved", flush=True)
+            time.sleep(0.2)
+        """
+    )
+    writer = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "model")], stdout=subprocess.PIPE)
+    try:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"saved\n"
+        seen = set()
+        for _ in range(40):
+            model = formers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
+            assert model.classifier.bias.tolist() == [float(model.config.num_labels)] * model.config.num_labels
+            seen.add(model.config.num_labels)
+        assert seen == {2, 3}
+    finally:
+        writer.kill()
+        writer.wait()

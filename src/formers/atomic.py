@@ -31,12 +31,16 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .errors import CheckpointError, FormersError, NotFoundError
 
 if sys.platform != "win32":
     import fcntl
 
+T = TypeVar("T")
+
+_PATIENCE_S = 30.0
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # Answers that mean "not here": another file system or mount, no hard links, no exchange, a sticky parent.
@@ -79,6 +83,33 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
             f"Saving to {str(folder)!r} failed, and what was there is unchanged: {error.strerror or error}. "
             "Free some space, or save to a folder that can be written."
         ) from error
+
+
+def unchanged(folder: Any, read: Callable[[], T]) -> T:
+    """What `read` gives; it is called again when a save replaced `folder` meanwhile, as it may then have seen both.
+
+    `folder` may also be anything that is no folder, such as a name on the hub: then `read` is just called.
+    """
+    end = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < end:
+        before = _identity(folder)
+        try:
+            value = read()
+        except FormersError:
+            if _identity(folder) == before:
+                raise
+        else:
+            if _identity(folder) == before:
+                return value
+    raise CheckpointError(f"{str(folder)!r} was replaced again and again for {_PATIENCE_S:.0f} s while it was read.")
+
+
+def _identity(folder: Any) -> tuple[int, int, int] | None:
+    try:
+        state = os.stat(folder)
+    except (OSError, TypeError, ValueError):
+        return None
+    return state.st_dev, state.st_ino, state.st_ctime_ns  # inode numbers are used again
 
 
 def _check(target: Path) -> None:

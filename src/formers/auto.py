@@ -6,6 +6,7 @@ import os
 from typing import Any, ClassVar
 
 from . import hub, registry
+from .atomic import unchanged
 from .config import CONFIG_NAME, PretrainedConfig, read_json
 from .errors import ArgumentError, ConfigError, near
 from .tokenization import PreTrainedTokenizer
@@ -100,18 +101,19 @@ class _AutoModel:
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
     ) -> Any:
         """Load a model from a folder or a hub name; arguments as those of PreTrainedModel.from_pretrained."""
+        name = pretrained_model_name_or_path
+        return unchanged(name, lambda: cls._load(name, model_args, dict(kwargs)))
+
+    @classmethod
+    def _load(cls, name: str | os.PathLike[str], model_args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         config = kwargs.pop("config", None)
         if not isinstance(config, PretrainedConfig):
             where = hub.hub_arguments(kwargs.copy())
-            values, _ = PretrainedConfig.get_config_dict(config or pretrained_model_name_or_path, **where)
-            found = config_class(
-                _model_type(values, str(pretrained_model_name_or_path)), str(pretrained_model_name_or_path)
-            )
+            values, _ = PretrainedConfig.get_config_dict(config or name, **where)
+            found = config_class(_model_type(values, str(name)), str(name))
             labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
             config = found.from_dict(values, **labels)
-        return cls._class_for(config).from_pretrained(
-            pretrained_model_name_or_path, *model_args, config=config, **kwargs
-        )
+        return cls._class_for(config).from_pretrained(name, *model_args, config=config, **kwargs)
 
     @classmethod
     def _class_for(cls, config: PretrainedConfig) -> type[Any]:

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from . import hub
-from .atomic import replacing
-from .checkpoints import find_weights, open_checkpoint
-from .checkpoints.names import rename
-from .checkpoints.write import save_checkpoint
-from .config import PretrainedConfig, refuse_push
+from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
-from .loading import Unfilled, assign, draw_missing, judge, put, resolve_device, resolve_dtype, tied_names
+from .loading import put, tied_names
+from .ops.checks import batch_shape, check_mask
 from .ops.layout import Layout
 from .outputs import ModelOutput
+from .pretrained import Pretrained
 from .pruning import resized
 
-Model = TypeVar("Model", bound="PreTrainedModel")
-
 KERNELS = ("sdpa", "eager")
-# keywords of `from_pretrained` that steer how the reference loads and have nothing to steer here
-_IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "from_tf", "from_flax", "offload_folder")
 
 
-class PreTrainedModel(nn.Module):
+class PreTrainedModel(Pretrained):
     """Base of all models.
 
     A family's base class sets `config_class` and `base_model_prefix` (the attribute under which its models with heads
@@ -44,7 +34,6 @@ class PreTrainedModel(nn.Module):
     RENAMES: a function from a foreign checkpoint's names to this family's.
     """
 
-    config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
     base_model_prefix: ClassVar[str] = ""
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
@@ -52,9 +41,6 @@ class PreTrainedModel(nn.Module):
     NEWER_INPUTS: ClassVar[tuple[str, ...]] = ()
     TIED: ClassVar[dict[str, str]] = {}
     OPTIONAL: ClassVar[tuple[str, ...]] = ()
-    RENAMES: ClassVar[Callable[[str], str] | None] = None
-
-    config: Any
 
     def __init__(self, config: PretrainedConfig, *_: Any, **__: Any) -> None:
         super().__init__()
@@ -287,13 +273,13 @@ class PreTrainedModel(nn.Module):
 
         Hooks see the (B, T, D) that they were written for: while a module has one, padding is kept.
         """
-        batch, columns = _batch_shape(type(self).__name__, input_ids, inputs_embeds)
+        batch, columns = batch_shape(type(self).__name__, input_ids, inputs_embeds)
         width = getattr(self.get_input_embeddings(), "embedding_dim", None)
         if inputs_embeds is not None and inputs_embeds.shape[2] != width is not None:
             raise InputError(f"inputs_embeds has width {inputs_embeds.shape[2]}, but the word embeddings have {width}.")
         if attention_mask is None:
             return Layout.of(None, batch, columns)
-        _check_mask(attention_mask, batch, columns)
+        check_mask(attention_mask, batch, columns)
         layout = Layout.of(attention_mask, batch, columns, keep_padding)
         if layout.index is not None and self._is_watched():
             return Layout.of(attention_mask, batch, columns, keep_padding=True)
@@ -329,148 +315,6 @@ class PreTrainedModel(nn.Module):
             masks = masks.expand(layers, -1)
         return list(masks if masks.dim() == 5 else masks[:, None, :, None, None])
 
-    # ---- files
-
-    @classmethod
-    def _from_config(cls: type[Model], config: PretrainedConfig, **kwargs: Any) -> Model:
-        """A model with drawn weights."""
-        config = copy.deepcopy(config)
-        dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
-        config._attn_implementation = kwargs.pop("attn_implementation", None) or config._attn_implementation
-        model = cls(config, **kwargs)
-        return model.to(resolve_dtype(dtype, config.dtype)) if dtype is not None else model
-
-    @classmethod
-    def from_pretrained(
-        cls: type[Model], pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
-    ) -> Model | tuple[Model, dict[str, Any]]:
-        """Load a model, in eval mode, from a folder or a hub name.
-
-        config: a configuration to use instead of the one beside the weights.
-        dtype: float32 unless given; "auto" is the type that the weights are stored in.
-        device, device_map: a device, or "auto". attn_implementation: "sdpa" or "eager".
-        state_dict: weights to use instead of those in the files.
-        ignore_mismatched_sizes: draw weights anew whose shape differs.
-        output_loading_info: also return what was missing, unexpected and mismatched.
-        revision, subfolder, cache_dir, token, local_files_only, force_download, variant, use_safetensors: what to look
-        for, and where.
-        Any key of the configuration overrides it.
-
-        Raises NotFoundError, ConfigError or CheckpointError; each is an OSError and a ValueError.
-        """
-        where = hub.hub_arguments(kwargs)
-        name = pretrained_model_name_or_path
-        options = {
-            k: kwargs.pop(k, None)
-            for k in ("state_dict", "variant", "use_safetensors", "device_map", "device", *_IGNORED)
-        }
-        ignore_mismatched = kwargs.pop("ignore_mismatched_sizes", False)
-        with_report = kwargs.pop("output_loading_info", False)
-        dtype = kwargs.pop("dtype", None)
-        dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
-        config, kwargs = cls._find_config(name, where, kwargs)
-        device = resolve_device(options["device_map"] if options["device"] is None else options["device"])
-        weights = options["state_dict"]
-        if weights is None:
-            source = hub.locate(name, **where)
-            files = find_weights(source, variant=options["variant"], use_safetensors=options["use_safetensors"])
-            weights = open_checkpoint(files)
-        weights = _renamed(weights, cls.RENAMES)
-        resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights))
-        with torch.device("meta"), Unfilled():
-            model = cls(config, *model_args, **kwargs)
-        report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
-        judge(model, report)
-        draw_missing(model, report, dtype=resolved, device=device, make=lambda: cls(config, *model_args, **kwargs))
-        model.config.dtype = resolved
-        model.eval()
-        return (model, report.as_dict()) if with_report else model
-
-    @classmethod
-    def _find_config(
-        cls, name: Any, where: dict[str, Any], kwargs: dict[str, Any]
-    ) -> tuple[PretrainedConfig, dict[str, Any]]:
-        config = kwargs.pop("config", None)
-        if isinstance(config, PretrainedConfig):
-            config = copy.deepcopy(config)
-            for key in [k for k in kwargs if hasattr(config, k)]:
-                setattr(config, key, kwargs.pop(key))
-            if attention := kwargs.pop("attn_implementation", None):
-                config._attn_implementation = attention
-            config._name_or_path = str(name)
-        else:
-            config, kwargs = cls.config_class.from_pretrained(
-                config or name, return_unused_kwargs=True, **where, **kwargs
-            )
-        taken = _init_names(cls)
-        if taken is not None and (unknown := kwargs.keys() - taken):
-            wrong = sorted(unknown)[0]
-            known = {
-                *config.to_dict(),
-                "num_labels",
-                "dtype",
-                "config",
-                "revision",
-                "token",
-                "subfolder",
-                "device_map",
-                "ignore_mismatched_sizes",
-            }
-            raise ArgumentError(
-                f"{cls.__name__}.from_pretrained takes no {wrong!r}: "
-                f"no option, and no key of {type(config).__name__}.{near(wrong, known)}"
-            )
-        return config, kwargs
-
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        is_main_process: bool = True,
-        state_dict: Mapping[str, Tensor] | None = None,
-        max_shard_size: int | str = "5GB",
-        safe_serialization: bool = True,
-        variant: str | None = None,
-        push_to_hub: bool = False,
-        **_: Any,
-    ) -> None:
-        """Write config.json and the weights, as safetensors, in files of at most `max_shard_size` bytes ("5GB").
-
-        The folder goes from its old contents to the new ones at once: a reader, or a crash, never sees a mixture.
-        With `variant`, the files are called model.fp16.safetensors and so on. `safe_serialization=False` writes
-        pytorch_model.bin instead.
-        """
-        refuse_push(push_to_hub)
-        if not is_main_process:
-            return
-        config = copy.deepcopy(self.config)
-        config.architectures = [type(self).__name__]
-        config.dtype = self.dtype
-        shared = {name for names in tied_names(self) for name in names[1:]}
-        tensors = {
-            k: v for k, v in (self.state_dict() if state_dict is None else state_dict).items() if k not in shared
-        }
-        with replacing(Path(save_directory), stale=_weight_files(variant)) as stage:
-            config.to_json_file(stage / "config.json")
-            if safe_serialization:
-                save_checkpoint(tensors, stage, max_shard_size=max_shard_size, variant=variant)
-            else:
-                name = f"pytorch_model.{variant}.bin" if variant else "pytorch_model.bin"
-                torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / name)
-
-
-def _weight_files(variant: str | None) -> list[str]:
-    """Patterns of all names that weights of that variant are saved under."""
-    mark = f".{variant}" if variant else ""
-    return [
-        pattern
-        for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin"))
-        for pattern in (
-            f"{stem}{mark}.{ending}",
-            f"{stem}{mark}-*-of-*.{ending}",
-            f"{stem}.{ending}.index{mark}.json",
-        )
-    ]
-
 
 @cache
 def _forward_names(cls: Any) -> frozenset[str] | None:
@@ -479,54 +323,6 @@ def _forward_names(cls: Any) -> frozenset[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters) - {"self"}
-
-
-def _init_names(cls: type) -> set[str] | None:
-    parameters = inspect.signature(cls).parameters.values()
-    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else {p.name for p in parameters}
-
-
-def _renamed(weights: Mapping[str, Any], family: Callable[[str], str] | None) -> dict[str, Any]:
-    named = {rename(name): tensor for name, tensor in weights.items()}
-    return {family(name): tensor for name, tensor in named.items()} if family else named
-
-
-def _stored_dtype(weights: Mapping[str, Any]) -> torch.dtype | None:
-    return next((t.dtype for t in weights.values() if t.dtype.is_floating_point), None)
-
-
-def _batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, int]:
-    if (input_ids is None) == (inputs_embeds is None):
-        given = "none" if input_ids is None else "both"
-        raise InputError(f"{model} reads input_ids or inputs_embeds: give one of them, got {given}.")
-    name, value, dims = ("input_ids", input_ids, 2) if input_ids is not None else ("inputs_embeds", inputs_embeds, 3)
-    if not isinstance(value, Tensor):
-        raise NotTensorError(
-            f"{name} is a {type(value).__name__}, not a tensor: tokenizer(…, return_tensors='pt') gives tensors; "
-            "torch.tensor(…) makes one of a list."
-        )
-    if value.dim() != dims:
-        form = "(batch, columns)" if dims == 2 else "(batch, columns, width)"
-        hint = f" For one text, add a batch dimension: {name}[None]." if value.dim() == dims - 1 else ""
-        raise InputError(f"{name} has shape {tuple(value.shape)}; it should be {form}.{hint}")
-    if dims == 2 and (value.is_floating_point() or value.dtype == torch.bool):
-        raise InputError(f"input_ids is {value.dtype}; token ids are integers: input_ids.long().")
-    if not value.shape[1]:
-        raise InputError(f"{name} has shape {tuple(value.shape)}: no columns. A text needs at least one token.")
-    return value.shape[0], value.shape[1]
-
-
-def _check_mask(mask: Any, batch: int, columns: int) -> None:
-    if not isinstance(mask, Tensor):
-        raise NotTensorError(
-            f"attention_mask is a {type(mask).__name__}, not a tensor; torch.tensor(…) makes one of a list."
-        )
-    allowed = ((batch, columns), (batch, columns, columns), (batch, 1, columns, columns))
-    if tuple(mask.shape) not in allowed:
-        raise InputError(
-            f"attention_mask has shape {tuple(mask.shape)}, but the batch is ({batch}, {columns}): "
-            "give 1 for each real token and 0 for padding, in the same shape."
-        )
 
 
 def run_layers(

@@ -1,0 +1,200 @@
+"""A model's way from files and back to them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from . import hub
+from .atomic import replacing, unchanged
+from .checkpoints import find_weights, open_checkpoint
+from .checkpoints.names import rename
+from .checkpoints.write import save_checkpoint
+from .config import PretrainedConfig, refuse_push
+from .errors import ArgumentError, near
+from .loading import Unfilled, assign, draw_missing, judge, resolve_device, resolve_dtype, tied_names
+
+Model = TypeVar("Model", bound="Pretrained")
+
+# keywords of `from_pretrained` that steer how the reference loads and have nothing to steer here
+_IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "from_tf", "from_flax", "offload_folder")
+
+
+class Pretrained(nn.Module):
+    """The part of a model that loads and saves. `RENAMES`: from a foreign checkpoint's names to the family's."""
+
+    config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
+    RENAMES: ClassVar[Callable[[str], str] | None] = None
+
+    config: Any
+
+    @classmethod
+    def _from_config(cls: type[Model], config: PretrainedConfig, **kwargs: Any) -> Model:
+        """A model with drawn weights."""
+        config = copy.deepcopy(config)
+        dtype = kwargs.pop("dtype", None) or kwargs.pop("torch_dtype", None)
+        config._attn_implementation = kwargs.pop("attn_implementation", None) or config._attn_implementation
+        model = cls(config, **kwargs)
+        return model.to(resolve_dtype(dtype, config.dtype)) if dtype is not None else model
+
+    @classmethod
+    def from_pretrained(
+        cls: type[Model], pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
+    ) -> Model | tuple[Model, dict[str, Any]]:
+        """Load a model, in eval mode, from a folder or a hub name.
+
+        config: a configuration to use instead of the one beside the weights.
+        dtype: float32 unless given; "auto" is the type that the weights are stored in.
+        device, device_map: a device, or "auto". attn_implementation: "sdpa" or "eager".
+        state_dict: weights to use instead of those in the files.
+        ignore_mismatched_sizes: draw weights anew whose shape differs.
+        output_loading_info: also return what was missing, unexpected and mismatched.
+        revision, subfolder, cache_dir, token, local_files_only, force_download, variant, use_safetensors: what to look
+        for, and where.
+        Any key of the configuration overrides it.
+
+        Raises NotFoundError, ConfigError or CheckpointError; each is an OSError and a ValueError.
+        """
+        name = pretrained_model_name_or_path
+        return unchanged(name, lambda: cls._load(name, model_args, dict(kwargs)))
+
+    @classmethod
+    def _load(
+        cls: type[Model], name: str | os.PathLike[str], model_args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Model | tuple[Model, dict[str, Any]]:
+        where = hub.hub_arguments(kwargs)
+        options = {
+            k: kwargs.pop(k, None)
+            for k in ("state_dict", "variant", "use_safetensors", "device_map", "device", *_IGNORED)
+        }
+        ignore_mismatched = kwargs.pop("ignore_mismatched_sizes", False)
+        with_report = kwargs.pop("output_loading_info", False)
+        dtype = kwargs.pop("dtype", None)
+        dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
+        config, kwargs = cls._find_config(name, where, kwargs)
+        device = resolve_device(options["device_map"] if options["device"] is None else options["device"])
+        weights = options["state_dict"]
+        if weights is None:
+            source = hub.locate(name, **where)
+            files = find_weights(source, variant=options["variant"], use_safetensors=options["use_safetensors"])
+            weights = open_checkpoint(files)
+        weights = _renamed(weights, cls.RENAMES)
+        resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights))
+
+        def make() -> Any:
+            return cls(config, *model_args, **kwargs)
+
+        with torch.device("meta"), Unfilled():
+            model = make()
+        report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
+        judge(model, report)
+        draw_missing(model, report, dtype=resolved, device=device, make=make)
+        model.config.dtype = resolved
+        model.eval()
+        return (model, report.as_dict()) if with_report else model
+
+    @classmethod
+    def _find_config(
+        cls, name: Any, where: dict[str, Any], kwargs: dict[str, Any]
+    ) -> tuple[PretrainedConfig, dict[str, Any]]:
+        config = kwargs.pop("config", None)
+        if isinstance(config, PretrainedConfig):
+            config = copy.deepcopy(config)
+            for key in [k for k in kwargs if hasattr(config, k)]:
+                setattr(config, key, kwargs.pop(key))
+            if attention := kwargs.pop("attn_implementation", None):
+                config._attn_implementation = attention
+            config._name_or_path = str(name)
+        else:
+            config, kwargs = cls.config_class.from_pretrained(
+                config or name, return_unused_kwargs=True, **where, **kwargs
+            )
+        taken = _init_names(cls)
+        if taken is not None and (unknown := kwargs.keys() - taken):
+            wrong = sorted(unknown)[0]
+            known = {
+                *config.to_dict(),
+                "num_labels",
+                "dtype",
+                "config",
+                "revision",
+                "token",
+                "subfolder",
+                "device_map",
+                "ignore_mismatched_sizes",
+            }
+            raise ArgumentError(
+                f"{cls.__name__}.from_pretrained takes no {wrong!r}: "
+                f"no option, and no key of {type(config).__name__}.{near(wrong, known)}"
+            )
+        return config, kwargs
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Tensor] | None = None,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        variant: str | None = None,
+        push_to_hub: bool = False,
+        **_: Any,
+    ) -> None:
+        """Write config.json and the weights, as safetensors, in files of at most `max_shard_size` bytes ("5GB").
+
+        The folder goes from its old contents to the new ones at once: a reader, or a crash, never sees a mixture.
+        With `variant`, the files are called model.fp16.safetensors and so on. `safe_serialization=False` writes
+        pytorch_model.bin instead.
+        """
+        refuse_push(push_to_hub)
+        if not is_main_process:
+            return
+        config = copy.deepcopy(self.config)
+        config.architectures = [type(self).__name__]
+        config.dtype = self.dtype
+        shared = {name for names in tied_names(self) for name in names[1:]}
+        tensors = {
+            k: v for k, v in (self.state_dict() if state_dict is None else state_dict).items() if k not in shared
+        }
+        with replacing(Path(save_directory), stale=_weight_files(variant)) as stage:
+            config.to_json_file(stage / "config.json")
+            if safe_serialization:
+                save_checkpoint(tensors, stage, max_shard_size=max_shard_size, variant=variant)
+            else:
+                name = f"pytorch_model.{variant}.bin" if variant else "pytorch_model.bin"
+                torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / name)
+
+
+def _weight_files(variant: str | None) -> list[str]:
+    """Patterns of all names that weights of that variant are saved under."""
+    mark = f".{variant}" if variant else ""
+    return [
+        pattern
+        for stem, ending in (("model", "safetensors"), ("pytorch_model", "bin"))
+        for pattern in (
+            f"{stem}{mark}.{ending}",
+            f"{stem}{mark}-*-of-*.{ending}",
+            f"{stem}.{ending}.index{mark}.json",
+        )
+    ]
+
+
+def _init_names(cls: type) -> set[str] | None:
+    parameters = inspect.signature(cls).parameters.values()
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else {p.name for p in parameters}
+
+
+def _renamed(weights: Mapping[str, Any], family: Callable[[str], str] | None) -> dict[str, Any]:
+    named = {rename(name): tensor for name, tensor in weights.items()}
+    return {family(name): tensor for name, tensor in named.items()} if family else named
+
+
+def _stored_dtype(weights: Mapping[str, Any]) -> torch.dtype | None:
+    return next((t.dtype for t in weights.values() if t.dtype.is_floating_point), None)
