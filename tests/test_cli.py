@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pty
@@ -248,7 +249,9 @@ class TestRun:
         assert err.count("\n") == 1
 
     def test_results_stream_and_ctrl_c_is_quiet(self, labels: str) -> None:
-        job = process("run", "text-classification", "--model", labels)
+        # tests that run in the background of a shell inherit that Ctrl-C is ignored
+        reset = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        job = process("run", "text-classification", "--model", labels, preexec_fn=reset)
         assert job.stdin is not None
         assert job.stdout is not None
         for text in TEXTS[:2]:
