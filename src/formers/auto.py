@@ -109,10 +109,8 @@ class _AutoModel:
         config = kwargs.pop("config", None)
         if not isinstance(config, PretrainedConfig):
             where = hub.hub_arguments(kwargs.copy())
-            values, _ = PretrainedConfig.get_config_dict(config or name, **where)
-            found = config_class(_model_type(values, str(name)), str(name))
             labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
-            config = found.from_dict(values, **labels)
+            config = AutoConfig.from_pretrained(config or name, **where, **labels)
         return cls._class_for(config).from_pretrained(name, *model_args, config=config, **kwargs)
 
     @classmethod

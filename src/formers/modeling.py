@@ -198,8 +198,7 @@ class PreTrainedModel(Pretrained):
         if new < 1:
             raise InputError(f"resize_token_embeddings({new}): a vocabulary needs at least one token.")
         if new != old.num_embeddings:
-            table, output = self.get_input_embeddings(), self.get_output_embeddings()
-            size = old.num_embeddings
+            table, output, size = old, self.get_output_embeddings(), old.num_embeddings
             for names in tied_names(self):
                 owner = self.get_submodule(names[0].rpartition(".")[0])
                 if owner in (table, output) or names[0] in self.TIED.values():
