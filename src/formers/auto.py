@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from . import hub, registry
 from .atomic import unchanged
-from .config import CONFIG_NAME, PretrainedConfig, read_json
+from .config import PretrainedConfig, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
 from .tokenization import PreTrainedTokenizer
 
@@ -106,11 +106,14 @@ class _AutoModel:
 
     @classmethod
     def _load(cls, name: str | os.PathLike[str], model_args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from .checkpoints import file_given  # loads torch, which configurations and tokenizers do without
+
         config = kwargs.pop("config", None)
         if not isinstance(config, PretrainedConfig):
             where = hub.hub_arguments(kwargs.copy())
             labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
-            config = AutoConfig.from_pretrained(config or name, **where, **labels)
+            file = file_given(name)
+            config = AutoConfig.from_pretrained(config or (file.parent if file else name), **where, **labels)
         return cls._class_for(config).from_pretrained(name, *model_args, config=config, **kwargs)
 
     @classmethod
@@ -256,8 +259,7 @@ def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, An
     source = hub.locate(name, **where)
     path = source.file("tokenizer_config.json")
     named = read_json(path).get("tokenizer_class") if path else None
-    if config is None and (path := source.file(CONFIG_NAME)):
-        values = read_json(path)
+    if config is None and (values := config_values(source)) is not None:
         named = named or values.get("tokenizer_class")
         model_type = values.get("model_type")
     else:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import hub
+from . import hub, registry
 from .atomic import replacing
 from .errors import ArgumentError, ConfigError, NotFoundError, near
 
@@ -163,13 +163,15 @@ class PretrainedConfig:
 
     @classmethod
     def get_config_dict(cls, name: str | os.PathLike[str], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
+        """The contents of `name`'s config.json (or bert_config.json), and the keyword arguments that are not for finding it."""
         where = hub.hub_arguments(kwargs)
         if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
             return read_json(path) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
-        path = source.require(CONFIG_NAME)
-        return read_json(path) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
+        values = config_values(source)
+        if values is None:
+            source.require(CONFIG_NAME)
+        return (values or {}) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
 
     @classmethod
     def from_pretrained(
@@ -299,6 +301,16 @@ def refuse_push(wanted: bool) -> None:
             "push_to_hub=True is not available. Save to a folder, then upload it: "
             "huggingface_hub.upload_folder(folder_path=…, repo_id=…)."
         )
+
+
+def config_values(source: hub.Source) -> dict[str, Any] | None:
+    """What a model's config.json says, or the bert_config.json of a TensorFlow 1 checkpoint; None without either."""
+    if (path := source.file(CONFIG_NAME)) is not None:
+        return read_json(path)
+    for family in registry.families():
+        if (path := source.file(f"{family}_{CONFIG_NAME}")) is not None:
+            return {"model_type": family.replace("_", "-")} | read_json(path)
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -99,11 +99,15 @@ def tied_names(model: nn.Module) -> list[list[str]]:
 
 
 def align(names: Mapping[str, Any], wanted: set[str], prefix: str) -> dict[str, str]:
-    """Which model name each file name stands for, with the base model's prefix added or taken off where that fits."""
-    aligned = {}
+    """Which model name each file name stands for, with the base model's prefix added or taken off where that fits.
+
+    No two stand for one: a name that is the model's own comes first.
+    """
+    aligned = {name: name for name in names}
     for name in names:
-        forms = (name, f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
-        aligned[name] = next((form for form in forms if form in wanted), name)
+        if name not in wanted:
+            forms = (f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
+            aligned[name] = next((form for form in forms if form in wanted and form not in aligned), name)
     return aligned
 
 

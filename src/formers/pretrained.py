@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from . import hub
 from .atomic import replacing, unchanged
-from .checkpoints import find_weights, open_checkpoint
-from .checkpoints.names import rename
+from .checkpoints import file_given, find_weights, open_checkpoint
+from .checkpoints.names import torch_names
 from .checkpoints.write import save_checkpoint
 from .config import PretrainedConfig, refuse_push
 from .errors import ArgumentError, near
@@ -24,14 +24,14 @@ from .loading import Unfilled, assign, draw_missing, judge, resolve_device, reso
 Model = TypeVar("Model", bound="Pretrained")
 
 # keywords of `from_pretrained` that steer how the reference loads and have nothing to steer here
-_IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "from_tf", "from_flax", "offload_folder")
+_IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "offload_folder")
 
 
 class Pretrained(nn.Module):
-    """The part of a model that loads and saves. `RENAMES`: from a foreign checkpoint's names to the family's."""
+    """The part of a model that loads and saves. `RENAMES`: {a foreign checkpoint's name, in torch's form: the family's}."""
 
     config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
-    RENAMES: ClassVar[Callable[[str], str] | None] = None
+    RENAMES: ClassVar[dict[str, str]] = {}
 
     config: Any
 
@@ -48,8 +48,12 @@ class Pretrained(nn.Module):
     def from_pretrained(
         cls: type[Model], pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
     ) -> Model | tuple[Model, dict[str, Any]]:
-        """Load a model, in eval mode, from a folder or a hub name.
+        """Load a model, in eval mode, from a folder or a hub name, or from one weight file.
 
+        The weights may be safetensors, or those of PyTorch, TensorFlow (2 and 1) or Flax, as one file or in shards.
+        from_tf, from_flax: take TensorFlow's or Flax's weights also where there are others.
+        mmap: False reads the files into memory at once, so that what others do to them later does not matter here;
+        by default they are mapped, which is quicker and shares memory between processes.
         config: a configuration to use instead of the one beside the weights.
         dtype: float32 unless given; "auto" is the type that the weights are stored in.
         device, device_map: a device, or "auto". attn_implementation: "sdpa" or "eager".
@@ -63,29 +67,37 @@ class Pretrained(nn.Module):
         Raises NotFoundError, ConfigError or CheckpointError; each is an OSError and a ValueError.
         """
         name = pretrained_model_name_or_path
-        return unchanged(name, lambda: cls._load(name, model_args, dict(kwargs)))
+        file = file_given(name)
+        folder = file.parent if file else name
+        return unchanged(folder, lambda: cls._load(folder, file, model_args, dict(kwargs)))
 
     @classmethod
     def _load(
-        cls: type[Model], name: str | os.PathLike[str], model_args: tuple[Any, ...], kwargs: dict[str, Any]
+        cls: type[Model],
+        name: str | os.PathLike[str],
+        file: Path | None,
+        model_args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Model | tuple[Model, dict[str, Any]]:
         where = hub.hub_arguments(kwargs)
         options = {
             k: kwargs.pop(k, None)
-            for k in ("state_dict", "variant", "use_safetensors", "device_map", "device", *_IGNORED)
+            for k in ("state_dict", "variant", "use_safetensors", "from_tf", "from_flax", *_IGNORED)
         }
+        device_map, device = kwargs.pop("device_map", None), kwargs.pop("device", None)
+        mmap = kwargs.pop("mmap", True)
         ignore_mismatched = kwargs.pop("ignore_mismatched_sizes", False)
         with_report = kwargs.pop("output_loading_info", False)
         dtype = kwargs.pop("dtype", None)
         dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
         config, kwargs = cls._find_config(name, where, kwargs)
-        device = resolve_device(options["device_map"] if options["device"] is None else options["device"])
+        device = resolve_device(device_map if device is None else device)
         weights = options["state_dict"]
         if weights is None:
-            source = hub.locate(name, **where)
-            files = find_weights(source, variant=options["variant"], use_safetensors=options["use_safetensors"])
-            weights = open_checkpoint(files)
-        weights = _renamed(weights, cls.RENAMES)
+            first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
+            find = (options["variant"], options["use_safetensors"], first)
+            weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
+        weights = torch_names(weights, cls.RENAMES)
         resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights))
 
         def make() -> Any:
@@ -189,11 +201,6 @@ def _weight_files(variant: str | None) -> list[str]:
 def _init_names(cls: type) -> set[str] | None:
     parameters = inspect.signature(cls).parameters.values()
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else {p.name for p in parameters}
-
-
-def _renamed(weights: Mapping[str, Any], family: Callable[[str], str] | None) -> dict[str, Any]:
-    named = {rename(name): tensor for name, tensor in weights.items()}
-    return {family(name): tensor for name, tensor in named.items()} if family else named
 
 
 def _stored_dtype(weights: Mapping[str, Any]) -> torch.dtype | None:

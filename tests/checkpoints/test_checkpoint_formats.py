@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import formers
 from formers.checkpoints import LazyTensor, open_checkpoint
-from formers.checkpoints.names import rename
+from formers.checkpoints.names import torch_names
 from formers.checkpoints.safetensors import DTYPES
 from formers.errors import CheckpointError, NotFoundError
 
@@ -245,11 +245,64 @@ def test_memory(tmp_path: Path, form: str) -> None:
         assert resident < size * 1.1
 
 
-def test_names() -> None:
-    assert rename("bert.embeddings.LayerNorm.gamma") == "bert.embeddings.LayerNorm.weight"
-    assert rename("bert.embeddings.LayerNorm.beta") == "bert.embeddings.LayerNorm.bias"
-    for name in ("a.weight", "gamma", "a.gamma.b", "a.weight_g", "a.weight_v", "alphabeta"):
-        assert rename(name) == name
+@pytest.mark.parametrize(
+    ("name", "torch_name"),
+    [
+        ("bert.embeddings.LayerNorm.gamma", "bert.embeddings.LayerNorm.weight"),
+        ("bert.embeddings.LayerNorm.beta", "bert.embeddings.LayerNorm.bias"),
+        *[(name, name) for name in ("a.weight", "gamma", "a.gamma.b", "a.weight_g", "alphabeta", "kernel", "a.kernel")],
+        ("bert/embeddings/LayerNorm/gamma:0", "bert.embeddings.LayerNorm.weight"),
+        ("bert/embeddings/word_embeddings/weight:0", "bert.embeddings.word_embeddings.weight"),
+        ("bert/embeddings/position_embeddings/embeddings:0", "bert.embeddings.position_embeddings.weight"),
+        ("bert/encoder/layer_._11/output/dense/bias:0", "bert.encoder.layer.11.output.dense.bias"),
+        ("mlm___cls/predictions/bias:0", "cls.predictions.bias"),
+        ("bert/embeddings/word_embeddings", "bert.embeddings.word_embeddings.weight"),
+        ("bert/encoder/layer_11/output/LayerNorm/beta", "bert.encoder.layer.11.output.LayerNorm.bias"),
+        ("cls/predictions/output_bias", "cls.predictions.bias"),
+        ("cls/seq_relationship/output_weights", "cls.seq_relationship.weight"),
+        ("bert/encoder/layer/11/output/LayerNorm/scale", "bert.encoder.layer.11.output.LayerNorm.weight"),
+        ("bert/embeddings/word_embeddings/embedding", "bert.embeddings.word_embeddings.weight"),
+    ],
+)
+def test_names(name: str, torch_name: str) -> None:
+    tensor = torch.ones(2, 3)
+    (found, same), *more = torch_names({name: tensor}).items()
+    assert found == torch_name and same is tensor and not more
+
+
+@pytest.mark.parametrize("order", [(1, 0), (2, 1, 0), (3, 2, 0, 1)])
+def test_kernels_are_turned(order: tuple[int, ...], tmp_path: Path) -> None:
+    """A kernel's last dimension, the output, is torch's first; the one before it, the input, is the second."""
+    kernel = torch.randn(2, 3, 4, 5)[(0,) * (4 - len(order))]
+    save_file({"a/kernel": kernel.contiguous()}, tmp_path / "w")
+    lazy = torch_names(open_checkpoint(tmp_path / "w"))["a.weight"]
+    assert torch.equal(lazy.load(), kernel.permute(order)) and lazy.load().is_contiguous()
+    assert lazy.shape == lazy.load().shape
+
+
+def test_an_optimizer_s_own_tensors_are_left_out() -> None:
+    one = torch.ones(1)
+    names = ["a/bias", "a/bias/adam_m", "a/bias/adam_v", "a/bias/Adam", "a/bias/Adam_1", "global_step"]
+    assert list(torch_names(dict.fromkeys(names, one))) == ["a.bias"]
+
+
+def test_two_tensors_of_one_name() -> None:
+    with pytest.raises(CheckpointError, match=r"'a\.LayerNorm\.gamma' and 'a\.LayerNorm\.weight' are both"):
+        torch_names({"a.LayerNorm.gamma": torch.ones(1), "a.LayerNorm.weight": torch.ones(1)})
+
+
+@pytest.mark.parametrize("form", ["safetensors", "zip", "legacy"])
+def test_files_that_shrink_or_change_under_a_copy(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "w"
+    state = {"a": torch.arange(5000.0), "b": torch.ones(3, dtype=torch.float16)}
+    save(state, path, form)
+    tensors = open_checkpoint(path, mmap=False)
+    loaded = {name: tensor.load() for name, tensor in tensors.items()}
+    with open(path, "r+b") as file:
+        file.write(b"\xff" * path.stat().st_size)
+        file.truncate(10)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
+    assert all(torch.equal(tensors[name].load(), tensor) for name, tensor in state.items())
 
 
 def test_nothing_of_torch_changes(tmp_path: Path) -> None:

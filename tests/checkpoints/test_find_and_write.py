@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from formers.atomic import replacing
-from formers.checkpoints import find_weights, open_checkpoint
+from formers.checkpoints import file_given, find_weights, open_checkpoint
 from formers.checkpoints.safetensors import DTYPES
 from formers.checkpoints.write import save_checkpoint
 from formers.errors import CheckpointError, InputError, NotFoundError
@@ -60,6 +60,44 @@ def test_order(tmp_path: Path) -> None:
     assert find(tmp_path) == ["pytorch_model.bin.index.json", "b.part", "a.part"]
 
 
+def test_order_of_frameworks(tmp_path: Path) -> None:
+    names = ["pytorch_model.bin", "tf_model.h5", "model.ckpt.index", "flax_model.msgpack"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    assert find(tmp_path, first="tf") == ["tf_model.h5"]
+    assert find(tmp_path, first="flax") == ["flax_model.msgpack"]
+    for name in names:
+        assert find(tmp_path) == [name]
+        (tmp_path / name).unlink()
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert find(tmp_path, first="tf") == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("kind", ["tf_model.h5", "flax_model.msgpack"])
+def test_shards_of_other_frameworks(tmp_path: Path, kind: str) -> None:
+    index(tmp_path, {"a": "b.part", "c": "a.part"}, f"{kind}.index.json")
+    for part in ("a.part", "b.part"):
+        (tmp_path / part).write_bytes(b"x")
+    assert find(tmp_path) == [f"{kind}.index.json", "b.part", "a.part"]
+
+
+def test_several_tensorflow_checkpoints(tmp_path: Path) -> None:
+    for step in (0, 10):
+        (tmp_path / f"model.ckpt-{step}.index").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match=r"model\.ckpt-0\.index, model\.ckpt-10\.index.*path of one"):
+        find(tmp_path)
+
+
+def test_a_file_that_is_given(tmp_path: Path) -> None:
+    for name in ("any.bin", "model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"):
+        (tmp_path / name).write_bytes(b"x")
+    assert file_given(tmp_path / "any.bin") == tmp_path / "any.bin"
+    for name in ("model.ckpt-10", "model.ckpt-10.index"):
+        assert file_given(str(tmp_path / name)) == tmp_path / "model.ckpt-10.index"
+    for name in (tmp_path, str(tmp_path) + "/", "bert-base-uncased", "", ".", "/", tmp_path / "no", 5, None):
+        assert file_given(name) is None
+
+
 def test_only_what_is_used_is_fetched() -> None:
     class Repository:
         is_local, where = False, "The repository 'x'"
@@ -81,9 +119,9 @@ def test_only_what_is_used_is_fetched() -> None:
         (["pytorch_model.bin"], {"use_safetensors": True}, "It has pytorch_model.bin.*use_safetensors="),
         (["model.safetensors"], {"variant": "fp16"}, "model.fp16.safetensors.*It has model.safetensors.*'fp16'"),
         (["model.fp16.safetensors"], {}, "It has model.fp16.safetensors.*variant="),
-        (["tf_model.h5"], {}, "TensorFlow 2 weights, which cannot be read yet. Convert"),
-        (["flax_model.msgpack"], {}, "Flax weights"),
-        (["bert_model.ckpt.index"], {}, "TensorFlow 1"),
+        (["model.gguf"], {}, r"model.gguf \(GGUF\), which cannot be read. Get the model's safetensors"),
+        (["tf_model.h5"], {"use_safetensors": True}, "It has tf_model.h5.*use_safetensors="),
+        (["bert_model.ckpt.index"], {"variant": "fp16"}, "It has bert_model.ckpt.index"),
     ],
 )
 def test_none_there(tmp_path: Path, there: list[str], options: dict, words: str) -> None:

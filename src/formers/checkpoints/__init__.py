@@ -17,10 +17,10 @@ from typing import Protocol
 
 from ..errors import CheckpointError
 from . import safetensors, torch_legacy, torch_zip
-from .find import check_index, find_weights, is_index, shard_paths
+from .find import check_index, file_given, find_weights, is_index, shard_paths
 from .tensor import LazyTensor, MappedFile
 
-__all__ = ["LazyTensor", "find_weights", "open_checkpoint"]
+__all__ = ["LazyTensor", "file_given", "find_weights", "open_checkpoint"]
 
 
 class _Reader(Protocol):
@@ -31,11 +31,14 @@ class _Reader(Protocol):
 _READERS: tuple[_Reader, ...] = (safetensors, torch_zip, torch_legacy)
 
 
-def open_checkpoint(files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Mapping[str, LazyTensor]:
-    """The tensors of one file, or of several joined, by name; no tensor data is read before `LazyTensor.load`.
+def open_checkpoint(
+    files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], mmap: bool = True
+) -> Mapping[str, LazyTensor]:
+    """The tensors of one file, or of several joined, by the names that they have there.
 
     `files` is what `find_weights` gives: weight files in any known format, and possibly the index (JSON) that says
-    which name is in which of them. An index alone stands for itself and the shards beside it.
+    which name is in which of them. An index alone stands for itself and the shards beside it. The files are mapped
+    into memory, and no tensor data is read before `LazyTensor.load`; with `mmap=False` all of it is read now.
     Errors: CheckpointError for a file that is missing, broken, unsafe, or of an unknown format, a name that two files
     have, and a name that is not in the file where the index says it is.
     """
@@ -48,7 +51,7 @@ def open_checkpoint(files: str | os.PathLike[str] | Iterable[str | os.PathLike[s
         if is_index(path):
             indices.append(path)
             continue
-        for name, tensor in _read(path).items():
+        for name, tensor in _read(path, mmap).items():
             if name in tensors:
                 raise CheckpointError(
                     f"The tensor {name!r} is in two files, {str(tensors[name].file)!r} and {str(path)!r}. "
@@ -60,8 +63,8 @@ def open_checkpoint(files: str | os.PathLike[str] | Iterable[str | os.PathLike[s
     return tensors
 
 
-def _read(path: Path) -> dict[str, LazyTensor]:
-    file = MappedFile(path)
+def _read(path: Path, mmap: bool) -> dict[str, LazyTensor]:
+    file = MappedFile(path, mmap)
     for reader in _READERS:
         if reader.matches(file):
             return reader.read(file)

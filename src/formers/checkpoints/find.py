@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,37 +13,69 @@ from ..hub import Source
 from .tensor import LazyTensor, MappedFile
 
 _MAX_INDEX = 32_000_000  # bytes; enough for three hundred thousand tensors
-_OTHER_FORMATS = {
-    "tf_model.h5": "TensorFlow 2",
-    "tf_model.h5.index.json": "TensorFlow 2",
-    "flax_model.msgpack": "Flax",
-    "flax_model.msgpack.index.json": "Flax",
-    ".ckpt.index": "TensorFlow 1",
-    ".gguf": "GGUF",
+_OTHER_FORMATS = {".gguf": "GGUF", ".onnx": "ONNX", ".pb": "a TensorFlow graph", ".ckpt": "a training state"}
+_NAMES = {
+    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
+    "torch": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+    "tf": ("tf_model.h5", "tf_model.h5.index.json"),
+    "flax": ("flax_model.msgpack", "flax_model.msgpack.index.json"),
 }
 
 
-def find_weights(source: Source, variant: str | None = None, use_safetensors: bool | None = None) -> list[Path]:
+def find_weights(
+    source: Source,
+    variant: str | None = None,
+    use_safetensors: bool | None = None,
+    first: str | None = None,
+) -> list[Path]:
     """The local paths of the weight files of `source`, ready for `open_checkpoint`; an index comes before its shards.
 
-    The first that is there of model.safetensors, its index, pytorch_model.bin, its index; only what is used is
-    downloaded. `variant="fp16"` takes model.fp16.safetensors and so on. `use_safetensors`: True takes nothing else,
-    False takes only pytorch_model.bin.
+    The first that is there of model.safetensors, pytorch_model.bin, tf_model.h5, flax_model.msgpack, each as one file or
+    as shards with an index, and a TensorFlow 1 checkpoint (….ckpt.index); only what is used is downloaded.
+    `variant="fp16"` takes model.fp16.safetensors and so on. `use_safetensors`: True takes nothing else, False anything
+    else. `first`: "tf" or "flax", the framework whose files come before the others.
     Errors: NotFoundError when there is none, CheckpointError for a broken index or a shard that is not there.
     """
-    names = []
-    if use_safetensors is not False:
-        names += ["model.safetensors", "model.safetensors.index.json"]
-    if not use_safetensors:
-        names += ["pytorch_model.bin", "pytorch_model.bin.index.json"]
-    names = [_of_variant(name, variant) for name in names]
-    for name in names:
-        path = source.file(name)
-        if path is not None and is_index(path):
-            return [path, *(shard_paths(path) if source.is_local else _download(source, path))]
-        if path is not None:
+    kinds = ["safetensors"] if use_safetensors else list(_NAMES)[use_safetensors is False :]
+    if first in kinds:
+        kinds = [first, *(kind for kind in kinds if kind != first)]
+    if variant:
+        kinds = [kind for kind in kinds if kind in ("safetensors", "torch")]
+    for kind in kinds:
+        for name in _NAMES[kind]:
+            path = source.file(_of_variant(name, variant))
+            if path is not None and is_index(path):
+                return [path, *(shard_paths(path) if source.is_local else _download(source, path))]
+            if path is not None:
+                return [path]
+        if kind == "tf" and (path := _tensorflow_1(source)):
             return [path]
+    names = [_of_variant(name, variant) for kind in kinds for name in _NAMES[kind]]
     raise NotFoundError(_nothing_found(source, names, variant))
+
+
+def file_given(name: object) -> Path | None:
+    """The weight file that a model's name is the path of: any file, or a TensorFlow 1 checkpoint without its ending."""
+    if not isinstance(name, (str, os.PathLike)) or os.path.isdir(name):
+        return None
+    path = os.path.expanduser(name)
+    return next((Path(p) for p in (path, f"{path}.index") if os.path.isfile(p)), None)
+
+
+def _tensorflow_1(source: Source) -> Path | None:
+    """The index of the one TensorFlow 1 checkpoint there is, its data downloaded: model.ckpt.index, model.ckpt-9.index."""
+    there = [name for name in source.names() if "/" not in name]
+    found = [name for name in there if ".ckpt" in name and name.endswith(".index")]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{source.where} has several TensorFlow checkpoints, {_listing(found)}. Give the path of one of these files."
+        )
+    for index in found:
+        for name in there:
+            if name.startswith(f"{index.removesuffix('.index')}.data-"):
+                source.file(name)
+        return source.file(index)
+    return None
 
 
 def is_index(path: Path) -> bool:
@@ -133,7 +166,8 @@ def _json(path: Path) -> Any:
 
 def _nothing_found(source: Source, names: Iterable[str], variant: str | None) -> str:
     there = source.names()
-    weights = [name for name in there if "/" not in name and name.endswith((".safetensors", ".bin", ".index.json"))]
+    endings = (".safetensors", ".bin", ".h5", ".msgpack", ".index", ".index.json")
+    weights = [name for name in there if "/" not in name and name.endswith(endings)]
     message = f"{source.where} has no weights: looked for {', '.join(names)}."
     other = {kind: name for name in there for end, kind in _OTHER_FORMATS.items() if name.endswith(end)}
     if weights:
@@ -144,10 +178,7 @@ def _nothing_found(source: Source, names: Iterable[str], variant: str | None) ->
         )
     elif other:
         kind, name = next(iter(other.items()))
-        message += (
-            f" It has {name}, {kind} weights, which cannot be read yet. Convert them where Transformers 4 is installed:"
-            " from_pretrained(folder, from_tf=True or from_flax=True), then save_pretrained(other_folder)."
-        )
+        message += f" It has {name} ({kind}), which cannot be read. Get the model's safetensors, or one of the files looked for."
     else:
         message += f" It has {_listing(there)}." if there else " It is empty."
     return message

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ _LOOKS = (
         "is a web page, not weights: the download was answered by an error or a login page",
     ),
     (rb"\s*[{\[]", "is a JSON file, not weights"),
-    (rb"\x89HDF\r\n\x1a\n", "holds TensorFlow weights (HDF5), a format that cannot be read yet"),
     (rb"\x1f\x8b", "is compressed (gzip): unpack it first"),
     (rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh|7z\xbc\xaf", "is compressed: unpack it first"),
     (rb"GGUF", "holds GGUF weights, a format that cannot be read"),
@@ -43,6 +42,10 @@ def is_shape(values: Sequence[Any]) -> bool:
     if len(values) > MAX_DIMENSIONS or not all(map(is_size, values)):
         return False
     return math.prod(max(size, 1) for size in values) < 2**62
+
+
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_COPY)
 
 
 @dataclass(frozen=True)
@@ -67,16 +70,31 @@ class LazyTensor:
 
         It is a view of the memory-mapped file where the format allows that: pages come in when first touched, and a
         page that is changed is copied, so the file never changes. A program that cuts the file short *in place* takes
-        the pages away from under the tensor; one that replaces the file, as saving does here, does not.
+        the pages away from under the tensor; one that replaces the file, as saving does here, does not. Of a file
+        opened with `mmap=False` it is a view of the copy in memory, which nothing outside this process can change.
         """
         return self.read()
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes that its data takes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def permute(self, *order: int) -> LazyTensor:
+        """The same tensor with its dimensions in another order; loaded, it is contiguous."""
+        shape = tuple(self.shape[i] for i in order)
+        return replace(self, shape=shape, read=lambda: self.read().permute(*order).contiguous())
+
 
 class MappedFile:
-    """A regular file mapped into memory, copy-on-write. `path`, `size` in bytes, `data` (a writable buffer)."""
+    """A regular file in memory: `path`, `size` in bytes, and `data`, a buffer that may be changed.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    With `mmap` it is mapped, copy-on-write: nothing is read before it is touched, and processes share the pages. Without,
+    it is read at once into memory of this process alone.
+    """
+
+    def __init__(self, path: Path, mmap: bool = True) -> None:
+        self.path, self.mmap = path, mmap
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         except FileNotFoundError as error:
@@ -90,13 +108,28 @@ class MappedFile:
             self.size = state.st_size
             if not self.size:
                 raise CheckpointError(f"{str(path)!r} is empty (0 bytes). Download or save it again.")
-            self.data = mmap.mmap(descriptor, self.size, access=mmap.ACCESS_COPY)
+            self.data = _mapped(descriptor, self.size) if mmap else self._copy(descriptor, state)
         except OSError as error:
             if isinstance(error, CheckpointError):
                 raise
-            raise CheckpointError(f"{str(path)!r} cannot be mapped into memory: {error.strerror}.") from error
+            raise CheckpointError(f"{str(path)!r} cannot be read into memory: {error.strerror}.") from error
         finally:
             os.close(descriptor)
+
+    def sibling(self, name: str) -> MappedFile:
+        """Another file of the same folder, opened in the same way."""
+        return MappedFile(self.path.with_name(name), self.mmap)
+
+    def _copy(self, descriptor: int, before: os.stat_result) -> Any:
+        data = _mapped(-1, self.size)  # memory of its own: unlike a bytearray's, it is not filled twice
+        done = 0
+        with memoryview(data) as view, open(descriptor, "rb", buffering=0, closefd=False) as file:
+            while count := file.readinto(view[done : done + 2**30]):
+                done += count
+        after = os.fstat(descriptor)
+        if done < self.size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise CheckpointError(f"{str(self.path)!r} changed while it was read. Load it again.")
+        return data
 
     def tensor(self, offset: int, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
         """The contiguous tensor at byte `offset`: a view, or a copy where the address does not suit the type."""

@@ -239,6 +239,12 @@ class BertPreTrainedModel(PreTrainedModel):
         "inputs_embeds",
     )
     OPTIONAL = ("pooler.",)
+    RENAMES = {  # what the fine-tuning scripts of google-research/bert call their output layers
+        "output_weights": "classifier.weight",
+        "output_bias": "classifier.bias",
+        "cls.squad.weight": "qa_outputs.weight",
+        "cls.squad.bias": "qa_outputs.bias",
+    }
 
 
 class BertModel(BertPreTrainedModel):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from tokenizers import AddedToken
 
 from .. import hub
+from ..config import config_values
 from ..errors import ArgumentError, TokenizerError, near
 from .special import MORE, NAMES
 from .types import LARGE_INTEGER
@@ -77,12 +78,12 @@ class Loading:
             options["added_tokens_decoder"].setdefault(int(number), AddedToken(token, normalized=True))
         if not _is_limit(options.get("model_max_length", options.get("max_len"))):
             options.pop("max_len", None)
-            options["model_max_length"] = cls.longest_input(_object(source.file("config.json")))
+            options["model_max_length"] = cls.longest_input(config_values(source) or {})
         return cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
-        """The tokens that a model with this config.json can take; None when it does not say."""
+        """The tokens that a model with this configuration can take; None when it does not say."""
         limit = config.get("max_position_embeddings")
         return limit if isinstance(limit, int) and limit > 0 else None
 
