@@ -163,7 +163,7 @@ class PretrainedConfig:
 
     @classmethod
     def get_config_dict(cls, name: str | os.PathLike[str], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The contents of `name`'s config.json (or bert_config.json), and the keyword arguments that are not for finding it."""
+        """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
         where = hub.hub_arguments(kwargs)
         if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
             return read_json(path) | {"_name_or_path": str(name)}, kwargs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -28,7 +28,7 @@ _IGNORED = ("low_cpu_mem_usage", "_fast_init", "trust_remote_code", "offload_fol
 
 
 class Pretrained(nn.Module):
-    """The part of a model that loads and saves. `RENAMES`: {a foreign checkpoint's name, in torch's form: the family's}."""
+    """The part of a model that loads and saves. `RENAMES`: {foreign name, already in torch's form: the family's}."""
 
     config_class: ClassVar[type[PretrainedConfig]] = PretrainedConfig
     RENAMES: ClassVar[dict[str, str]] = {}

@@ -30,8 +30,8 @@ def find_weights(
 ) -> list[Path]:
     """The local paths of the weight files of `source`, ready for `open_checkpoint`; an index comes before its shards.
 
-    The first that is there of model.safetensors, pytorch_model.bin, tf_model.h5, flax_model.msgpack, each as one file or
-    as shards with an index, and a TensorFlow 1 checkpoint (….ckpt.index); only what is used is downloaded.
+    The first that is there of model.safetensors, pytorch_model.bin, tf_model.h5, a TensorFlow 1 checkpoint
+    (….ckpt.index) and flax_model.msgpack, as one file or as shards with an index; only what is used is downloaded.
     `variant="fp16"` takes model.fp16.safetensors and so on. `use_safetensors`: True takes nothing else, False anything
     else. `first`: "tf" or "flax", the framework whose files come before the others.
     Errors: NotFoundError when there is none, CheckpointError for a broken index or a shard that is not there.
@@ -63,12 +63,12 @@ def file_given(name: object) -> Path | None:
 
 
 def _tensorflow_1(source: Source) -> Path | None:
-    """The index of the one TensorFlow 1 checkpoint there is, its data downloaded: model.ckpt.index, model.ckpt-9.index."""
+    """The index of the one TensorFlow 1 checkpoint that there is (model.ckpt-9.index), its data downloaded."""
     there = [name for name in source.names() if "/" not in name]
     found = [name for name in there if ".ckpt" in name and name.endswith(".index")]
     if len(found) > 1:
         raise CheckpointError(
-            f"{source.where} has several TensorFlow checkpoints, {_listing(found)}. Give the path of one of these files."
+            f"{source.where} has several TensorFlow checkpoints, {_listing(found)}. Give the path of one of them."
         )
     for index in found:
         for name in there:
@@ -178,7 +178,7 @@ def _nothing_found(source: Source, names: Iterable[str], variant: str | None) ->
         )
     elif other:
         kind, name = next(iter(other.items()))
-        message += f" It has {name} ({kind}), which cannot be read. Get the model's safetensors, or one of the files looked for."
+        message += f" It has {name} ({kind}), which cannot be read. Get the model's safetensors, or another of these."
     else:
         message += f" It has {_listing(there)}." if there else " It is empty."
     return message

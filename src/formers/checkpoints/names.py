@@ -47,7 +47,7 @@ def torch_names(tensors: Mapping[str, Any], family: Mapping[str, str] | None = N
         new = (family or {}).get(new, new)
         if new in found:
             raise CheckpointError(
-                f"The tensors {old[new][:200]!r} and {name[:200]!r} are both {new[:200]!r} in a model; keep one of them."
+                f"The tensors {old[new][:200]!r} and {name[:200]!r} are both {new[:200]!r} in a model; keep one."
             )
         old[new] = name
         found[new] = tensor.permute(*order) if order else tensor

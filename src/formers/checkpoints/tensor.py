@@ -89,8 +89,8 @@ class LazyTensor:
 class MappedFile:
     """A regular file in memory: `path`, `size` in bytes, and `data`, a buffer that may be changed.
 
-    With `mmap` it is mapped, copy-on-write: nothing is read before it is touched, and processes share the pages. Without,
-    it is read at once into memory of this process alone.
+    With `mmap` it is mapped, copy-on-write: nothing is read before it is touched, and processes share the pages.
+    Without, it is read at once into memory of this process alone.
     """
 
     def __init__(self, path: Path, mmap: bool = True) -> None:
