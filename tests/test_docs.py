@@ -26,7 +26,7 @@ from hub_server import HubServer
 from huggingface_hub import constants
 
 from formers import auto, registry
-from formers import hub as hub_module
+from formers.hub import remote
 
 REPOSITORY = Path(__file__).parents[1]
 SEEDS = REPOSITORY.parent / "shared" / "seeds"
@@ -84,7 +84,7 @@ def online(models: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub_module, "_stalled", {})
+    monkeypatch.setattr(remote, "_stalled", {})
     with HubServer(models) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         yield server.url
@@ -160,7 +160,7 @@ def test_page_without_hub(name: str, place: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_notes_from_folders(models: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The notes' code with each name replaced by a folder, and a hub that must not be asked."""
-    monkeypatch.setattr(hub_module, "_stalled", {})
+    monkeypatch.setattr(remote, "_stalled", {})
     with HubServer(models) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

@@ -18,11 +18,10 @@ import pytest
 from hub_server import HubServer, Trouble
 from huggingface_hub import constants
 
-from formers import hub as hub_module
 from formers.errors import ArgumentError, FormersError, InputError, NotFoundError
-from formers.hub import RevisionNotFoundError, UnreachableError, hub_arguments, locate
+from formers.hub import RevisionNotFoundError, UnreachableError, hub_arguments, locate, remote
 
-SOURCES = Path(hub_module.__file__).parents[1]
+SOURCES = Path(remote.__file__).parents[2]
 
 
 def write(folder: Path, **files: str | bytes) -> Path:
@@ -56,9 +55,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub_module, "_stalled", {})
-    monkeypatch.setattr(hub_module, "_answers", {})
-    monkeypatch.setattr(hub_module, "_REMEMBER_ANSWER_S", 0.0)
+    monkeypatch.setattr(remote, "_stalled", {})
+    monkeypatch.setattr(remote, "_answers", {})
+    monkeypatch.setattr(remote, "_REMEMBER_ANSWER_S", 0.0)
     return tmp_path / "cache"
 
 
@@ -217,7 +216,7 @@ class TestHub:
         assert hub.paths() == ["GET /api/models/acme/tiny/revision/main"]
 
     def test_loads_in_a_row_share_one_answer(self, hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(hub_module, "_REMEMBER_ANSWER_S", 60.0)
+        monkeypatch.setattr(remote, "_REMEMBER_ANSWER_S", 60.0)
         config = locate("acme/tiny")
         write(hub.root / "acme/tiny", config_dot_json='{"model_type": "later"}')
         assert locate("acme/tiny").commit == config.commit
@@ -226,11 +225,11 @@ class TestHub:
         assert locate("acme/tiny", force_download=True).commit != config.commit
         assert len(hub.paths("/api/models")) == 3
 
-    def test_revisions(self, hub: HubServer) -> None:
+    def test_revisions(self, hub: HubServer, cache: Path) -> None:
         assert "distilbert" in locate("acme/tiny", revision="dev").require("config.json").read_text()
         commit = hub.commit("acme/tiny", "dev")
         assert locate("acme/tiny", revision=commit[:8]).commit == commit
-        hub_module._answers.clear()
+        remote._answers.clear()
         hub.requests.clear()
         source = locate("acme/tiny", revision=commit)
         assert source.commit == commit
@@ -238,6 +237,9 @@ class TestHub:
         assert hub.paths() == []  # a commit never changes, and this file of it is here
         assert source.file("vocab.txt") is None
         assert source.file("model.safetensors") is None
+        assert hub.paths() == []  # and neither do the names of its files
+        (cache / f"models--acme--tiny/.formers/{commit}.json").write_text("[broken")
+        assert locate("acme/tiny", revision=commit).file("vocab.txt") is None
         assert hub.paths() == [f"GET /api/models/acme/tiny/revision/{commit}"]
 
     def test_all_files_come_from_one_commit(self, hub: HubServer) -> None:
@@ -406,9 +408,9 @@ class TestTrouble:
         hub.troubles = [Trouble(status=status)]
         source = locate("acme/tiny")
         assert source.file("config.json") == path
-        assert source.file("vocab.txt") is None
+        assert source.file("tokenizer.json") is None
         with pytest.raises(NotFoundError, match=f"cached copy of 'acme/tiny'.*answered {status}.*It has config.json"):
-            source.require("vocab.txt")
+            source.file("vocab.txt")
         assert time.perf_counter() - started < 2
 
     def test_a_server_that_fails_for_files_only(self, hub: HubServer) -> None:
@@ -453,12 +455,12 @@ class TestOffline:
         source = locate("acme/tiny", **options)
         assert source.file("config.json") == path
         assert source.names() == ["config.json"]
-        assert source.file("vocab.txt") is None
+        assert source.file("tokenizer.json") is None
         why = f"{variable} is set" if variable else "local_files_only=True is given"
         with pytest.raises(
-            NotFoundError, match=rf"cached copy of 'acme/tiny' .*{why}\) has no vocab\.txt\. It has config"
+            NotFoundError, match=rf"cached copy of 'acme/tiny' .*{why}\) has no vocab\.txt, though.*It has config"
         ):
-            source.require("vocab.txt")
+            source.file("vocab.txt")
         with pytest.raises(NotFoundError, match=rf"'acme/tny' .*{why}.*nearest names in the cache are 'acme/tiny'"):
             locate("acme/tny", **options)
         with pytest.raises(NotFoundError, match=r"'dev'.*The cache has it at main, [0-9a-f]{40}"):
@@ -479,7 +481,8 @@ class TestOffline:
         locate("acme/tiny").require("vocab.txt")
         path.resolve().unlink()
         source = locate("acme/tiny", local_files_only=True)
-        assert source.file("config.json") is None
+        with pytest.raises(NotFoundError, match=r"has no config\.json, though this model has such a file"):
+            source.file("config.json")
         assert source.names() == ["vocab.txt"]
         assert locate("acme/tiny").require("config.json").read_text() == '{"model_type": "bert"}'
 
