@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,45 @@ def test_shapes_that_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture
     start.save_pretrained(tmp_path / "lm")
     with pytest.raises(formers.CheckpointError, match="vocab_size=1000000000"):  # without making room for it
         formers.BertForMaskedLM.from_pretrained(tmp_path / "lm", vocab_size=10**9)
+
+
+HUGE = {
+    "num_hidden_layers": [1000, 10**6],
+    "hidden_size": [10**9, 2**31 - 4],
+    "vocab_size": [10**9],
+    "max_position_embeddings": [2**31 - 1],
+    "intermediate_size": [2**31 - 1],
+    "num_labels": [10**8],
+}
+
+
+@pytest.mark.parametrize("ignore", [False, True])
+@pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in HUGE.items() for v in values])
+def test_sizes_that_the_files_do_not_have(key: str, value: int, ignore: bool, tmp_path: Path) -> None:
+    made(num_attention_heads=1).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config = {k: v for k, v in config.items() if k not in ("id2label", "label2id")} | {key: value}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    start = time.perf_counter()
+    with pytest.raises(formers.FormersError, match=r"configuration|num_labels"):
+        formers.BertForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=ignore)
+    assert time.perf_counter() - start < 2
+
+
+def test_many_labels(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path)
+    start = time.perf_counter()
+    model = formers.BertForSequenceClassification.from_pretrained(
+        tmp_path, num_labels=300_000, ignore_mismatched_sizes=True
+    )
+    assert model.classifier.weight.shape == (300_000, 32) and time.perf_counter() - start < 5
+
+
+def test_a_name_of_its_own_comes_first(tmp_path: Path) -> None:
+    ours = made("base")
+    state = {f"bert.{name}": tensor + 1 for name, tensor in ours.state_dict().items()} | ours.state_dict()
+    loaded, report = type(ours).from_pretrained(None, config=ours.config, state_dict=state, output_loading_info=True)
+    assert weights_equal(loaded, ours) and len(report["unexpected_keys"]) == len(state) / 2
 
 
 def test_weights_given_as_a_state_dict(tmp_path: Path) -> None:

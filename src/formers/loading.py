@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,10 @@ from .errors import CheckpointError, ConfigError, near
 from .logging import logger
 
 if TYPE_CHECKING:
+    from .config import PretrainedConfig
     from .modeling import PreTrainedModel
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -111,6 +114,27 @@ def align(names: Mapping[str, Any], wanted: set[str], prefix: str) -> dict[str, 
     return aligned
 
 
+_MOST_DRAWN = 2**27  # bytes of weights that may be drawn anew, and as many more as the files hold
+_FEW_LAYERS = 100  # are built in no time, whatever the weights
+
+
+def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str, Any]) -> T:
+    """The model without memory, on the meta device. Errors: ConfigError for sizes that no weights can have."""
+    layers = getattr(config, "num_hidden_layers", 0)
+    if layers > max(_FEW_LAYERS, len(weights)):
+        raise ConfigError(
+            f"num_hidden_layers={layers:,}, and there are {len(weights):,} tensors in "
+            f"{config.name_or_path or 'the checkpoint'}: configuration and weights do not belong together."
+        )
+    try:
+        with torch.device("meta"), Unfilled():
+            return make()
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise ConfigError(f"No model has the sizes that the configuration says: {error}.") from error
+
+
 def assign(
     model: PreTrainedModel,
     weights: Mapping[str, LazyTensor | Tensor],
@@ -165,10 +189,13 @@ def draw_missing(
     """Give what is still on the meta device memory and values.
 
     Layers draw their own weights; what belongs to no layer that can is taken from a model made afresh by `make`.
+    Errors: CheckpointError, before any memory is taken, for much more than the files hold.
     """
+    groups = tied_names(model)
+    _check_room(model, [names[0] for names in groups], dtype)
     layers: dict[str, set[str]] = {}
     others: list[list[str]] = []
-    for names in tied_names(model):
+    for names in groups:
         shape, is_meta = _tensor(model, names[0]).shape, _tensor(model, names[0]).is_meta
         if not is_meta:
             continue
@@ -193,6 +220,20 @@ def draw_missing(
         for names in others + unsaved:
             value = _tensor(fresh, names[0]).detach()
             put(model, names, value.to(device, dtype if value.is_floating_point() else value.dtype))
+
+
+def _check_room(model: nn.Module, names: list[str], dtype: torch.dtype) -> None:
+    """A configuration is a few bytes that ask for any size; the files that were read are proof of a part of it."""
+    sizes = {name: _tensor(model, name).numel() * dtype.itemsize for name in names}
+    new = {name: size for name, size in sizes.items() if _tensor(model, name).is_meta}
+    held, drawn = sum(sizes.values()) - sum(new.values()), sum(new.values())
+    if drawn > held + _MOST_DRAWN:
+        largest = max(new, key=lambda name: new[name])
+        raise CheckpointError(
+            f"{type(model).__name__}: {drawn / 1e9:,.1f} GB of weights would have to be drawn anew, and the checkpoint "
+            f"holds {held / 1e9:,.1f} GB. The largest is {largest}, {tuple(_tensor(model, largest).shape)}. "
+            "Is the configuration that of these weights?"
+        )
 
 
 def _tensor(model: nn.Module, name: str) -> Tensor:
