@@ -15,8 +15,10 @@ import argparse
 import hashlib
 import json
 import re
+import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,6 +53,8 @@ class Trouble:
     drop_after: int | None = None  # close the connection after so many bytes of the body
     size_error: int = 0  # announce a size that is wrong by so many bytes
     body: bytes | None = None  # answer 200 with this body
+    bytes_per_s: int | None = None  # send the body slowly
+    then: Callable[[], object] | None = None  # do this before answering
     times: int = 1_000_000
 
 
@@ -96,8 +100,7 @@ class HubServer:
         self._commits: dict[str, dict[str, dict[str, StoredFile]]] = {}
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"hub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), handler)
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -161,6 +164,15 @@ def _missing(revision: str) -> str:
     raise KeyError(revision)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that went away."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 class _Handler(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
@@ -169,6 +181,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         trouble = self._trouble()
         time.sleep(trouble.delay_s)
+        if trouble.then is not None:
+            trouble.then()
         if trouble.status is not None:
             return self._answer(trouble.status, b"something broke")
         if trouble.body is not None:
@@ -296,7 +310,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if trouble.drop_after is not None or trouble.size_error:
             self.close_connection = True
-        self.wfile.write(body if trouble.drop_after is None else body[: trouble.drop_after])
+        body = body[: trouble.drop_after]
+        step = len(body) if trouble.bytes_per_s is None else trouble.bytes_per_s // 20
+        for start in range(0, len(body), max(step, 1)):
+            time.sleep(0.05 if trouble.bytes_per_s is not None else 0.0)
+            self.wfile.write(body[start : start + step])
+            self.wfile.flush()
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: `HubServer.requests` is the log."""

@@ -24,6 +24,7 @@ from .cache import COMMIT, Cache, folders_in
 _PATIENCE_S = 0.9
 _PROBE_S = 0.6
 _REMEMBER_STALL_S = 10.0
+_BAR_DELAY_S = 1.0
 # A model is loaded as config, weights and tokenizer, one after the other: they share the answer, and so the commit.
 _REMEMBER_ANSWER_S = 5.0
 _STATUSES = {404: "no such model, or no Hugging Face Hub; check HF_ENDPOINT and proxies", 429: "too many requests"}
@@ -104,7 +105,7 @@ class Remote:
 
         options: dict[str, Any] = {}
         if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
-            options["tqdm_class"] = _patient_bar()
+            options["tqdm_class"] = _patient_bar(filename)
         try:
             with _quiet_logs():
                 if not self._tried:  # hf_hub_download retries a failing server for half a minute; this does not
@@ -209,14 +210,28 @@ def _connects(endpoint: str) -> bool:
     return bool(wait([probe], _PROBE_S).done) and probe.exception() is None
 
 
-def _patient_bar() -> type:
+def _patient_bar(filename: str) -> type:
     from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
     class PatientBar(tqdm):
         """A progress bar that shows only when the download takes longer than a second."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{"delay": 1.0, **kwargs})  # type: ignore[no-untyped-call]
+            super().__init__(*args, **{**kwargs, "desc": filename, "delay": _BAR_DELAY_S})  # type: ignore[no-untyped-call]
+            # the bar itself looks at the clock only when a chunk has come, which may be ten megabytes
+            self._show = threading.Timer(_BAR_DELAY_S, self._show_now)
+            self._show.daemon = True
+            if not self.disable:
+                self._show.start()
+
+        def _show_now(self) -> None:
+            self.delay = 0.0
+            self.refresh()
+
+        def close(self) -> None:
+            if hasattr(self, "_show"):
+                self._show.cancel()
+            super().close()
 
     return PatientBar
 
