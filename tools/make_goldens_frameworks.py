@@ -52,7 +52,9 @@ VARIANTS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("bert", "tf", "sharded", "pretraining", {}),
     ("bert", "tf", "second-of-its-name", "base", {}),  # Keras numbers the models of a process: tf_bert_model_1/…
     ("bert", "tf", "one-label", "sequence-classification", {"num_labels": 1}),
+    ("bert", "tf", "safetensors", "pretraining", {}),  # with TensorFlow's names in it
     ("bert", "flax", "sharded", "pretraining", {}),
+    ("bert", "flax", "safetensors", "pretraining", {}),  # with Flax's, joined by dots
     ("bert", "flax", "float16", "base", {}),
     ("distilbert", "flax", "bfloat16", "base", {}),
     ("bert", "flax", "untied", "masked-lm", {"tie_word_embeddings": False}),
@@ -99,7 +101,7 @@ def tensorflow(name: str, config: Any, head: str, folder: Path, variant: str) ->
     model(inputs)
     model.set_weights(drawn(model.get_weights()))
     size = "3KB" if variant == "sharded" else "10GB"
-    model.save_pretrained(folder, safe_serialization=False, max_shard_size=size)
+    model.save_pretrained(folder, safe_serialization=variant == "safetensors", max_shard_size=size)
     return dict(model(inputs, output_hidden_states=True, training=False))
 
 
@@ -116,7 +118,7 @@ def flax(name: str, config: Any, head: str, folder: Path, variant: str) -> dict[
         table = flat["bert", "embeddings", "word_embeddings", "embedding"]
         stored = unflatten_dict({**flat, ("cls", "predictions", "decoder", "kernel"): table.T})
     size = "3KB" if variant == "sharded" else "10GB"
-    model.save_pretrained(folder, params=stored, max_shard_size=size)
+    model.save_pretrained(folder, params=stored, safe_serialization=variant == "safetensors", max_shard_size=size)
     inputs = {key: jnp.asarray(value) for key, value in batch(config, head).items()}
     params = jax.tree_util.tree_map(lambda x: jnp.asarray(x, jnp.float32), params)
     return dict(model(**inputs, params=params, output_hidden_states=True, train=False))
