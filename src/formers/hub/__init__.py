@@ -96,17 +96,15 @@ class _Folder(Source):
         path = self.folder / _inside(filename, "file name")
         if os.path.isdir(path) or not os.path.lexists(path):
             return None
-        target = os.path.realpath(path)
-        if not os.path.exists(target):
-            raise NotFoundError(f"{str(path)!r} is a link to {target!r}, which does not exist. Copy the file there.")
-        if not os.path.isfile(target):
-            raise NotFoundError(f"{str(path)!r} is not a regular file but a device, a pipe or a socket. Remove it.")
-        if not Path(target).is_relative_to(os.path.realpath(self.root)) and not _BLOB.fullmatch(
-            Path(target).as_posix()
-        ):
+        target = Path(os.path.realpath(path))
+        if not target.exists():
+            raise NotFoundError(f"{str(path)!r} is a link to {str(target)!r}, which does not exist.")
+        if not target.is_file():
+            raise NotFoundError(f"{str(path)!r} is not a regular file, but a device, a pipe or a socket.")
+        if not target.is_relative_to(os.path.realpath(self.root)) and not _BLOB.fullmatch(target.as_posix()):
             raise NotFoundError(
-                f"{str(path)!r} is a link that leads out of the model's folder, to {target!r}. Copy that file into the"
-                " folder, or make it a hard link."
+                f"{str(path)!r} is a link that leads out of the model's folder, to {str(target)!r}. If that is the file"
+                " that you want, put a copy or a hard link of it into the folder, or load the folder that it is in."
             )
         return path
 
