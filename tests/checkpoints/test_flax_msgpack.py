@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 import time
@@ -16,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formers.checkpoints import flax_msgpack
+from formers.checkpoints import flax_msgpack, open_checkpoint
 from formers.checkpoints.tensor import LazyTensor, MappedFile
 from formers.errors import CheckpointError, FormersError
 
@@ -152,6 +153,18 @@ def test_tensors_may_be_changed_and_the_file_stays(path: Path) -> None:
 def test_without_msgpack(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "msgpack", None)
     refused(path, CONTENT, "pip install msgpack")
+
+
+def test_shards(tmp_path: Path) -> None:
+    index = {"metadata": {"total_size": 1}, "weight_map": {}}
+    for number, (name, value) in enumerate([("a", KERNEL), ("b", KERNEL + 1)]):
+        file = f"flax_model-0000{number + 1}-of-00002.msgpack"
+        (tmp_path / file).write_bytes(msgpack.packb({"bert": {name: array(value)}}))
+        index["weight_map"][f"bert/{name}"] = file
+    (tmp_path / "flax_model.msgpack.index.json").write_text(json.dumps(index))
+    tensors = open_checkpoint(tmp_path / "flax_model.msgpack.index.json")
+    assert len(tensors) == 2
+    assert sorted(float(lazy.load().sum()) for lazy in tensors.values()) == [15, 21]
 
 
 # Training states
