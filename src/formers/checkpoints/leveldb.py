@@ -18,7 +18,7 @@ from .tensor import MappedFile
 
 _MAGIC = bytes.fromhex("57fb808b247547db")
 _FOOTER, _TRAILER = 48, 5  # bytes
-_MAX_TABLE = 500_000  # bytes; BERT-large with the two slots of its optimizer takes 70,000
+_MAX_TABLE = 300_000  # bytes; BERT-large with the two slots of its optimizer takes 40,000
 _MAX_KEYS = 10_000
 _MAX_KEY = 1_000  # bytes; keys share their beginnings: a small table could hold gigabytes of them
 
