@@ -3,8 +3,8 @@
     superblock ── root's header ── symbol table ─┬─ heap: the names
                                                  └─ B-tree ── node: name, header ── dataset's header ── data
 
-It is read here and not by the HDF5 library because that one trusts its files: a changed address in the B-tree of a
-group ends the process, or keeps it busy for ever (HDF5 2.0). Here nothing outside the file is ever looked at, and two
+It is read here and not by the HDF5 library because that one trusts its files: one changed address in a group ends the
+process or keeps it busy for ever (HDF5 2.0, `H5G__ent_to_link`). Here nothing outside the file is ever looked at. Two
 parts of it that share bytes are an error, which also ends every cycle and catches most addresses that are wrong.
 
 Source: https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html (sections named in the functions)
@@ -23,7 +23,7 @@ from .tensor import MappedFile, is_shape
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _NOWHERE = 2**64 - 1  # the address of what is not there
-_MAX_PARTS = 200_000  # links, messages and blocks of all groups together; BERT-large has about 20,000
+_MAX_PARTS = 100_000  # links, messages and blocks of all groups together; BERT-large has about 7,000
 _MAX_BLOCK = 2**24  # bytes that are taken out of the file at once
 _MAX_LEVEL = 10  # of a group's B-tree; at 3 it has a million members
 _MAX_NAME = 1000  # bytes of one name
