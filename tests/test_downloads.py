@@ -174,9 +174,9 @@ class TestOneCommit:
     def test_a_branch_that_moves_meanwhile(
         self, meanwhile: str, hub: HubServer, model: Path, original: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(remote, "_REMEMBER_ANSWER_S", 0.5)
+        monkeypatch.setattr(remote, "_REMEMBER_ANSWER_S", 1.5)
         first = hub.commit("acme/tiny")
-        hub.troubles = [Trouble(meanwhile, then=lambda: self.move(model), delay_s=0.6, times=1)]
+        hub.troubles = [Trouble(meanwhile, then=lambda: self.move(model), delay_s=1.6, times=1)]
         found = pipeline("text-classification", model="acme/tiny")
         assert hub.commit("acme/tiny") != first
         assert found.model.config._commit_hash == first
