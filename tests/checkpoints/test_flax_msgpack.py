@@ -320,24 +320,35 @@ def test_what_is_not_flax(path: Path) -> None:
         assert not flax_msgpack.matches(MappedFile(path))
 
 
-@pytest.mark.parametrize(
-    "tree",
-    [
-        {str(i): array(np.zeros(1, np.int8)) for i in range(1_000_000)},
-        {str(i): {} for i in range(1_000_000)},
-        {str(i): None for i in range(1_000_000)},
-        {"k" * 900: {"m" * 900: {f"{i:0900}": array(np.zeros(1, np.int8)) for i in range(20_000)}}},
-        {"a": {**chunked(KERNEL, 3), "chunks": {str(i): array(np.zeros(1, np.int8)) for i in range(1_000_000)}}},
-    ],
-    ids=["arrays", "maps", "nones", "long names", "chunks"],
-)
-def test_very_many_entries(path: Path, tree: dict[str, Any]) -> None:
-    path.write_bytes(msgpack.packb(tree))
+MANY = {
+    "arrays": lambda one: {str(i): one for i in range(1_000_000)},
+    "maps": lambda _: {str(i): {} for i in range(1_000_000)},
+    "nothings": lambda _: {str(i): None for i in range(1_000_000)},
+    "long names": lambda one: {"k" * 900: {"m" * 900: {f"{i:0900}": one for i in range(20_000)}}},
+    "chunks": lambda one: {"a": {**chunked(KERNEL, 3), "chunks": {str(i): one for i in range(1_000_000)}}},
+}
+
+
+@pytest.mark.parametrize("many", MANY)
+def test_very_many_entries(path: Path, many: str) -> None:
+    path.write_bytes(msgpack.packb(MANY[many](array(np.zeros(1, np.int8)))))
     file = MappedFile(path)
     start = time.process_time()
     with pytest.raises(CheckpointError, match="its names are more than"):
         flax_msgpack.read(file)
     assert time.process_time() - start < 2
+
+
+def test_as_many_entries_as_may_be(path: Path) -> None:
+    path.write_bytes(msgpack.packb(dict.fromkeys(map(str, range(30_000)), array(np.zeros(1, np.int8)))))
+    file = MappedFile(path)
+    start = time.process_time()
+    assert len(flax_msgpack.read(file)) == 30_000
+    assert time.process_time() - start < 2
+    tracemalloc.start()
+    assert flax_msgpack.read(file)
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
 
 
 def test_cut_anywhere(path: Path) -> None:
