@@ -89,8 +89,8 @@ class Hdf5:
         version, offset_size, length_size = head[8], head[13], head[14]
         if version or (offset_size, length_size) != (8, 8):
             raise file.broken(
-                f"its HDF5 superblock is of version {version}, and Keras writes version 0; "
-                "copy its groups into a new file with h5py, which writes that too"
+                f"its HDF5 superblock is of version {version} with addresses of {offset_size} bytes; "
+                "Keras writes 0 and 8: copy its groups into a new file with h5py, which writes that too"
             )
         self.leaves, self.branches = struct.unpack_from("<HH", head, 16)  # half of what fits in a node of each kind
         base, _, end, driver, _, self.root = struct.unpack_from("<6Q", head, 24)
