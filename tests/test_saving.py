@@ -185,6 +185,27 @@ def test_many_labels(tmp_path: Path) -> None:
     assert model.classifier.weight.shape == (300_000, 32) and time.perf_counter() - start < 5
 
 
+@pytest.mark.parametrize("tie", [True, False])
+@pytest.mark.parametrize(("family", "head"), [case for case in CASES if case[1] in ("masked-lm", "pretraining")])
+def test_tied_weights_of_different_values(
+    family: str, head: str, tie: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs, ours = pair(family, head, tie_word_embeddings=tie)
+    state = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    for i, name in enumerate(type(ours).TIED):
+        state[name] += i + 1
+    ours.config.save_pretrained(tmp_path)
+    save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    inputs = batch(ours, head, "right", labels=False)
+    theirs, ours = type(theirs).from_pretrained(tmp_path), type(ours).from_pretrained(tmp_path)
+    assert ("tie_word_embeddings=False" in caplog.text) == tie and not ours.config.tie_word_embeddings
+    ours.save_pretrained(tmp_path / "again")
+    again = type(theirs).from_pretrained(tmp_path / "again")
+    with torch.no_grad():
+        logits = [model(**inputs)[0][inputs["attention_mask"].bool()] for model in (theirs, ours, again)]
+    assert difference(logits[1], logits[0]) < 1e-5 and difference(logits[2], logits[0]) < 1e-5
+
+
 def test_a_name_of_its_own_comes_first(tmp_path: Path) -> None:
     ours = made("base")
     state = {f"bert.{name}": tensor + 1 for name, tensor in ours.state_dict().items()} | ours.state_dict()
@@ -274,7 +295,7 @@ def test_two_threads_load_two_types_and_nothing_global_moves(tmp_path: Path) -> 
     wrong: list[Any] = []
 
     def work(dtype: torch.dtype) -> None:
-        for _ in range(20):
+        for _ in range(50):
             model = formers.BertForSequenceClassification.from_pretrained(tmp_path, dtype=dtype)
             kinds = {p.dtype for p in model.parameters()}
             if kinds != {dtype} or torch.nn.Linear(1, 1).weight.dtype != torch.float32:

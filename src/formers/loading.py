@@ -144,10 +144,20 @@ def assign(
     ignore_mismatched: bool,
 ) -> LoadingReport:
     """Give a model on the meta device its tensors. What the file lacks is left on the meta device and reported."""
-    groups = tied_names(model)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     aligned = align(weights, set(shapes), model.base_model_prefix)
     sources = {target: name for name, target in aligned.items()}
+    groups = tied_names(model)
+    given = {target: weights[name] for target, name in sources.items()}
+    if parted := differing(groups, given) if device.type != "meta" else []:
+        groups = [[name for name in group if name not in parted] for group in groups] + [[name] for name in parted]
+        if model.config.tie_word_embeddings:
+            model.config.tie_word_embeddings = False
+            where = model.config.name_or_path or "the checkpoint"
+            logger.warning(
+                "%s: in %s these differ from what they are tied to, and stay apart (tie_word_embeddings=False): %s.",
+                type(model).__name__, where, _listed(parted),
+            )  # fmt: skip
     unexpected = [name for name, target in aligned.items() if target not in shapes]
     # old checkpoints carry a buffer that only counts columns
     report = LoadingReport(unexpected=[name for name in unexpected if not name.endswith("position_ids")])
@@ -167,6 +177,19 @@ def assign(
     if report.mismatched and not ignore_mismatched:
         raise CheckpointError(_mismatch_message(model, report))
     return report
+
+
+def differing(groups: list[list[str]], found: Mapping[str, LazyTensor | Tensor]) -> list[str]:
+    """Names of tied weights of which a checkpoint has other values, or another shape, than of their group's first."""
+    apart = []
+    for group in groups:
+        first, *rest = [name for name in group if name in found] or [""]
+        apart += [name for name in rest if not torch.equal(_loaded(found[first]), _loaded(found[name]))]
+    return apart
+
+
+def _loaded(weight: LazyTensor | Tensor) -> Tensor:
+    return weight.detach() if isinstance(weight, Tensor) else weight.load()
 
 
 def put(model: nn.Module, names: list[str], tensor: Tensor) -> None:

@@ -124,9 +124,12 @@ class Pretrained(nn.Module):
                 config._attn_implementation = attention
             config._name_or_path = str(name)
         else:
-            config, kwargs = cls.config_class.from_pretrained(
-                config or name, return_unused_kwargs=True, **where, **kwargs
+            given, (config, kwargs) = (
+                config,
+                cls.config_class.from_pretrained(config or name, return_unused_kwargs=True, **where, **kwargs),
             )
+            if given is None and config._commit_hash:  # the branch may move before the weights are asked for
+                where["revision"] = config._commit_hash
         taken = _init_names(cls)
         if taken is not None and (unknown := kwargs.keys() - taken):
             wrong = sorted(unknown)[0]
@@ -170,7 +173,8 @@ class Pretrained(nn.Module):
         config = copy.deepcopy(self.config)
         config.architectures = [type(self).__name__]
         config.dtype = self.dtype
-        shared = {name for names in tied_names(self) for name in names[1:]}
+        tied = tied_names(self) if config.tie_word_embeddings else []  # otherwise readers expect every name
+        shared = {name for names in tied for name in names[1:]}
         tensors = {
             k: v for k, v in (self.state_dict() if state_dict is None else state_dict).items() if k not in shared
         }

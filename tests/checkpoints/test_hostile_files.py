@@ -179,6 +179,14 @@ def entry(dtype: object = "U8", shape: object = (1,), offsets: object = (0, 1)) 
         (header(b'{"\xff":1}'), "no valid JSON"),
         (header('{"a":' + "9" * 10_000 + "}"), "no valid JSON"),
         (header('{"a":{},"a":{}}'), "'a' is there twice"),
+        (
+            header(
+                '{"__metadata__":{"format":"flax"},"a.b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},'
+                '"a/b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}',
+                b"xx",
+            ),
+            "'a/b' is in it twice",
+        ),
         (header('{"a":1}'), "not an object"),
         (header(entry("F33"), b"x"), "unknown dtype 'F33'"),
         (header(entry(["U8"]), b"x"), "unknown dtype"),

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import CheckpointError
-from . import safetensors, torch_legacy, torch_zip
-from .find import check_index, file_given, find_weights, is_index, shard_paths
+from ..hub import locate
+from . import flax_msgpack, safetensors, tf_ckpt, tf_h5, torch_legacy, torch_zip
+from .find import check_index, file_given, find_weights, is_index, shard_files
 from .tensor import LazyTensor, MappedFile
 
 __all__ = ["LazyTensor", "file_given", "find_weights", "open_checkpoint"]
@@ -28,7 +29,7 @@ class _Reader(Protocol):
     def read(self, file: MappedFile) -> dict[str, LazyTensor]: ...
 
 
-_READERS: tuple[_Reader, ...] = (safetensors, torch_zip, torch_legacy)
+_READERS: tuple[_Reader, ...] = (safetensors, torch_zip, torch_legacy, tf_h5, tf_ckpt, flax_msgpack)
 
 
 def open_checkpoint(
@@ -44,7 +45,7 @@ def open_checkpoint(
     """
     paths = [Path(files)] if isinstance(files, (str, os.PathLike)) else [Path(file) for file in files]
     if len(paths) == 1 and is_index(paths[0]):
-        paths += shard_paths(paths[0])
+        paths += shard_files(locate(paths[0].parent), paths[0])
     tensors: dict[str, LazyTensor] = {}
     indices = []
     for path in paths:

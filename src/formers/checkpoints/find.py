@@ -45,7 +45,7 @@ def find_weights(
         for name in _NAMES[kind]:
             path = source.file(_of_variant(name, variant))
             if path is not None and is_index(path):
-                return [path, *(shard_paths(path) if source.is_local else _download(source, path))]
+                return [path, *shard_files(source, path)]
             if path is not None:
                 return [path]
         if kind == "tf" and (path := _tensorflow_1(source)):
@@ -91,19 +91,25 @@ def is_index(path: Path) -> bool:
         return False  # the reader of the file tells it better
 
 
-def shard_paths(index: Path) -> list[Path]:
-    """The shards beside an index. Errors: CheckpointError naming what is wrong with the index or not there."""
-    paths = [index.parent / name for name in _shards(index)]
-    for path in paths:
-        if not path.is_file():
-            raise _missing_shard(index, path.name, f"the folder {str(index.parent)!r}")
+def shard_files(source: Source, index: Path) -> list[Path]:
+    """The shards that an index of `source` names. Errors: CheckpointError for a broken index or a shard not there."""
+    paths = []
+    for name in _shards(index):
+        path = source.file(name)
+        if path is None:
+            raise CheckpointError(
+                f"{str(index)!r} says that there are weights in {name!r}, and {source.where[:1].lower()}"
+                f"{source.where[1:]} has no such file. Download or copy all the files that the index names."
+            )
+        paths.append(path)
     return paths
 
 
 def check_index(index: Path, tensors: Mapping[str, LazyTensor]) -> None:
     """Raise CheckpointError when a tensor is not where the index says that it is."""
     for name, shard in _weight_map(index).items():
-        if name not in tensors:
+        # TensorFlow's index has the model's own name before those of its shards
+        if name not in tensors and name.partition("/")[2] not in tensors:
             raise CheckpointError(
                 f"{str(index)!r} says that the tensor {name!r} is in {shard!r}, and it is not there. "
                 "The index and its files do not belong together: download or save all of them again."
@@ -113,23 +119,6 @@ def check_index(index: Path, tensors: Mapping[str, LazyTensor]) -> None:
 def _of_variant(name: str, variant: str | None) -> str:
     stem, _, ending = name.rpartition(".")
     return f"{stem}.{variant}.{ending}" if variant else name
-
-
-def _download(source: Source, index: Path) -> list[Path]:
-    paths = []
-    for name in _shards(index):
-        path = source.file(name)
-        if path is None:
-            raise _missing_shard(index, name, source.where)
-        paths.append(path)
-    return paths
-
-
-def _missing_shard(index: Path, name: str, where: str) -> CheckpointError:
-    return CheckpointError(
-        f"{str(index)!r} says that there are weights in {name!r}, and {where[:1].lower()}{where[1:]} has no such file. "
-        "Download or copy all the files that the index names."
-    )
 
 
 def _shards(index: Path) -> list[str]:

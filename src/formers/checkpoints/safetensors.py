@@ -44,11 +44,16 @@ def matches(file: MappedFile) -> bool:
 def read(file: MappedFile) -> dict[str, LazyTensor]:
     """The file's tensors by name."""
     header, start = _header(file)
+    metadata = header.get("__metadata__")
+    of_flax = isinstance(metadata, dict) and metadata.get("format") == "flax"  # its names, with dots for its slashes
     tensors, spans = {}, []
     for name, entry in header.items():
         if name == "__metadata__":
             continue
         dtype, shape, begin, end = _entry(file, name, entry)
+        name = name.replace(".", "/") if of_flax else name
+        if name in tensors:
+            raise file.broken(f"the tensor {name!r} is in it twice")
         spans.append((begin, end, name))
         load = partial(file.tensor, start + begin, dtype, shape)
         tensors[name] = LazyTensor(name, shape, dtype, file.path, load)

@@ -212,7 +212,9 @@ def _load(
         tokenizer, options = tokenizer
     if isinstance(tokenizer, str | Path):
         # a revision names a commit of the model's repository
-        own = hub if str(tokenizer) == name else {key: hub[key] for key in hub if key not in ("revision", "subfolder")}
+        own = {key: hub[key] for key in hub if key not in ("revision", "subfolder")}
+        if str(tokenizer) == name:
+            own = {**hub, "revision": getattr(model.config, "_commit_hash", None) or hub.get("revision")}
         tokenizer = auto.AutoTokenizer.from_pretrained(str(tokenizer), **own, **options)
     return model, tokenizer
 
