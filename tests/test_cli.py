@@ -82,7 +82,7 @@ def stdin(tmp_path: Path) -> Iterator[Callable[[bytes], None]]:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_on_terminal", lambda: True)
+    monkeypatch.setattr(cli.output, "on_terminal", lambda: True)
 
 
 def process(*arguments: str, python: tuple[str, ...] = ("-m", "formers"), **options: Any) -> subprocess.Popen[str]:
@@ -131,7 +131,7 @@ class TestStart:
     def test_help(self, run: Formers) -> None:
         code, out, _ = run()
         assert code == 0
-        for name in ("run", "info", "tokenize", "env"):
+        for name in ("run", "info", "check", "convert", "tokenize", "env"):
             assert f"\n  {name} " in out
             code, about, _ = run(name, "--help")
             assert code == 0
@@ -379,7 +379,7 @@ class TestTokenize:
         assert [len(result["ids"]) for result in lines(out)] == [3, 102]
 
     def test_the_tokenizer_in_the_package(self, run: Formers) -> None:
-        if not cli._PACKAGED.is_dir():
+        if not cli.tokenize.PACKAGED.is_dir():
             pytest.skip("the packaged model is not there")
         code, out, _ = run("tokenize", "a fine film")
         assert code == 0

@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "hub", "config", "tokenization", "outputs", "ops",
     "checkpoints", "loading",
-    "pretrained", "pruning", "modeling", "heads", "models", "auto", "training", "pipelines", "cli",
+    "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
+    "training", "pipelines", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

@@ -7,12 +7,14 @@ import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
 from .safetensors import DTYPES
+from .tensor import LazyTensor
 
 _KINDS = {dtype: kind for kind, dtype in DTYPES.items()}
 _UNITS = {
@@ -30,7 +32,7 @@ _ALIGNMENT = 64  # bytes at which the data begins: with the widest types first, 
 
 
 def save_checkpoint(
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor | LazyTensor],
     folder: Path,
     max_shard_size: int | str = "5GB",
     metadata: Mapping[str, str] | None = None,
@@ -42,7 +44,8 @@ def save_checkpoint(
     have more than `max_shard_size` (bytes, or as in "500KB", "5GB"; a larger tensor has a shard for itself). With
     `variant`, model.fp16.safetensors and so on. `metadata` goes into the header; by default {"format": "pt"}. Tensors
     that share memory are written one by one: give tied ones once. To replace older files at once, write to the folder
-    that `atomic.replacing` gives.
+    that `atomic.replacing` gives. A lazy tensor is loaded when its turn comes, and not kept: together they may be
+    larger than memory.
     Errors: InputError for a size, name or tensor that cannot be written; OSError from the disk.
     """
     most = _bytes(max_shard_size)
@@ -81,8 +84,8 @@ def _bytes(size: int | str) -> int:
     return number
 
 
-def _split(tensors: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:
-    shards: list[dict[str, Tensor]] = [{}]
+def _split(tensors: Mapping[str, Tensor | LazyTensor], most: int) -> list[dict[str, Tensor | LazyTensor]]:
+    shards: list[dict[str, Tensor | LazyTensor]] = [{}]
     filled = 0
     for name, tensor in tensors.items():
         if shards[-1] and filled + tensor.nbytes > most:
@@ -93,10 +96,10 @@ def _split(tensors: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:
     return shards
 
 
-def _check(name: str, tensor: Tensor) -> None:
-    if not isinstance(name, str) or name == "__metadata__":
+def _check(name: str, tensor: Tensor | LazyTensor) -> None:
+    if not isinstance(name, str) or name == "__metadata__" or name.encode(errors="ignore").decode() != name:
         raise InputError(f"{name!r} cannot be the name of a saved tensor.")
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+    if isinstance(tensor, Tensor) and (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta):
         what = "on the meta device, without data" if tensor.is_meta else "sparse or quantised"
         raise InputError(f"The tensor {name!r} is {what}, and cannot be saved: make it an ordinary one first.")
     if tensor.dtype not in _KINDS:
@@ -105,7 +108,7 @@ def _check(name: str, tensor: Tensor) -> None:
         )
 
 
-def _write(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) -> None:
+def _write(path: Path, tensors: Mapping[str, Tensor | LazyTensor], metadata: Mapping[str, str]) -> None:
     ordered = dict(sorted(tensors.items(), key=lambda item: -item[1].dtype.itemsize))
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
@@ -117,6 +120,10 @@ def _write(path: Path, tensors: dict[str, Tensor], metadata: Mapping[str, str]) 
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for tensor in ordered.values():
-            flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-            if flat.numel():
-                file.write(flat.view(torch.uint8).numpy().data)
+            _append(file, tensor.load() if isinstance(tensor, LazyTensor) else tensor)
+
+
+def _append(file: BinaryIO, tensor: Tensor) -> None:
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if flat.numel():
+        file.write(flat.view(torch.uint8).numpy().data)

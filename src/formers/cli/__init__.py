@@ -1,0 +1,107 @@
+"""The `formers` command.
+
+Arguments are parsed before anything heavy is imported: `formers --help` needs no torch. Results are for people on a
+terminal; into a file or a pipe, or with --json, each is one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, Protocol
+
+from ..errors import ArgumentError, FormersError, UnknownTaskError, near
+from ..version import __version__
+from . import check, convert, env, info, run, tokenize
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0 done, 1 failed, 2 wrong usage (130 after Ctrl-C)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character must not end the job
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader has what it wanted; Python's own flush at exit would complain about the closed pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (FormersError, OSError, ImportError) as error:
+        return _fail(error, 2 if isinstance(error, (ArgumentError, UnknownTaskError)) else 1)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name = arguments[0] if arguments else "--help"
+    if name in ("-h", "--help", "help"):
+        print(_usage())
+    elif name in ("-V", "--version"):
+        print(f"formers {__version__}")
+    elif name in _COMMANDS:
+        command = _COMMANDS[name]
+        parser = _Parser(prog=f"formers {name}", description=command.ABOUT, allow_abbrev=False)
+        command.declare(parser)
+        code = command.run(parser.parse(arguments[1:]))
+        sys.stdout.flush()
+        return code or 0
+    else:
+        return _fail(f"There is no command {name!r}.{near(name, _COMMANDS)} `formers --help` lists them.", 2)
+    return 0
+
+
+def _usage() -> str:
+    commands = "\n".join(f"  {name:<10}{command.ABOUT}" for name, command in _COMMANDS.items())
+    return (
+        f"usage: formers COMMAND …\n\n{commands}\n\n"
+        "`formers COMMAND --help` explains a command, `formers --version` prints the version.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage."
+    )
+
+
+def _fail(error: object, code: int) -> int:
+    paragraph = " ".join(str(error).split()) or type(error).__name__
+    print(f"formers: {paragraph}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def parse(self, arguments: list[str]) -> argparse.Namespace:
+        """As `parse_args`, but texts may stand before, between and after options, or all after '--'."""
+        cut = arguments.index("--") if "--" in arguments else len(arguments)
+        given, rest = self.parse_known_args(arguments[:cut])
+        for unknown in (argument for argument in rest if argument.startswith("--")):
+            options = re.findall(r"--[a-z-]+", self.format_usage())
+            self.error(f"there is no option {unknown}.{near(unknown, options)} Texts that begin with '-' go after '--'")
+        rest += arguments[cut + 1 :]
+        if rest and not hasattr(given, "text"):
+            self.error(f"{rest[0]!r} is one argument too many")
+        if rest:
+            given.text = [*given.text, *rest]
+        return given
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(_fail(f"{message}. See `{self.prog} --help`.", 2))
+
+
+class _Command(Protocol):
+    """A module of this package. `run` may give an exit code, 0 or 1; without one it is 0."""
+
+    ABOUT: str
+
+    def declare(self, parser: argparse.ArgumentParser) -> None: ...
+    def run(self, given: argparse.Namespace) -> int | None: ...
+
+
+_COMMANDS: dict[str, _Command] = {
+    "run": run,
+    "info": info,
+    "check": check,
+    "convert": convert,
+    "tokenize": tokenize,
+    "env": env,
+}

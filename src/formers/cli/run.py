@@ -1,0 +1,101 @@
+"""`formers run`: a task on texts."""
+
+from __future__ import annotations
+
+import argparse
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from .output import declare_json, printable, show
+from .texts import declare_texts, texts_given
+
+ABOUT = "run a task on texts"
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "task", metavar="TASK", help="text-classification (sentiment-analysis), fill-mask, feature-extraction, …"
+    )
+    declare_texts(parser)
+    parser.add_argument("--model", metavar="NAME", help="folder or hub name (default: the task's own)")
+    parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
+    # "all" is None there, so an option that is not given must leave no trace
+    parser.add_argument(
+        "--top-k",
+        type=_count_or_all,
+        metavar="N",
+        default=argparse.SUPPRESS,
+        help="results per text, best first; 'all' for all",
+    )
+    parser.add_argument("--batch-size", type=int, metavar="N", help="texts per step (default: chosen by their length)")
+    parser.add_argument("--device", type=_device, help="cpu, cuda, cuda:1, or an accelerator's number")
+    parser.add_argument(
+        "--dtype", help="type of the weights: float32, bfloat16, …; auto for the type they are stored in"
+    )
+    parser.add_argument("--truncation", action="store_true", help="cut texts that are too long for the model")
+    declare_json(parser)
+
+
+def run(given: argparse.Namespace) -> None:
+    texts = texts_given(given)
+    from ..pipelines import pipeline
+
+    pipe = pipeline(given.task, model=given.model, revision=given.revision, device=given.device, dtype=given.dtype)
+    options: dict[str, Any] = {"batch_size": given.batch_size}
+    if hasattr(given, "top_k"):
+        options["top_k"] = given.top_k
+    if given.truncation:
+        options["truncation"] = True
+    waiting: deque[str] = deque()
+
+    def read() -> Iterator[str]:
+        for text in texts:
+            waiting.append(text)
+            yield text
+
+    for result in pipe(read(), **options):
+        show(given, result, _describe(waiting.popleft(), result))
+
+
+def _count_or_all(value: str) -> int | None:
+    if value == "all":
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 on, nor 'all'")
+    return int(value)
+
+
+def _device(value: str) -> str | int:
+    return int(value) if value.removeprefix("-").isdecimal() else value
+
+
+def _describe(text: str, result: Any) -> list[str]:
+    """The lines that show the result of one text: scores first, so that they line up."""
+    rows = list(_scored(result))
+    if not rows:
+        return [f"{_shape(result)}  {printable(text)}"]
+    lines = [
+        f"{row['score']:.4f}  " + "  ".join(printable(v) for v in row.values() if isinstance(v, str)) for row in rows
+    ]
+    return (
+        [f"{lines[0]}  {printable(text)}"]
+        if isinstance(result, dict)
+        else [printable(text), *(f"  {x}" for x in lines)]
+    )
+
+
+def _scored(result: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(result, dict) and "score" in result:
+        yield result
+    elif isinstance(result, list):
+        for item in result:
+            yield from _scored(item)
+
+
+def _shape(numbers: Any) -> str:
+    sizes = []
+    while isinstance(numbers, list):
+        sizes.append(str(len(numbers)))
+        numbers = numbers[0] if numbers else None
+    return f"{' × '.join(sizes)} numbers"

@@ -1,0 +1,92 @@
+"""Which class a checkpoint is for, and what of it has a place there: told from names and shapes, no data is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import registry
+from .checkpoints import LazyTensor
+from .checkpoints.names import torch_names
+from .config import PretrainedConfig
+from .loading import LoadingReport, align, build, tied_names
+from .modeling import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A checkpoint held against a class.
+
+    Attributes:
+        model: of that class, on the meta device.
+        groups: the names of its tensors, those that share one together, as `tied_names` gives them.
+        found: the checkpoint's tensors, by the model's names or, what it has no place for, by names in torch's form.
+        report: what a load would report.
+    """
+
+    model: PreTrainedModel
+    groups: list[list[str]]
+    found: dict[str, LazyTensor]
+    report: LoadingReport
+
+    def others(self) -> dict[str, LazyTensor]:
+        """What the model has no place for."""
+        places = {name for group in self.groups for name in group}
+        return {name: lazy for name, lazy in self.found.items() if name not in places}
+
+    def misfits(self) -> str:
+        """The shapes that are not as the configuration says, in words."""
+        wrong = [f"{name} is {found} and should be {wanted}" for name, found, wanted in self.report.mismatched]
+        return listed(wrong, most=3)
+
+
+def fit(kind: type[PreTrainedModel], config: PretrainedConfig, weights: Mapping[str, LazyTensor]) -> Fit:
+    """Hold the tensors of a checkpoint, by the names that they have there, against a class.
+
+    Errors: ConfigError for sizes that no model can have, CheckpointError for two tensors of one name.
+    """
+    renamed = torch_names(weights, kind.RENAMES)
+    model = build(lambda: kind(config), config, renamed)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    aligned = align(renamed, set(shapes), model.base_model_prefix)
+    found = {target: renamed[name] for name, target in aligned.items()}
+    held = Fit(model, tied_names(model), found, LoadingReport())
+    held.report.unexpected += [name for name in held.others() if not name.endswith("position_ids")]
+    for group in held.groups:
+        there = next((name for name in group if name in found), None)
+        if there is None:
+            held.report.missing.extend(group)
+        elif tuple(found[there].shape) != shapes[there]:
+            held.report.mismatched.append((there, tuple(found[there].shape), shapes[there]))
+    return held
+
+
+def named_class(values: Mapping[str, Any]) -> type[PreTrainedModel] | None:
+    """The first under "architectures" in a config.json that is a model class here; None when there is none."""
+    names = values.get("architectures")
+    for name in names if isinstance(names, list) else ():
+        found = registry.find_class(str(name))
+        if found is not None and issubclass(found, PreTrainedModel) and found.config_class.model_type:
+            return found
+    return None
+
+
+def closest_class(config: PretrainedConfig, weights: Mapping[str, LazyTensor]) -> type[PreTrainedModel] | None:
+    """The class of the configuration's family that has a place for most tensors, then lacks fewest, then has a head."""
+    family = registry.family_of(type(config).model_type)
+    twin = "masked-lm" if config.is_decoder else "causal-lm"  # of two heads with the same names, the one not meant
+    kinds = dict.fromkeys(kind for head, kind in family.HEADS.items() if head != twin) if family else {}
+
+    def score(kind: type[PreTrainedModel]) -> tuple[int, int, int]:
+        held = fit(kind, config, weights)
+        filled = [group[0] for group in held.groups if not held.found.keys().isdisjoint(group)]
+        body = "" if held.model.base_model is held.model else f"{kind.base_model_prefix}."
+        return len(filled), -len(held.report.missing), sum(not name.startswith(body) for name in filled)
+
+    return max(kinds, key=score, default=None)
+
+
+def listed(words: list[str], most: int = 6) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
