@@ -134,7 +134,8 @@ class PretrainedConfig:
                 table = {i: f"LABEL_{i}" for i in range(2 if count is None else count)}
         except (TypeError, ValueError) as e:
             raise ConfigError(
-                f'id2label={names!r}, label2id={ids!r}: give tables of ids to names, {{0: "NO", 1: "YES"}}, and back.'
+                f"id2label={_shown(names)}, label2id={_shown(ids)}: "
+                'give tables of ids to names, {0: "NO", 1: "YES"}, and back.'
             ) from e
         if names is not None and count is not None and count != len(table):
             raise ConfigError(f"num_labels={count}, but id2label has {len(table)} labels; give one of them only.")
@@ -143,6 +144,7 @@ class PretrainedConfig:
 
     def check(self) -> None:
         """Raise ConfigError if a value is not of its key's kind: models call it before they are built."""
+        who = type(self).__name__ + (f" of {self.name_or_path!r}" if self.name_or_path else "")
         for key, default in self.defaults().items():
             value, kind = getattr(self, key), _kind(type(self), key)
             if value is None and kind.endswith("| None"):
@@ -152,12 +154,12 @@ class PretrainedConfig:
                 kind = "size"
             fits, rule = _KINDS.get(kind, (None, ""))
             if fits is not None and not fits(value):
-                raise ConfigError(f"{type(self).__name__}: {key}={value!r}; it should be {rule}.")
+                raise ConfigError(f"{who}: {key}={_shown(value)}; it should be {rule}.")
         pad, vocabulary = self.pad_token_id, getattr(self, "vocab_size", None)
         if pad is not None and vocabulary is not None and pad >= vocabulary:
-            raise ConfigError(f"{type(self).__name__}: pad_token_id={pad} is outside of vocab_size={vocabulary}.")
+            raise ConfigError(f"{who}: pad_token_id={pad} is outside of vocab_size={vocabulary}.")
         if (layers := getattr(self, "num_hidden_layers", 0)) > _MOST_LAYERS:
-            raise ConfigError(f"{type(self).__name__}: num_hidden_layers={layers}; at most {_MOST_LAYERS:,} are built.")
+            raise ConfigError(f"{who}: num_hidden_layers={layers}; at most {_MOST_LAYERS:,} are built.")
 
     # ---- files
 
@@ -195,7 +197,7 @@ class PretrainedConfig:
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], *, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
         """Make one from the contents of a config.json; keywords as in `from_pretrained`."""
-        values = {k: v for k, v in config_dict.items() if k != "torch_dtype"}
+        values = {k: v for k, v in config_dict.items() if k != "torch_dtype" and not _of_the_class(cls, k)}
         values.setdefault("dtype", config_dict.get("torch_dtype"))
         # which code runs is never the file's choice
         for key in ("_attn_implementation", "attn_implementation", "_attn_implementation_internal"):
@@ -207,7 +209,11 @@ class PretrainedConfig:
             values = {k: v for k, v in values.items() if k not in ("num_labels", "id2label", "label2id")} | labels
         elif "id2label" in values:
             values.pop("num_labels", None)
-        config = cls(**values)
+        try:
+            config = cls(**values)
+        except ConfigError as e:
+            where = values.get("_name_or_path")
+            raise ConfigError(f"{where}: {e}" if where else str(e)) from e
         if "attn_implementation" in kwargs:
             config._attn_implementation = kwargs.pop("attn_implementation")
         for key in [k for k in kwargs if hasattr(config, k)]:
@@ -282,6 +288,7 @@ class _NoKeyError(AttributeError):
 
 _NOT_KEYS = {"model_type", "attribute_map", "id2label", "label2id", *_OWN}
 _MOST_LABELS, _MOST_LAYERS = 500_000, 1000  # a file that says more would fill memory before its weights are looked at
+_MOST_BYTES, _MOST_KEYS = 5_000_000, 10_000  # ImageNet's 21,841 labels take a million
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (lambda x: type(x) is int and 0 <= x < 2**31, "an integer from 0 to 2³¹ - 1"),
     "size": (lambda x: type(x) is int and 1 <= x < 2**31, "an integer from 1 to 2³¹ - 1"),
@@ -296,11 +303,25 @@ def _kind(cls: type, key: str) -> str:
     return next(str(vars(c)["__annotations__"][key]) for c in cls.__mro__ if key in vars(c).get("__annotations__", ()))
 
 
+def _of_the_class(cls: type, key: str) -> bool:
+    """Whether a key has the name of a method or of something else that a configuration consists of."""
+    found = getattr(cls, key, None)
+    fixed = isinstance(found, property) and found.fset is None
+    return key == "self" or key.startswith("__") or callable(found) or fixed
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
 def _pruned(value: Any) -> dict[int, list[int]]:
     try:
+        if len(value or ()) > _MOST_LAYERS:
+            raise ValueError
         return {int(layer): [int(head) for head in heads] for layer, heads in dict(value or {}).items()}
     except (TypeError, ValueError) as e:
-        raise ConfigError(f"pruned_heads={value!r} is no table of layers to heads such as {{0: [1, 2]}}.") from e
+        raise ConfigError(f"pruned_heads={_shown(value)} is no table of layers to heads such as {{0: [1, 2]}}.") from e
 
 
 def refuse_push(wanted: bool) -> None:
@@ -325,10 +346,14 @@ def config_values(source: hub.Source) -> dict[str, Any] | None:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises NotFoundError or ConfigError naming the file and the place."""
     try:
+        if (size := path.stat().st_size) > _MOST_BYTES:  # as Python objects it could be twenty times as large
+            raise ConfigError(f"{path} has {size:,} bytes; at most {_MOST_BYTES:,} are read. Is it another file?")
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
         raise ConfigError(f"{path} is not text in UTF-8 (byte {e.start}); is it another file under this name?") from e
     except OSError as e:
+        if isinstance(e, ConfigError):
+            raise
         raise NotFoundError(f"{path} cannot be read: {e.strerror or e}.") from e
     if not text.strip():
         raise ConfigError(f"{path} is empty; it should hold a JSON object. Download or save it again.")
@@ -342,4 +367,6 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no JSON that can be read: {e}.") from e
     if not isinstance(value, dict):
         raise ConfigError(f"{path} holds a JSON {type(value).__name__}; it should hold an object: {{…}}.")
+    if len(value) > _MOST_KEYS:
+        raise ConfigError(f"{path} has {len(value):,} keys; at most {_MOST_KEYS:,} are read. Is it another file?")
     return value

@@ -98,7 +98,7 @@ class Pretrained(nn.Module):
             find = (options["variant"], options["use_safetensors"], first)
             weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
         weights = torch_names(weights, cls.RENAMES)
-        resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights))
+        resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights), config.name_or_path)
 
         def make() -> Any:
             return cls(config, *model_args, **kwargs)

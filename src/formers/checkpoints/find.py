@@ -130,8 +130,10 @@ def _weight_map(index: Path) -> dict[str, str]:
     table = data.get("weight_map") if isinstance(data, dict) else None
     if not isinstance(table, dict) or not table:
         raise CheckpointError(f"{str(index)!r} has no weight_map that tells which tensor is in which file.")
+    plain = {shard for shard in table.values() if isinstance(shard, str)}
+    plain = {shard for shard in plain if _plain(shard)}
     for name, shard in table.items():
-        if not isinstance(shard, str) or not _plain(shard):
+        if not isinstance(shard, str) or shard not in plain:
             raise CheckpointError(
                 f"{str(index)!r} puts the tensor {name[:200]!r} into {str(shard)[:200]!r}. "
                 "A shard must be a plain file name, in the same folder as its index."

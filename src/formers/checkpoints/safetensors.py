@@ -76,6 +76,8 @@ def _header(file: MappedFile) -> tuple[dict[str, Any], int]:
         raise file.broken(f"its header is no valid JSON: {error}") from error
     if not isinstance(header, dict):
         raise file.broken("its header is not a JSON object")
+    if len(header) > (names := 50_000 + file.size // 1000):  # each is checked, which takes its time
+        raise file.broken(f"its header has {len(header):,} tensors, and a file of this size {names:,} at most")
     return header, 8 + length
 
 

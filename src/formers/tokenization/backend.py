@@ -8,6 +8,7 @@ whose truncation and padding are set once, before it is used, and never again.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from ..errors import FormersError, InputError, TokenizerError
+from . import patterns
 from .arguments import Settings, Texts, explain
 from .types import PaddingStrategy
 
@@ -149,11 +151,28 @@ def open_tokenizer(path: Path | str) -> Tokenizer:
     except (OSError, UnicodeDecodeError) as error:
         raise TokenizerError(f"{str(path)!r} cannot be read: {error}. Download it again.") from error
     try:
-        return Tokenizer.from_str(text)
+        if "charsmap" in text or "\\u00" in text:  # this name, possibly with its letters written as numbers
+            _check_charsmap(json.loads(text))
+        made = Tokenizer.from_str(text)
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
         raise TokenizerError(f"{str(path)!r} is not a tokenizer file: {_what_is_wrong(text, error)}") from error
+    if why := patterns.harmful(patterns.parts(made.normalizer, made.pre_tokenizer, made.decoder)):
+        raise TokenizerError(f"{str(path)!r} was not opened: {why}. Get this tokenizer from its authors.")
+    return made
+
+
+def _check_charsmap(value: Any) -> None:
+    """Raise ValueError for a character map that says it is longer than it is: the library makes room for all it says.
+
+    Its first 4 bytes are the size of the table that follows them.
+    """
+    for part in patterns.objects(value):
+        if isinstance(found := part.get("precompiled_charsmap"), str):
+            raw = base64.b64decode(found, validate=True)
+            if len(raw) < 4 or int.from_bytes(raw[:4], "little") > len(raw) - 4:
+                raise ValueError(f"its precompiled_charsmap of {len(raw):,} bytes is cut short")
 
 
 def _what_is_wrong(text: str, error: BaseException) -> str:
@@ -161,7 +180,7 @@ def _what_is_wrong(text: str, error: BaseException) -> str:
         return "it is a git-lfs pointer, not the file itself. Run `git lfs pull`, or download it again."
     try:
         json.loads(text)
-    except ValueError as broken:
+    except (ValueError, RecursionError) as broken:
         start = f"it starts with {text[:40]!r}, and {broken}" if text.strip() else "it is empty"
         return f"{start}. Download it again."
     return f"{error}. Was it written by a newer version of the tokenizers library?"

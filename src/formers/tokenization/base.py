@@ -64,9 +64,11 @@ class PreTrainedTokenizerFast(Calling, Decoding, Training, Loading):
         old_limit, limit = options.pop("max_len", None), options.pop("model_max_length", None)
         limit = old_limit if limit is None else limit
         self.model_max_length = VERY_LARGE_INTEGER if limit is None else int(limit)
-        self.padding_side = arguments.side("padding_side", options.pop("padding_side", self.padding_side))
-        self.truncation_side = arguments.side("truncation_side", options.pop("truncation_side", self.truncation_side))
-        self.model_input_names = list(options.pop("model_input_names", self.model_input_names))
+        self.padding_side = arguments.side("padding_side", options.pop("padding_side", None) or self.padding_side)
+        self.truncation_side = arguments.side(
+            "truncation_side", options.pop("truncation_side", None) or self.truncation_side
+        )
+        self.model_input_names = list(options.pop("model_input_names", None) or self.model_input_names)
         self.clean_up_tokenization_spaces = bool(options.pop("clean_up_tokenization_spaces", True))
         self.split_special_tokens = bool(options.pop("split_special_tokens", False))
         self.deprecation_warnings = {}
@@ -89,27 +91,28 @@ class PreTrainedTokenizerFast(Calling, Decoding, Training, Loading):
         """Let the library know added and special tokens; those in its file it knows already."""
         known = {token.content for token in backend.added_tokens(self._tokenizer).values()}
         special = set(self.all_special_tokens)
-        for number, token in sorted(added.items()):
-            if token.content not in known:
-                as_special = token.special or token.content in special
-                (self._tokenizer.add_special_tokens if as_special else self._tokenizer.add_tokens)([token])
-                got = self._tokenizer.token_to_id(token.content)
-                if got != number:
-                    raise TokenizerError(
-                        f"The added token {token.content!r} has id {number} in the files of {self.name_or_path!r}, and "
-                        f"{got} is the next free one: tokens between are missing. Is the vocabulary the right one?"
-                    )
+        missing = {number: token for number, token in sorted(added.items()) if token.content not in known}
+        for token in missing.values():
+            token.special = token.special or token.content in special
+        self._tokenizer.add_tokens(list(missing.values()))  # all at once: each call makes the search for them anew
+        for number, token in missing.items():
+            got = self._tokenizer.token_to_id(token.content)
+            if got != number:
+                raise TokenizerError(
+                    f"The added token {token.content!r} has id {number} in the files of {self.name_or_path!r}, and "
+                    f"{got} is the next free one: tokens between are missing. Is the vocabulary the right one?"
+                )
         ours = backend.added_tokens(self._tokenizer).values()
         known = {token.content for token in ours if token.special}
         new = [token for token in self.all_special_tokens_extended if str(token) not in known]
-        missing = [str(token) for token in new if self._tokenizer.token_to_id(str(token)) is None]
+        lacking = [str(token) for token in new if self._tokenizer.token_to_id(str(token)) is None]
         self.add_tokens(new, special_tokens=True)
-        if missing:
+        if lacking:
             logger.warning(
                 "The vocabulary has no %s; added as id %s. A model whose embeddings end before that id needs "
                 "resize_token_embeddings(len(tokenizer)).",
-                ", ".join(missing),
-                ", ".join(str(self._tokenizer.token_to_id(token)) for token in missing),
+                ", ".join(lacking),
+                ", ".join(str(self._tokenizer.token_to_id(token)) for token in lacking),
             )
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ ADDED = "added_tokens.json"
 _NOT_OURS = ("use_fast", "from_slow", "trust_remote_code", "tokenizer_type", "config", "backend", "_from_pipeline")
 _NOT_KEPT = (
     "tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "vocab_file", "init_inputs",
-    "name_or_path", "backend", "is_local", "local_files_only", "processor_class", "tokenizer_object",
+    "name_or_path", "backend", "is_local", "local_files_only", "processor_class", "tokenizer_object", "vocab", "self",
 )  # fmt: skip
 
 
@@ -68,14 +68,17 @@ class Loading:
         if not files:
             source.require(*sorted(cls.vocab_files_names.values(), key=lambda name: name != "tokenizer.json"))
         config = _object(source.file(CONFIG))
-        options = {key: _token(value) for key, value in config.items() if key not in _NOT_KEPT}
+        options = {k: _token(v) for k, v in config.items() if k not in _NOT_KEPT and k not in cls.vocab_files_names}
         options["added_tokens_decoder"] = _added(options.get("added_tokens_decoder"), source.file(CONFIG))
-        for key, value in _object(source.file(SPECIAL)).items():
+        cls._check_options(options, source.file(CONFIG))
+        special = {k: v for k, v in _object(source.file(SPECIAL)).items() if k == MORE or k.endswith("_token")}
+        for key, value in special.items():
             options[key] = [_token(one) for one in value] if isinstance(value, list) else _token(value)
+        _check_kinds({key: options[key] for key in special}, source.file(SPECIAL))
         if "extra_special_tokens" in config and MORE in options:
             del options["extra_special_tokens"]  # one list under its old and its new name
-        for token, number in _object(source.file(ADDED)).items():
-            options["added_tokens_decoder"].setdefault(int(number), AddedToken(token, normalized=True))
+        for number, token in _added_by_name(source.file(ADDED)).items():
+            options["added_tokens_decoder"].setdefault(number, token)
         if not _is_limit(options.get("model_max_length", options.get("max_len"))):
             options.pop("max_len", None)
             options["model_max_length"] = cls.longest_input(config_values(source) or {})
@@ -99,6 +102,14 @@ class Loading:
         return cls(*init_inputs, **{wanted[0]: str(path), "name_or_path": str(path), **kwargs})
 
     @classmethod
+    def _check_options(cls, options: dict[str, Any], path: Path | None) -> None:
+        try:
+            cls._check_names(options)
+        except ArgumentError as error:
+            raise TokenizerError(f"{str(path)!r}: {error}") from error
+        _check_kinds(options, path)
+
+    @classmethod
     def _check_names(cls, given: Iterable[str]) -> None:
         """Refuse a keyword that is almost one of ours; others are kept, as files of other libraries hold many."""
         for name in given:
@@ -107,7 +118,7 @@ class Loading:
 
 
 def _is_limit(value: Any) -> bool:
-    return isinstance(value, (int, float)) and value <= LARGE_INTEGER
+    return isinstance(value, (int, float)) and 1 <= value <= LARGE_INTEGER
 
 
 def _object(path: Path | None) -> dict[str, Any]:
@@ -115,8 +126,13 @@ def _object(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if (size := path.stat().st_size) > _MOST_BYTES:  # as Python objects it could be twenty times as large
+            raise ValueError(f"it has {size:,} bytes, more than the {_MOST_BYTES:,} that such a file may have")
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()  # fails for half a character, which no token can have
+    except (OSError, ValueError, RecursionError) as error:
         raise TokenizerError(f"{str(path)!r} cannot be read: {error}. Download it again, or remove it.") from error
     if not isinstance(value, dict):
         raise TokenizerError(f"{str(path)!r} must hold a JSON object, {{…}}, and holds a {type(value).__name__}.")
@@ -132,7 +148,55 @@ def _token(value: Any) -> Any:
 
 
 def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
-    try:
-        return {int(number): _token(token) for number, token in (value or {}).items()}
-    except (AttributeError, ValueError) as error:
-        raise TokenizerError(f"added_tokens_decoder in {str(path)!r} must be {{id: token}}: {error}.") from error
+    if not isinstance(value, (dict, type(None))) or not all(
+        isinstance(token, dict) for token in (value or {}).values()
+    ):
+        raise TokenizerError(f"added_tokens_decoder in {str(path)!r} must be {{id: token}}.")
+    return _numbered([(number, _token(token)) for number, token in (value or {}).items()], path)
+
+
+def _added_by_name(path: Path | None) -> dict[int, AddedToken]:
+    return _numbered([(number, AddedToken(token, normalized=True)) for token, number in _object(path).items()], path)
+
+
+def _numbered(tokens: list[tuple[Any, Any]], path: Path | None) -> dict[int, AddedToken]:
+    if len(tokens) > _MOST_ADDED:
+        raise TokenizerError(f"{str(path)!r} adds {len(tokens):,} tokens; at most {_MOST_ADDED:,} can be.")
+    for number, token in tokens:
+        if not isinstance(token, AddedToken) or not str(number).isdecimal() or int(number) >= 2**31:
+            raise TokenizerError(
+                f"{str(path)!r}: the added token {str(token)[:80]!r} has no id, but {str(number)[:80]!r}."
+            )
+    return {int(number): token for number, token in tokens}
+
+
+def _check_kinds(options: dict[str, Any], path: Path | None) -> None:
+    """Raise TokenizerError for an option of another kind than a tokenizer takes."""
+    for key, value in options.items():
+        fits, rule = _KINDS.get("token" if key in NAMES else key, (None, ""))
+        if value is not None and fits is not None and not fits(value):
+            raise TokenizerError(f"{str(path)!r}: {key} is {str(value)[:80]!r}; it must be {rule}.")
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def _is_tokens(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(_token(one), (str, AddedToken)) for one in value)
+
+
+_MOST_BYTES = 5_000_000
+_MOST_ADDED = 20_000  # each makes looking for all of them in a text slower
+_SIDE = (lambda x: x in ("left", "right"), "left or right")
+_FLAG = (lambda x: x in (True, False), "true or false")
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "token": (lambda x: isinstance(x, (str, AddedToken)), "a token"),
+    MORE: (_is_tokens, "a list of tokens"),
+    "extra_special_tokens": (lambda x: _is_tokens(x) or isinstance(x, dict), "a list of tokens"),
+    "model_input_names": (_is_strings, "a list of strings"),
+    "never_split": (lambda x: isinstance(x, str) or _is_strings(x), "a list of strings"),
+    "padding_side": _SIDE,
+    "truncation_side": _SIDE,
+    **dict.fromkeys(("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "strip_accents"), _FLAG),
+}

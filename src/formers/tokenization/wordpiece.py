@@ -28,6 +28,7 @@ from . import backend
 from .base import PreTrainedTokenizerFast
 from .loading import Loading
 
+_MOST_LINES = 1_000_000  # twice as many as the largest that was published
 _PUNCTUATION = Regex(r"[!-/:-@\[-`{-~]|\p{P}")
 _TOKENS = {
     "unk_token": "[UNK]",
@@ -238,6 +239,8 @@ def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
         raise TokenizerError(f"The vocabulary {name} cannot be read: {error}.") from error
     if not text.strip():
         raise TokenizerError(f"The vocabulary {name} is empty; one token a line is needed.")
+    if (count := text.count("\n")) > _MOST_LINES:
+        raise TokenizerError(f"The vocabulary {name} has {count:,} lines; at most {_MOST_LINES:,} are read.")
     lines = text.rstrip("\n").split("\n")
     vocab = {token: number for number, token in enumerate(lines) if token}
     if len(vocab) < len(lines):

@@ -1,0 +1,182 @@
+"""Every attack of `hostile.py` through the user's own calls: refused or not heeded, soon, in little memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import ATTACKS, RAN, valid
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import formers
+from formers.errors import FormersError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
+SECONDS, MEGABYTES = 2, 256
+LOOKED_AT = [name for name in ATTACKS if not name.endswith(("(legacy)", "(bare)"))]
+CHILD = Path(__file__).with_name("hostile_child.py")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
+    """What happened, by attack and door; "" is the valid folder. One process forks into one for each attempt."""
+    base = tmp_path_factory.mktemp("attacks")
+    valid(base / "valid")
+    cases = [{"name": "", "door": door, "folder": str(base / "valid")} for door in ("model", "tokenizer", "config")]
+    for number, (name, attack) in enumerate(ATTACKS.items()):
+        folder = base / str(number)
+        shutil.copytree(base / "valid", folder)
+        attack.make(folder)
+        cases.append({"name": name, "door": attack.door, "folder": str(folder), "options": attack.options})
+        if name in LOOKED_AT:
+            cases.append({"name": name, "door": "info", "folder": str(folder)})
+    env = os.environ | {"PYTHONPATH": str(Path(formers.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(CHILD), "formers", str(base / "valid")],
+        input=json.dumps(cases), capture_output=True, text=True, env=env,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for line, case in zip(done.stdout.splitlines(), cases, strict=True):
+        folder = Path(case["folder"])
+        size = sum(path.lstat().st_size for path in folder.iterdir()) / 2**20
+        found[case["name"], case["door"]] = {
+            **json.loads(line), "folder": str(folder), "size": size, "ran": (folder / RAN).exists(),
+        }  # fmt: skip
+    return found
+
+
+def unharmed(result: dict[str, Any]) -> None:
+    assert "killed" not in result, result
+    assert not result["ran"] and not result["modules"], "code of the file ran"
+    assert result["seconds"] < SECONDS and result["megabytes"] < MEGABYTES + result["size"], result
+    assert "error" not in result or "FormersError" in result["error"], result
+    for word in ("weights_only", "unsafe", "trust_remote_code=True", "allow_pickle"):
+        assert word not in result.get("message", ""), "a message never advises switching safety off"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack(name: str, results: dict[tuple[str, str], dict[str, Any]]) -> None:
+    attack = ATTACKS[name]
+    result = results[name, attack.door]
+    unharmed(result)
+    if attack.loads:
+        assert result.get("result") == results["", attack.door]["result"], "it loads as if the key were not there"
+    else:
+        assert "error" in result, "it should be refused"
+        assert Path(result["folder"]).name in result["message"] and result["folder"] in result["message"]
+        assert {"OSError", "ValueError"} & set(result["error"])
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_attack_on_the_command_that_looks_inside(name: str, results: dict[tuple[str, str], dict[str, Any]]) -> None:
+    unharmed(results[name, "info"])
+
+
+# Damage: files that a disk or a connection broke
+
+FILES = {
+    "config.json": formers.AutoConfig.from_pretrained,
+    "model.safetensors.index.json": formers.AutoModel.from_pretrained,
+    "tokenizer.json": formers.AutoTokenizer.from_pretrained,
+    "tokenizer_config.json": formers.AutoTokenizer.from_pretrained,
+    "special_tokens_map.json": formers.AutoTokenizer.from_pretrained,
+    "added_tokens.json": formers.AutoTokenizer.from_pretrained,
+    "vocab.txt": formers.AutoTokenizer.from_pretrained,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("damage") / "valid"
+    valid(folder)
+    (folder / "added_tokens.json").write_text(json.dumps({"<new>": 13, "<newer>": 14}))
+    return folder
+
+
+@pytest.fixture
+def damaged(folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[bytes, Callable[[bytes], bool]]:
+    """The bytes of a file, and what tries the folder with others in their place: whether it loads."""
+    name = request.param
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    if name == "model.safetensors.index.json":
+        formers.AutoModel.from_pretrained(copy).save_pretrained(copy, max_shard_size="2KB")
+    if name == "vocab.txt":
+        (copy / "tokenizer.json").unlink()
+    data = (copy / name).read_bytes()
+
+    def loads(changed: bytes) -> bool:
+        (copy / name).write_bytes(changed)
+        try:
+            loaded = FILES[name](copy)
+        except FormersError as error:
+            assert str(copy) in str(error)  # noqa: PT017
+            return False
+        if name not in ("config.json", "model.safetensors.index.json"):
+            try:
+                assert isinstance(loaded("a b")["input_ids"], list)
+            except FormersError:
+                return False
+        return True
+
+    return data, loads
+
+
+ALL = pytest.mark.parametrize("damaged", FILES, indirect=True)
+
+
+@ALL
+def test_cut_anywhere(damaged: tuple[bytes, Callable[[bytes], bool]], request: pytest.FixtureRequest) -> None:
+    data, loads = damaged
+    assert loads(data)
+    text = "vocab" in request.node.name  # a cut vocabulary is a shorter one
+    for size in [*range(0, len(data.rstrip()), 64), len(data.rstrip()) - 1]:
+        assert not loads(data[:size]) or text
+
+
+@ALL
+def test_flips_insertions_and_cuts(damaged: tuple[bytes, Callable[[bytes], bool]]) -> None:
+    data, loads = damaged
+
+    @settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), max_size=3),
+        st.integers(0, len(data)),
+        st.integers(0, 20),
+        st.sampled_from([b"", b"null", b"-1", b"[]", b"{}", b'"', b"1e999", b"true", b"\xff", b'"\\ud800"', b"9" * 20]),
+    )
+    def check(flips: list[tuple[int, int]], start: int, gone: int, new: bytes) -> None:
+        changed = bytearray(data)
+        for position, value in flips:
+            changed[position] = value
+        loads(bytes(changed[:start] + new + changed[start + gone :]))
+
+    check()
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"]
+)
+def test_values_of_another_kind(name: str, folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    value = json.loads((copy / name).read_text())
+    for key in value:
+        for other in (None, True, -1, 10**30, 1.5, float("nan"), "x", "", "\ud800", [], ["x"], [[1]], {}, {"a": "b"}):
+            (copy / name).write_text(json.dumps(value | {key: other}))
+            try:
+                if name == "config.json":
+                    formers.AutoModel.from_pretrained(copy, torch_dtype="auto")
+                else:
+                    formers.AutoTokenizer.from_pretrained(copy)("a b")
+            except FormersError as error:
+                assert str(copy) in str(error) or "text" in str(error)  # noqa: PT017
