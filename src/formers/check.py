@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,14 @@ from torch import Tensor
 
 from . import hub
 from .atomic import unchanged
-from .auto import AutoTokenizer, config_class
+from .auto import AutoTokenizer
 from .checkpoints import LazyTensor, file_given, find_weights, open_checkpoint
 from .checkpoints.find import is_index
+from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, read_json
 from .convert import is_pickle
 from .errors import FormersError, NotFoundError
-from .fitting import Fit, closest_class, fit, listed, named_class
-from .loading import resolve_dtype
+from .fitting import Fit, closest_class, fit, listed, named_classes
 from .modeling import PreTrainedModel
 
 _FRAMEWORKS = ("safetensors", "torch", "tf", "flax")
@@ -33,6 +34,7 @@ _PART_OF_A_MODEL = re.compile(
     r"(model|pytorch_model|tf_model|flax_model)(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?"
 )
 _SPECIAL = ("pad_token_id", "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id")
+_FLOATS = {str(dtype).removeprefix("torch.") for dtype in DTYPES.values() if dtype.is_floating_point}
 _AT_ONCE = 2**22  # numbers that are looked at in one step: 16 MB of float32
 
 
@@ -153,8 +155,10 @@ def _index(subject: _Subject) -> _Found:
     if subject.weights is None or not is_index(subject.paths[0]):
         return
     data = read_json(subject.paths[0])
-    table, metadata = data["weight_map"], data.get("metadata")
     places = {name: lazy.file.name for name, lazy in subject.weights.items()}
+    # TensorFlow's index has the model's own name before those of its shards
+    table = {n if n in places else n.partition("/")[2]: shard for n, shard in data["weight_map"].items()}
+    metadata = data.get("metadata")
     if wrong := [f"{name} is in {places[name]}, not in {table[name]}" for name in table if places[name] != table[name]]:
         yield "problem", f"the index is wrong: {listed(wrong, 3)}"
     if extra := [name for name in places if name not in table]:
@@ -172,15 +176,13 @@ def _config(subject: _Subject) -> _Found:
     if values is None:
         yield "problem", "there is no config.json, which says what the weights are"
         return
-    kind = named_class(values)
-    where = str(subject.source.folder / "config.json")
-    found = kind.config_class if kind else config_class(str(values.get("model_type")), where)
+    found, kind = named_classes(values, str(subject.source.folder / "config.json"))
     config: PretrainedConfig = found.from_dict(values)
     config.check()
     subject.config, named = config, values.get("architectures")
     if kind is None and subject.weights is not None:
         kind = closest_class(config, subject.weights)
-        because = f"architectures={named!r} is not known here" if named else "it names no architecture"
+        because = f"{str(named)[:100]} is no architecture known here" if named else "it names no architecture"
         yield "warning" if named else "note", f"{because}; the weights are nearest to {kind.__name__ if kind else '–'}"
     subject.kind = kind
     yield "ok", f"{found.model_type}{f', {kind.__name__}' if kind else ''}"
@@ -212,7 +214,7 @@ def _shapes(subject: _Subject) -> _Found:
 
 def _other_formats(subject: _Subject) -> _Found:
     """Weights in several formats: whether they are the same model. Parts of models that nothing uses."""
-    if subject.file or subject.variant or not subject.source.is_local:
+    if subject.weights is None or subject.file or subject.variant or not subject.source.is_local:
         return
     used = {path.name for path in subject.paths}
     for framework in _FRAMEWORKS:
@@ -222,8 +224,7 @@ def _other_formats(subject: _Subject) -> _Found:
                 used |= {path.name for path in paths}
                 yield _compare(subject, paths)
         except FormersError as error:
-            if subject.paths:  # else the weights are a problem already
-                yield "problem", " ".join(str(error).split())
+            yield "problem", " ".join(str(error).split())
     there = [entry.name for entry in os.scandir(subject.source.folder) if entry.is_file()]
     if left := sorted(name for name in there if _PART_OF_A_MODEL.fullmatch(name) and name not in used):
         yield "warning", f"no load uses {listed(left)}: is it left over from another model?"
@@ -243,13 +244,16 @@ def _compare(subject: _Subject, paths: list[Path]) -> tuple[str, str]:
 def _types(subject: _Subject) -> _Found:
     if subject.weights is None:
         return
-    stored = {lazy.dtype: None for lazy in subject.weights.values() if lazy.dtype.is_floating_point}
-    words = " and ".join(str(dtype)[6:] for dtype in stored)
+    types = {lazy.dtype: None for lazy in subject.weights.values() if lazy.dtype.is_floating_point}
+    stored = [str(dtype).removeprefix("torch.") for dtype in types]
     said = None if subject.config is None else subject.config.dtype
-    if said is not None and resolve_dtype(said) not in stored:
-        yield "warning", f"config.json says {said}, and the weights are {words}"
+    name = str(said).removeprefix("torch.")
+    if said is not None and name not in _FLOATS:
+        yield "problem", f"config.json says {name[:100]!r}, which is no floating-point type"
+    elif said is not None and name not in stored:
+        yield "warning", f"config.json says {name}, and the weights are {' and '.join(stored)}"
     else:
-        yield "note" if len(stored) > 1 else "ok", words or "there are no floating-point weights"
+        yield "note" if len(stored) > 1 else "ok", " and ".join(stored) or "there are no floating-point weights"
 
 
 def _values(subject: _Subject) -> _Found:
@@ -305,6 +309,7 @@ def _tokenizer(subject: _Subject) -> _Found:
     except NotFoundError as error:
         yield "warning", " ".join(str(error).split())
         return
+    tokenizer("a text")
     ids = tokenizer.get_vocab().values()
     size, rows = max(ids, default=-1) + 1, getattr(config, "vocab_size", None)
     if rows is not None and size > rows:
@@ -364,8 +369,9 @@ def _safety(subject: _Subject) -> _Found:
     if code := [name for name in names if name.endswith(".py")]:
         yield "note", f"code, which is never run: {listed(code)}"
     for name in ("config.json", "tokenizer_config.json"):
-        if name in names and (there := source.file(name)) and "auto_map" in read_json(there):
-            yield "note", f"{name} has an auto_map, which names code; it is not used"
+        with suppress(FormersError):  # found by another check
+            if name in names and (there := source.file(name)) and "auto_map" in read_json(there):
+                yield "note", f"{name} has an auto_map, which names code; it is not used"
     if not (pickles or opened or code):
         yield "ok", "no pickles and no code"
 

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from . import hub
 from .atomic import replacing, unchanged
-from .auto import config_class
 from .checkpoints import LazyTensor, file_given, find_weights, open_checkpoint
 from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError
-from .fitting import Fit, closest_class, fit, listed, named_class
+from .fitting import Fit, closest_class, fit, listed, named_classes
 from .loading import differing, judge, resolve_dtype
 
 _TOKENIZER = (
@@ -145,29 +144,25 @@ def _check_target(target: Path, in_place: bool) -> None:
 def _plan(weights: Mapping[str, LazyTensor], values: dict[str, Any] | None, where: str) -> _Plan:
     values = None if values is None else {k: v for k, v in values.items() if k != "_name_or_path"}
     foreign = any("/" in name for name in weights)
-    kind, problem = named_class(values or {}), "there is no config.json"
-    config = None
+    problem = "there is no config.json."
     if values is not None:
         try:
-            found = kind.config_class if kind else config_class(str(values.get("model_type")), where)
-            config = found.from_dict(values | {"_name_or_path": where})
+            config_type, kind = named_classes(values, where)
         except ConfigError as error:
-            if kind is not None:
-                raise
             problem = str(error)
-    if config is not None and kind is None and (foreign or not (values or {}).get("architectures")):
-        kind = closest_class(config, weights)
-    if values is not None and config is not None and kind is not None:
-        return _plan_for(kind, config, weights, values)
-    if config is not None:
-        problem = f"the architecture {(values or {}).get('architectures')} is not one of {type(config).model_type}'s"
+        else:
+            config = config_type.from_dict(values | {"_name_or_path": where})
+            if kind is None and (foreign or not values.get("architectures")):
+                kind = closest_class(config, weights)
+            if kind is not None:
+                return _plan_for(kind, config, weights, values)
+            problem = f"the architecture {str(values['architectures'])[:200]} is not one of {config_type.model_type}'s."
     if foreign:
         raise CheckpointError(
             f"{where}: the tensors have the names of TensorFlow or Flax, and which names a model has for them is not"
             f" known here: {problem} Convert it with the framework that wrote it."
         )
-    note = f"The names of the tensors are as they were: {problem}"
-    return _Plan(values, dict(weights), None, [], [note if note.endswith((".", "?")) else f"{note}."])
+    return _Plan(values, dict(weights), None, [], [f"The names of the tensors are as they were: {problem}"])
 
 
 def _plan_for(kind: Any, config: Any, weights: Mapping[str, LazyTensor], values: dict[str, Any]) -> _Plan:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import registry
+from .auto import config_class
 from .checkpoints import LazyTensor
 from .checkpoints.names import torch_names
 from .config import PretrainedConfig
@@ -62,14 +63,19 @@ def fit(kind: type[PreTrainedModel], config: PretrainedConfig, weights: Mapping[
     return held
 
 
-def named_class(values: Mapping[str, Any]) -> type[PreTrainedModel] | None:
-    """The first under "architectures" in a config.json that is a model class here; None when there is none."""
+def named_classes(values: Mapping[str, Any], where: str) -> tuple[type[PretrainedConfig], type[PreTrainedModel] | None]:
+    """The configuration class of a config.json, and the first of its "architectures" that is a model of that class.
+
+    Errors: ConfigError, naming `where`, when the family is not known here.
+    """
     names = values.get("architectures")
-    for name in names if isinstance(names, list) else ():
-        found = registry.find_class(str(name))
-        if found is not None and issubclass(found, PreTrainedModel) and found.config_class.model_type:
-            return found
-    return None
+    found = [registry.find_class(str(name)) for name in (names if isinstance(names, list) else ())]
+    models = [kind for kind in found if kind is not None and issubclass(kind, PreTrainedModel)]
+    if "model_type" in values or not models:
+        config = config_class(str(values.get("model_type")), where)
+    else:
+        config = models[0].config_class
+    return config, next((kind for kind in models if kind.config_class is config), None)
 
 
 def closest_class(config: PretrainedConfig, weights: Mapping[str, LazyTensor]) -> type[PreTrainedModel] | None:
