@@ -3,9 +3,10 @@
     python benchmarks/loading.py [--rounds 7] [--frameworks PYTHON]
 
 `--frameworks` is a Python with Transformers 4.x, TensorFlow and Flax (see tools/make_goldens_frameworks.py): it writes
-the files of these, and loads them into a model of its own framework to compare with. Times are after the imports: to
-`from_pretrained`, and to the end of a first forward pass of three tokens, which touches every weight but the unused rows
-of tables. Memory is the highest that the process had, above what it had after the imports; pages of a mapped file count.
+their files, and loads them into models of their own to compare with. Times are after the imports: to `from_pretrained`,
+and to the end of a first forward pass of three tokens, which touches every weight but the unused rows of tables. Memory
+is the highest that the process had above what it had after the imports. It counts the pages of mapped files, which the
+system takes back when it needs them; private is what it had in the end without these.
 """
 
 from __future__ import annotations
@@ -63,39 +64,42 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 def kilobytes(key):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key + ":"))
 {imports}
-before = kilobytes("VmRSS")
+before, private = kilobytes("VmRSS"), kilobytes("RssAnon")
 start = time.perf_counter()
 model = Model.from_pretrained(sys.argv[1])
 loaded = time.perf_counter()
 {forward}
 ready = time.perf_counter()
-print(json.dumps({{"load": loaded - start, "ready": ready - start, "MB": (kilobytes("VmHWM") - before) / 1000}}))
+memory = {{"MB": (kilobytes("VmHWM") - before) / 1000, "private": (kilobytes("RssAnon") - private) / 1000}}
+print(json.dumps({{"load": loaded - start, "ready": ready - start, **memory}}))
 """
-TORCH = "with torch.no_grad(): model(torch.tensor([[101, 7592, 102]]))"
+COPIED = """from formers import BertModel
+class Model:
+    from_pretrained = staticmethod(lambda name: BertModel.from_pretrained(name, mmap=False))
+"""
+TORCH = ("import torch\n", "with torch.no_grad(): model(torch.tensor([[101, 7592, 102]]))")
+NUMPY = ("import numpy\n", "model(numpy.array([[101, 7592, 102]]))")
 CONTESTANTS = {
-    "formers": ("import torch\nfrom formers import BertModel as Model", TORCH),
-    "formers, mmap=False": ("import torch\nfrom formers import BertModel\nclass Model:\n"
-                            "    from_pretrained = staticmethod(lambda n: BertModel.from_pretrained(n, mmap=False))", TORCH),
-    "transformers": ("import torch\nfrom transformers import BertModel as Model", TORCH),
-    "TensorFlow 2": ("import numpy\nfrom transformers import TFBertModel as Model", "model(numpy.array([[101, 7592, 102]]))"),
-    "Flax": ("import numpy\nfrom transformers import FlaxBertModel as Model", "model(numpy.array([[101, 7592, 102]]))"),
-}  # fmt: skip
+    "formers": ("from formers import BertModel as Model", TORCH),
+    "formers, mmap=False": (COPIED, TORCH),
+    "transformers": ("from transformers import BertModel as Model", TORCH),
+    "TensorFlow 2": ("from transformers import TFBertModel as Model", NUMPY),
+    "Flax": ("from transformers import FlaxBertModel as Model", NUMPY),
+}
 
 
 def cases(folder: Path, frameworks: str | None) -> list[tuple[str, str, list[str]]]:
     """What is measured: format, contestant, command line."""
     found = []
     for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime):
-        theirs = "transformers" if path.name in ("safetensors", "torch zip", "torch legacy") else path.name
-        for name in ("formers", "formers, mmap=False", theirs):
-            if name in CONTESTANTS:
-                imports, forward = CONTESTANTS[name]
-                python = (
-                    sys.executable if name in ("formers", "formers, mmap=False", "transformers") else str(frameworks)
-                )
-                found.append(
-                    (path.name, name, [python, "-c", LOAD.format(imports=imports, forward=forward), str(path)])
-                )
+        theirs = path.name if path.name in CONTESTANTS else "transformers"
+        if path.name == "TensorFlow 1":  # its own framework has no model that is loaded from it
+            theirs = "formers"
+        for name in dict.fromkeys(("formers", "formers, mmap=False", theirs)):
+            imports, (library, forward) = CONTESTANTS[name]
+            python = str(frameworks) if name in ("TensorFlow 2", "Flax") else sys.executable
+            code = LOAD.format(imports=library + imports, forward=forward)
+            found.append((path.name, name, [python, "-c", code, str(path)]))
     return found
 
 
@@ -117,18 +121,17 @@ def main() -> None:
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 if turn:
                     results[form, contestant].append(json.loads(done.stdout.splitlines()[-1]))
-    print(
-        f"Medians of {given.rounds} rounds; the ratio is formers' time to the first answer over theirs, round by round.\n"
-    )
-    print(
-        "| Weights | Loaded by | from_pretrained, s | first answer, s | peak memory, MB | ratio |\n|---|---|---|---|---|---|"
-    )
+    print(f"Medians of {given.rounds} rounds; ratio: formers' time to the first answer over theirs, round by round.\n")
+    print("| Weights | Loaded by | `from_pretrained`, s | first answer, s | ratio | peak memory, MB | private, MB |")
+    print("|---|---|---|---|---|---|---|")
     for (form, contestant), runs in results.items():
         ours = results[form, "formers"]
         ratio = statistics.median(mine["ready"] / run["ready"] for mine, run in zip(ours, runs, strict=True))
-        load, ready, memory = (statistics.median(run[key] for run in runs) for key in ("load", "ready", "MB"))
+        load, ready, memory, private = (
+            statistics.median(run[key] for run in runs) for key in ("load", "ready", "MB", "private")
+        )
         shown = "" if contestant == "formers" else f"{ratio:.2f}"
-        print(f"| {form} | {contestant} | {load:.2f} | {ready:.2f} | {memory:,.0f} | {shown} |")
+        print(f"| {form} | {contestant} | {load:.2f} | {ready:.2f} | {shown} | {memory:,.0f} | {private:,.0f} |")
 
 
 if __name__ == "__main__":

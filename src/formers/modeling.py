@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
-from .loading import put, tied_names
+from .loading import modules_of, put, tied_names
 from .ops.checks import batch_shape, check_mask
 from .ops.layout import Layout
 from .outputs import ModelOutput
@@ -185,7 +185,7 @@ class PreTrainedModel(Pretrained):
         """Make the parameters that TIED names share one tensor; biases always, weights if the configuration says so."""
         for name, owner in self.TIED.items():
             if self.config.tie_word_embeddings or name.endswith(".bias"):
-                put(self, [owner, name], self.get_parameter(owner))
+                put(modules_of(self), [owner, name], self.get_parameter(owner))
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, **_: Any
@@ -202,7 +202,7 @@ class PreTrainedModel(Pretrained):
             for names in tied_names(self):
                 owner = self.get_submodule(names[0].rpartition(".")[0])
                 if owner in (table, output) or names[0] in self.TIED.values():
-                    put(self, names, resized(self.get_parameter(names[0]), size, new, self._std()))
+                    put(modules_of(self), names, resized(self.get_parameter(names[0]), size, new, self._std()))
             table.num_embeddings = new
             if table.padding_idx is not None and table.padding_idx >= new:
                 table.padding_idx = None

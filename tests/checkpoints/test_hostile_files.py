@@ -139,7 +139,7 @@ def test_noise(data: bytes, head: bytes) -> None:
             b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 440473133\n",
             "it has 72 bytes.*440,473,133.*lfs pull",
         ),
-        (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "TensorFlow"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "HDF5"),
         (b"\x1f\x8b" + b"\0" * 100, "gzip"),
         (b"x" * 257 + b"ustar" + b"0" * 300, "tar"),
         (b'[{"error": "not found"}]', "JSON"),
