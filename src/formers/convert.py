@@ -250,15 +250,15 @@ def _shown(tensors: dict[str, LazyTensor], progress: bool) -> Iterator[dict[str,
 
 def _copy(source: hub.Source, stage: Path, patterns: tuple[str, ...]) -> list[str]:
     """Copy the small files at the top that are no weights and no code; gives a note about those that were not."""
-    left = []
-    for name in source.names():
+    names = [name for name in source.names() if not name.startswith(".")]
+    left = sorted({f"{name.partition('/')[0]}/" for name in names if "/" in name}) if patterns is _COMPANIONS else []
+    for name in names:
         if "/" in name or ".index." in name or not any(fnmatchcase(name, pattern) for pattern in patterns):
             continue
         try:
             path = source.file(name)
         except NotFoundError:
-            left.append(name)
-            continue
+            path = None
         if path is None or path.stat().st_size > _LARGEST_COMPANION or is_pickle(path):
             left.append(name)
         else:
