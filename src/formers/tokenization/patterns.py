@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_LONGEST = 20_000  # characters of an expression
+_LONGEST = 10_000  # characters of an expression
 _MANY = 100  # a bounded repetition of more counts as one without limit
 _MOST_GROWTH = 1000  # times that a text may become longer
 _PIECE = re.compile(
-    r"(?P<open>\((?:\?(?:[ims-]{0,4}[:)]|<?[=!]|>|<\w{1,50}>))?)|(?P<hidden>\(\?|\\g)|(?P<close>\))|(?P<or>\|)|(?P<class>\[)"
+    r"(?P<open>\((?:\?(?:[ims-]{0,4}[:)]|<?[=!]|>|<\w{1,50}>)|(?!\?)))|(?P<hidden>\(\?|\\g)|(?P<close>\))|(?P<or>\|)|(?P<class>\[)"
     r"|(?P<again>\\[1-9]|\\k<\w{1,50}>)|(?P<atom>\\[pPx]\{\^?\w{1,50}\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.|.)",
     re.DOTALL,
 )
