@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -146,6 +147,9 @@ class TestUsage:
             (["run"], "the following arguments are required: TASK"),
             (["info"], "the following arguments are required: MODEL"),
             (["info", "a", "b"], "'b' is one argument too many"),
+            (["convert", "a"], "the following arguments are required: OUT"),
+            (["convert", "a", "b", "--dtype", "int8"], "invalid choice: 'int8'"),
+            (["check"], "the following arguments are required: MODEL"),
             (["run", "x", "--modle", "y"], "there is no option --modle. Did you mean '--model'?"),
             (["run", "x", "y", "--top-k", "0"], "'0' is no number from 1 on, nor 'all'"),
             (["run", "x", "y", "--batch-size", "many"], "invalid int value: 'many'"),
@@ -348,6 +352,59 @@ class TestInfo:
             assert {"name": "model.safetensors", "bytes": None} in facts["files"]
             assert hub.paths("safetensors") == []
             assert len(hub.paths("/api/models/")) == 1
+
+
+class TestCheck:
+    def test_a_sound_model(self, labels: str, run: Formers) -> None:
+        code, out, err = run("check", labels)
+        assert (code, err) == (0, "")
+        (report,) = lines(out)
+        assert (report["model"], report["ok"]) == (labels, True)
+        assert {finding["state"] for finding in report["checks"]} == {"ok"}
+
+    def test_for_people(self, labels: str, run: Formers, terminal: None) -> None:
+        _, out, _ = run("check", labels)
+        rows = [line.split(maxsplit=2) for line in out.splitlines()]
+        assert ["config", "ok", "bert, BertForSequenceClassification"] in rows
+        assert ["dtype", "ok", "float32"] in rows
+        assert lines(run("check", labels, "--json")[1])[0]["ok"]
+
+    def test_a_problem_is_exit_code_1(self, models: Path, tmp_path: Path, run: Formers) -> None:
+        shutil.copytree(models / "acme/labels", tmp_path / "model")
+        (tmp_path / "model" / "vocab.txt").write_text("\n".join([*VOCABULARY, "one", "two"]))
+        code, out, err = run("check", str(tmp_path / "model"))
+        assert (code, err) == (1, "")
+        assert [finding["check"] for finding in lines(out)[0]["checks"] if finding["state"] == "problem"] == [
+            "tokenizer"
+        ]
+
+
+class TestConvert:
+    def test_a_folder(self, labels: str, tmp_path: Path, run: Formers) -> None:
+        code, out, err = run("convert", labels, str(tmp_path / "out"), "--dtype", "bfloat16", "--max-shard-size", "5KB")
+        assert (code, err) == (0, "")
+        (done,) = lines(out)
+        assert (done["architecture"], done["dtype"]) == ("BertForSequenceClassification", "bfloat16")
+        assert done["files"] == sorted(path.name for path in (tmp_path / "out").iterdir())
+        assert "model.safetensors.index.json" in done["files"]
+        model = formers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "out", dtype="auto")
+        assert model.dtype == torch.bfloat16
+
+    def test_for_people(
+        self, labels: str, tmp_path: Path, run: Formers, terminal: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        code, out, _ = run("convert", labels, str(tmp_path / "out"))
+        assert code == 0
+        assert "\narchitecture  BertForSequenceClassification\n" in out
+        assert "\nfiles         config.json, model.safetensors, vocab.txt\n" in out
+
+    def test_a_folder_that_is_in_use(self, labels: str, tmp_path: Path, run: Formers) -> None:
+        (tmp_path / "diary.txt").write_text("")
+        code, out, err = run("convert", labels, str(tmp_path))
+        assert (code, out) == (2, "")
+        assert "no model's folder" in err
+        assert run("convert", labels, labels)[0] == 2
 
 
 class TestTokenize:

@@ -236,6 +236,14 @@ class TestWeights:
             found = load_file(tmp_path / "out" / "model.safetensors")["bert.pooler.dense.bias"]
             assert torch.equal(found, load_file(folder / "model.safetensors")["bert.pooler.dense.bias"] + change_by)
 
+    def test_a_framework_that_is_not_there(self, folder: Path, tmp_path: Path) -> None:
+        with pytest.raises(NotFoundError, match=r"no weights of tf, but model\.safetensors"):
+            convert(folder, tmp_path / "out", framework="tf")
+        with pytest.raises(ArgumentError, match="'onnx' is not one of safetensors, torch, tf, flax"):
+            convert(folder, tmp_path / "out", framework="onnx")
+        google = GOLDENS / "google_bert" / "pretraining"
+        assert convert(google, tmp_path / "out", framework="tf").architecture == "BertForPreTraining"
+
 
 class TestFamiliesThatAreNotKnown:
     def test_torch(self, folder: Path, tmp_path: Path) -> None:

@@ -112,35 +112,6 @@ def _findings(subject: _Subject) -> list[Finding]:
     return findings
 
 
-def _files(subject: _Subject) -> _Found:
-    """Links that lead away, devices, git-LFS pointers, and downloads that were cut short."""
-    source, folder = subject.source, subject.source.folder
-    names = [name for name in source.names() if "/" not in name]
-    if source.is_local:
-        names = sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
-    here, pointers = [], []
-    for name in names:
-        try:
-            path = source.file(name) if source.is_local else folder / name
-        except NotFoundError as error:
-            yield "problem", str(error)
-            continue
-        if path is not None and path.is_file():
-            here.append(path)
-            with open(path, "rb") as opened:
-                if opened.read(24) == b"version https://git-lfs.":
-                    pointers.append(name)
-    if pointers:
-        yield "warning", f"{listed(pointers)}: a git-LFS pointer is there, not the file. Run `git lfs pull`."
-    cut = [*folder.glob("*.incomplete"), *folder.glob(".cache/huggingface/download/**/*.incomplete")]
-    if not source.is_local:
-        cut += folder.parent.parent.glob("blobs/**/*.incomplete")
-    if cut:
-        yield "warning", f"a download was not completed: {listed([path.name for path in cut], 2)}"
-    total = sum(path.stat().st_size for path in here)
-    yield "ok", f"{len(here):,} files, {total:,} bytes"
-
-
 def _weights(subject: _Subject) -> _Found:
     file = subject.file
     subject.paths = [file] if file else find_weights(subject.source, subject.variant)
@@ -351,6 +322,35 @@ def _ids(subject: _Subject) -> _Found:
         yield "ok", f"{len(labels):,} labels: {listed(list(labels.values()))}"
 
 
+def _files(subject: _Subject) -> _Found:
+    """Links that lead away, devices, git-LFS pointers, and downloads that were cut short."""
+    source, folder = subject.source, subject.source.folder
+    names = [name for name in source.names() if "/" not in name]
+    if source.is_local:
+        names = sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
+    here, pointers = [], []
+    for name in names:
+        try:
+            path = source.file(name) if source.is_local else folder / name
+        except NotFoundError as error:
+            yield "problem", str(error)
+            continue
+        if path is not None and path.is_file():
+            here.append(path)
+            with open(path, "rb") as opened:
+                if opened.read(24) == b"version https://git-lfs.":
+                    pointers.append(name)
+    if pointers:
+        yield "warning", f"{listed(pointers)}: a git-LFS pointer is there, not the file. Run `git lfs pull`."
+    cut = [*folder.glob("*.incomplete"), *folder.glob(".cache/huggingface/download/**/*.incomplete")]
+    if not source.is_local:
+        cut += folder.parent.parent.glob("blobs/**/*.incomplete")
+    if cut:
+        yield "warning", f"a download was not completed: {listed([path.name for path in cut], 2)}"
+    total = sum(path.stat().st_size for path in here)
+    yield "ok", f"{len(here):,} files, {total:,} bytes"
+
+
 def _safety(subject: _Subject) -> _Found:
     """Pickles and code among the files. Nothing here runs either, but other programs may."""
     source = subject.source
@@ -377,7 +377,6 @@ def _safety(subject: _Subject) -> _Found:
 
 
 _CHECKS: dict[str, Callable[[_Subject], _Found]] = {
-    "files": _files,
     "weights": _weights,
     "index": _index,
     "config": _config,
@@ -387,5 +386,6 @@ _CHECKS: dict[str, Callable[[_Subject], _Found]] = {
     "values": _values,
     "tokenizer": _tokenizer,
     "ids": _ids,
+    "files": _files,  # after what may download some
     "safety": _safety,
 }

@@ -32,6 +32,12 @@ _TOKENIZER = (
 _BESIDE_A_FILE = (*_TOKENIZER, "generation_config.json")  # its folder may be anything, full of other things
 _COMPANIONS = ("*.json", "*.txt", "*.model", "*.md", "*.jinja", "LICENSE*", "NOTICE*")
 _LARGEST_COMPANION = 100_000_000  # bytes
+_FRAMEWORKS = {
+    "safetensors": ("*.safetensors*",),
+    "torch": ("*.bin*",),
+    "tf": ("*.h5*", "*.ckpt*.index"),
+    "flax": ("*.msgpack*",),
+}
 _NAMES = (("model", "safetensors"), ("pytorch_model", "bin"), ("tf_model", "h5"), ("flax_model", "msgpack"))
 _WEIGHTS = tuple(
     pattern
@@ -108,10 +114,10 @@ def convert(
     wanted = None if dtype is None else resolve_dtype(dtype)
 
     def read() -> _Plan:
-        weights = open_checkpoint(file or find_weights(source, variant, first=framework))
+        weights = open_checkpoint(file or _find(source, variant, framework))
         return _plan(weights, config_values(source), str(model))
 
-    plan = unchanged(source.folder, read)
+    plan = unchanged(source.folder if source.is_local else None, read)
     tensors = {name: lazy if wanted is None else _converted(lazy, wanted) for name, lazy in plan.tensors.items()}
     floats = {str(lazy.dtype)[6:]: None for lazy in tensors.values() if lazy.dtype.is_floating_point}
     notes = list(plan.notes)
@@ -128,6 +134,15 @@ def convert(
     size = sum(lazy.nbytes for lazy in tensors.values())
     names = (str(model), str(target), plan.architecture, ", ".join(floats))
     return Conversion(*names, len(tensors), size, files, plan.left_out, notes)
+
+
+def _find(source: hub.Source, variant: str | None, framework: str | None) -> list[Path]:
+    if framework is not None and framework not in _FRAMEWORKS:
+        raise ArgumentError(f"framework={framework!r} is not one of {', '.join(_FRAMEWORKS)}.")
+    paths = find_weights(source, variant, first=framework)
+    if framework is not None and not any(fnmatchcase(paths[0].name, form) for form in _FRAMEWORKS[framework]):
+        raise NotFoundError(f"{source.where} has no weights of {framework}, but {paths[0].name}.")
+    return paths
 
 
 def _check_target(target: Path, in_place: bool) -> None:
