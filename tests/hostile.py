@@ -336,7 +336,7 @@ def _tensorflow_1(footer: bytes, data: Callable[[Path], object] = lambda _: None
     """An index of nothing but a footer: two handles (offset, size), 40 bytes in all, and the magic number."""
 
     def make(folder: Path) -> None:
-        (folder / "bert_model.ckpt.index").write_bytes(
+        (folder / "model.ckpt.index").write_bytes(
             b"\0" * 64 + footer.ljust(40, b"\0") + bytes.fromhex("57fb808b247547db")
         )
         data(folder)
@@ -347,7 +347,7 @@ def _tensorflow_1(footer: bytes, data: Callable[[Path], object] = lambda _: None
 TENSORFLOW_1: dict[str, Callable[[Path], None]] = {
     "a block of 2^42 bytes": _tensorflow_1(b"\x00\x08" + b"\x80" * 6 + b"\x01" + b"\x80" * 5 + b"\x01"),
     "a block outside": _tensorflow_1(b"\xff\xff\xff\x7f\x08\xff\xff\xff\x7f\x08"),
-    "a FIFO as data": _tensorflow_1(b"\x00\x08\x00\x08", fifo("bert_model.ckpt.data-00000-of-00001")),
+    "a FIFO as data": _tensorflow_1(b"\x00\x08\x00\x08", fifo("model.ckpt.data-00000-of-00001")),
 }
 
 

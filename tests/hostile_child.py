@@ -1,7 +1,8 @@
-"""Load folders and say what happened: `python hostile_child.py LIBRARY < cases`, a line of JSON for each case.
+"""Load folders and say what happened: `python hostile_child.py LIBRARY [VALID] < cases`, a line of JSON for each case.
 
 A case is {"name", "door", "folder", "options"}. Each is loaded in a process of its own, forked once the library is
-there, which may take SECONDS and GIGABYTES more address space than it has.
+there, which may take SECONDS and GIGABYTES more address space than it has. VALID: a folder without harm to load before;
+without it, TensorFlow and Flax are imported before.
 """
 
 from __future__ import annotations
@@ -118,7 +119,10 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    with contextlib.suppress(Exception):  # what loading imports is no part of what an attack costs
+    # what is imported is no part of what an attack costs
+    for module in ("tensorflow", "flax") if len(sys.argv) < 3 else ():
+        importlib.import_module(module)
+    with contextlib.suppress(Exception):
         for door in ("model", "tokenizer", "config"):
             DOORS[door](library, sys.argv[2])
     for case in cases:
