@@ -219,6 +219,19 @@ def test_broken_files(name: str, tmp_path: Path) -> None:
             assert str(tmp_path) in str(caught.value)
 
 
+def test_the_file_of_google_s_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "bert_config.json").write_text('{"hidden_size": 24, "num_attention_heads": 4}')
+    for place in (tmp_path, tmp_path / "bert_config.json"):
+        for kind in (formers.AutoConfig, formers.BertConfig):
+            config = kind.from_pretrained(place)
+            assert type(config) is formers.BertConfig and config.hidden_size == 24
+    (tmp_path / "other_config.json").write_text("{}")
+    with pytest.raises(formers.ConfigError, match="model_type"):
+        formers.AutoConfig.from_pretrained(tmp_path / "other_config.json")
+    (tmp_path / "config.json").write_text('{"model_type": "distilbert"}')
+    assert type(formers.AutoConfig.from_pretrained(tmp_path)) is formers.DistilBertConfig
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("")
     with pytest.raises(formers.NotFoundError, match=r"config\.json.*other\.txt") as caught:

@@ -33,6 +33,7 @@ SEEDS = REPOSITORY.parent / "shared" / "seeds"
 WITHOUT_HUB = ("README.md", "README.zh-CN.md")  # these show what works with no network
 GUIDE, NOTES = REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "docs" / "notes.md"
 PAGES = sorted({*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")} - {GUIDE})
+GOOGLE_BERT = REPOSITORY / "tests" / "goldens" / "google_bert" / "pretraining"
 FENCE = re.compile(r"^( *)```(\w+)[ ]*([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
 
@@ -63,7 +64,7 @@ def models(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, an empty cache, and a `formers` command."""
+    """A working folder with one old checkpoint, an empty cache, and a `formers` command."""
     command = tmp_path / "bin" / "formers"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m formers "$@"\n')
@@ -73,7 +74,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
     work = tmp_path / "work"
-    work.mkdir()
+    shutil.copytree(GOOGLE_BERT, work / "uncased_L-12_H-768_A-12")
     monkeypatch.chdir(work)
     return work
 

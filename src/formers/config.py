@@ -168,7 +168,7 @@ class PretrainedConfig:
         """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
         where = hub.hub_arguments(kwargs)
         if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
-            return read_json(path) | {"_name_or_path": str(name)}, kwargs
+            return _values(path) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
         values = config_values(source)
         if values is None:
@@ -335,12 +335,15 @@ def refuse_push(wanted: bool) -> None:
 
 def config_values(source: hub.Source) -> dict[str, Any] | None:
     """What a model's config.json says, or the bert_config.json of a TensorFlow 1 checkpoint; None without either."""
-    if (path := source.file(CONFIG_NAME)) is not None:
-        return read_json(path)
-    for family in registry.families():
-        if (path := source.file(f"{family}_{CONFIG_NAME}")) is not None:
-            return {"model_type": family.replace("_", "-")} | read_json(path)
+    for name in (CONFIG_NAME, *(f"{family}_{CONFIG_NAME}" for family in registry.families())):
+        if (path := source.file(name)) is not None:
+            return _values(path)
     return None
+
+
+def _values(path: Path) -> dict[str, Any]:
+    family = path.name.removesuffix(f"_{CONFIG_NAME}")
+    return ({"model_type": family.replace("_", "-")} if family in registry.families() else {}) | read_json(path)
 
 
 def read_json(path: Path) -> dict[str, Any]:
