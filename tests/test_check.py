@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from hostile import ATTACKS, RAN, valid
@@ -292,6 +293,7 @@ class TestTokenizer:
 class TestSafety:
     def test_pickles_and_code(self, model: Path) -> None:
         torch.save({"x": 1}, model / "optimizer.pt")
+        numpy.savez(model / "inputs.npz", x=numpy.ones(1))
         (model / "modeling_own.py").write_text("raise SystemExit")
         change(model, auto_map={"AutoModel": "modeling_own.Own"})
         notes = [f.words for f in check(model).findings if f.check == "safety"]

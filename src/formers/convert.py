@@ -233,10 +233,12 @@ def _converted(lazy: LazyTensor, dtype: torch.dtype) -> LazyTensor:
     def read() -> Tensor:
         tensor = lazy.load()
         new = tensor.to(dtype)
-        if dtype == torch.float16 and not torch.equal(new.isinf(), tensor.isinf()):
-            raise CheckpointError(
-                f"{lazy.name!r} has values beyond {torch.finfo(dtype).max:,.0f}, the largest of float16: use bfloat16."
-            )
+        if dtype == torch.float16 and new.numel():
+            low, high = (float(value) for value in new.aminmax())
+            if not abs(low) + abs(high) < float("inf") and not torch.equal(new.isinf(), tensor.isinf()):
+                raise CheckpointError(
+                    f"{lazy.name!r} has numbers beyond 65,504, the largest of float16. Convert it to bfloat16."
+                )
         return new
 
     return replace(lazy, dtype=dtype, read=read)
@@ -282,7 +284,9 @@ def _copy(source: hub.Source, stage: Path, patterns: tuple[str, ...]) -> list[st
 
 
 def is_pickle(path: Path) -> bool:
-    """Whether a file begins as those of pickle and of torch.save do."""
+    """Whether a file begins as those of pickle and of torch.save do; NumPy's archives (.npz) are left aside."""
     with open(path, "rb") as file:
-        head = file.read(4)
-    return head == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))
+        head = file.read(300)
+    if head.startswith(b"PK\x03\x04"):
+        return not head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy")
+    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
