@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -180,3 +181,30 @@ def test_values_of_another_kind(name: str, folder: Path, tmp_path: Path) -> None
                     formers.AutoTokenizer.from_pretrained(copy)("a b")
             except FormersError as error:
                 assert str(copy) in str(error) or "text" in str(error)  # noqa: PT017
+
+
+# The source: what could run code of a file is not there at all
+
+FORBIDDEN = {
+    "eval", "exec", "compile", "__import__", "torch.load", "torch.jit.load", "torch.hub.load", "numpy.load",
+    "pickle.load", "pickle.loads", "pickle.Unpickler", "marshal.loads", "yaml.load", "joblib.load", "runpy.run_path",
+    "subprocess.run", "subprocess.Popen", "os.system", "shelve.open",
+}  # fmt: skip
+
+
+def test_nothing_in_the_source_runs_what_a_file_says() -> None:
+    source = Path(formers.__file__).parent
+    imports, readers = [], []
+    for path in source.rglob("*.py"):
+        where = path.relative_to(source).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in FORBIDDEN, f"{where}:{node.lineno}"
+                imports += [where] * called.endswith("import_module")
+                readers += [where] * (called == "pickles.load")
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [getattr(node, "module", None), *(alias.name for alias in node.names)]
+                assert not {"pickle", "marshal", "shelve", "dill", "joblib", "runpy"} & set(names), where
+    assert set(imports) <= {"__init__.py", "registry.py", "pipelines/__init__.py"}, "modules are named by our own code"
+    assert set(readers) == {"checkpoints/torch_zip.py", "checkpoints/torch_legacy.py"}, "one reader of pickles"
