@@ -325,9 +325,10 @@ def _ids(subject: _Subject) -> _Found:
 def _files(subject: _Subject) -> _Found:
     """Links that lead away, devices, git-LFS pointers, and downloads that were cut short."""
     source, folder = subject.source, subject.source.folder
-    names = [name for name in source.names() if "/" not in name]
     if source.is_local:
         names = sorted(entry.name for entry in os.scandir(folder) if not entry.is_dir())
+    else:
+        names = [name for name in source.names() if "/" not in name]
     here, pointers = [], []
     for name in names:
         try:
@@ -354,7 +355,7 @@ def _files(subject: _Subject) -> _Found:
 def _safety(subject: _Subject) -> _Found:
     """Pickles and code among the files. Nothing here runs either, but other programs may."""
     source = subject.source
-    names = source.names()
+    names = source.names() if subject.file is None else os.listdir(source.folder)  # which may be any folder
     used = {path.name for path in subject.paths} if subject.weights is not None else set()
     pickles: list[str] = []
     opened: list[str] = []

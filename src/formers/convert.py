@@ -140,19 +140,18 @@ def _find(source: hub.Source, variant: str | None, framework: str | None) -> lis
     if framework is not None and framework not in _FRAMEWORKS:
         raise ArgumentError(f"framework={framework!r} is not one of {', '.join(_FRAMEWORKS)}.")
     paths = find_weights(source, variant, first=framework)
-    if framework is not None and not any(fnmatchcase(paths[0].name, form) for form in _FRAMEWORKS[framework]):
+    if framework is not None and not _matches(paths[0].name, _FRAMEWORKS[framework]):
         raise NotFoundError(f"{source.where} has no weights of {framework}, but {paths[0].name}.")
     return paths
 
 
 def _check_target(target: Path, in_place: bool) -> None:
     names = os.listdir(target) if target.is_dir() else []
-    if in_place and any(fnmatchcase(name, pattern) for name in names for pattern in _WEIGHTS[:3]):
+    if in_place and any(_matches(name, _WEIGHTS[:3]) for name in names):
         raise ArgumentError(
             f"{str(target)!r} is the model itself and has safetensors, which would be overwritten: give another folder."
         )
-    known = (CONFIG_NAME, *_WEIGHTS)
-    if names and not in_place and not any(fnmatchcase(name, pattern) for name in names for pattern in known):
+    if names and not in_place and not any(_matches(name, (CONFIG_NAME, *_WEIGHTS)) for name in names):
         raise ArgumentError(f"{str(target)!r} has files and is no model's folder: give a new folder, or an empty one.")
 
 
@@ -267,20 +266,25 @@ def _shown(tensors: dict[str, LazyTensor], progress: bool) -> Iterator[dict[str,
 
 def _copy(source: hub.Source, stage: Path, patterns: tuple[str, ...]) -> list[str]:
     """Copy the small files at the top that are no weights and no code; gives a note about those that were not."""
-    names = [name for name in source.names() if not name.startswith(".")]
-    left = sorted({f"{name.partition('/')[0]}/" for name in names if "/" in name}) if patterns is _COMPANIONS else []
-    for name in names:
-        if "/" in name or ".index." in name or not any(fnmatchcase(name, pattern) for pattern in patterns):
+    wanted = list(patterns) if patterns is _BESIDE_A_FILE else source.names()
+    left = {f"{name.partition('/')[0]}/" for name in wanted if "/" in name}
+    for name in wanted:
+        if name[0] == "." or "/" in name or ".index." in name or not _matches(name, patterns):
             continue
         try:
             path = source.file(name)
         except NotFoundError:
-            path = None
-        if path is None or path.stat().st_size > _LARGEST_COMPANION or is_pickle(path):
-            left.append(name)
-        else:
+            left.add(name)
+            continue
+        if path is not None and path.stat().st_size <= _LARGEST_COMPANION and not is_pickle(path):
             shutil.copyfile(path, stage / name)
-    return [f"Not copied: {listed(left)}."] if left else []
+        elif path is not None:
+            left.add(name)
+    return [f"Not copied: {listed(sorted(left))}."] if left else []
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def is_pickle(path: Path) -> bool:
