@@ -326,3 +326,4 @@ class TestSafety:
         assert report.ok == attack.loads, report.findings
         assert not (tmp_path / "model" / RAN).exists()
         assert "The check failed" not in str(report.findings)
+        assert all(len(finding.words) <= 1000 for finding in report.findings)

@@ -15,6 +15,7 @@ import pytest
 import torch
 import transformers
 from families import pair
+from hostile import ATTACKS, RAN, valid
 from safetensors.torch import load_file, save_file
 from test_frameworks import FRAMEWORKS, GOLDENS, arrays, assert_equal, loaded, outputs, unpacked
 
@@ -22,7 +23,7 @@ import formers
 from formers.checkpoints import LazyTensor, open_checkpoint
 from formers.checkpoints.write import save_checkpoint
 from formers.convert import Conversion, convert
-from formers.errors import ArgumentError, CheckpointError, ConfigError, InputError, NotFoundError
+from formers.errors import ArgumentError, CheckpointError, ConfigError, FormersError, InputError, NotFoundError
 
 INPUTS = {"input_ids": torch.arange(2, 20).view(2, 9), "attention_mask": torch.ones(2, 9, dtype=torch.long)}
 
@@ -243,6 +244,21 @@ class TestWeights:
             convert(folder, tmp_path / "out", framework="onnx")
         google = GOLDENS / "google_bert" / "pretraining"
         assert convert(google, tmp_path / "out", framework="tf").architecture == "BertForPreTraining"
+
+    @pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.door != "tokenizer"])
+    def test_attack(self, name: str, tmp_path: Path) -> None:
+        """Of hostile files, nothing is written, or what a load heeds of them."""
+        valid(tmp_path / "in")
+        ATTACKS[name].make(tmp_path / "in")
+        try:
+            done = convert(tmp_path / "in", tmp_path / "out")
+        except FormersError:
+            assert not (tmp_path / "out").exists()
+        else:
+            assert len(str(done)) < 3000
+            if done.architecture:
+                formers.AutoModel.from_pretrained(tmp_path / "out")
+        assert not (tmp_path / "in" / RAN).exists()
 
 
 class TestFamiliesThatAreNotKnown:

@@ -104,9 +104,9 @@ def _findings(subject: _Subject) -> list[Finding]:
     for name, look in _CHECKS.items():
         try:
             for state, words in look(subject):
-                findings.append(Finding(name, state, words))
+                findings.append(Finding(name, state, words[:1000]))
         except FormersError as error:
-            findings.append(Finding(name, "problem", " ".join(str(error).split())))
+            findings.append(Finding(name, "problem", " ".join(str(error).split())[:1000]))
         except Exception as error:  # a file that gets past every check must still not end this one
             findings.append(Finding(name, "problem", f"The check failed with {type(error).__name__}: {error}"[:500]))
     return findings

@@ -163,7 +163,7 @@ def _plan(weights: Mapping[str, LazyTensor], values: dict[str, Any] | None, wher
         try:
             config_type, kind = named_classes(values, where)
         except ConfigError as error:
-            problem = str(error)
+            problem = str(error)[:500]
         else:
             config = config_type.from_dict(values | {"_name_or_path": where})
             if kind is None and (foreign or not values.get("architectures")):
