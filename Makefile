@@ -25,6 +25,7 @@ stub: $(VENV)/tested
 
 bench: $(VENV)/tested
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/loading.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

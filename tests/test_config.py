@@ -219,6 +219,23 @@ def test_broken_files(name: str, tmp_path: Path) -> None:
             assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "contents",
+    [
+        '{"a": [' + "[]," * 300_000 + "[]]}",
+        '{"a": [' + "1.5," * 2_000_000 + "1]}",
+        "{" + ",".join(f'"{i}":1' for i in range(20_000)) + "}",
+        '{"id2label": {"0": "' + "x" * 21_000_000 + '"}}',
+    ],
+)
+def test_files_out_of_proportion(contents: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(contents)
+    start = time.perf_counter()
+    with pytest.raises(formers.ConfigError, match=r"config\.json has .* at most .* are read"):
+        formers.AutoConfig.from_pretrained(tmp_path)
+    assert time.perf_counter() - start < 2
+
+
 def test_the_file_of_google_s_checkpoints(tmp_path: Path) -> None:
     (tmp_path / "bert_config.json").write_text('{"hidden_size": 24, "num_attention_heads": 4}')
     for place in (tmp_path, tmp_path / "bert_config.json"):

@@ -287,8 +287,9 @@ class _NoKeyError(AttributeError):
 
 
 _NOT_KEYS = {"model_type", "attribute_map", "id2label", "label2id", *_OWN}
-_MOST_LABELS, _MOST_LAYERS = 500_000, 1000  # a file that says more would fill memory before its weights are looked at
-_MOST_BYTES, _MOST_KEYS = 5_000_000, 10_000  # ImageNet's 21,841 labels take a million
+_MOST_LABELS, _MOST_LAYERS = 250_000, 1000  # a file that says more would fill memory before its weights are looked at
+# Python objects take up to twenty times the room of their JSON, and are copied; tables of labels take and are less
+_MOST_BYTES, _MOST_BYTES_WITH_LABELS, _MOST_BRACKETS, _MOST_KEYS = 5_000_000, 20_000_000, 200_000, 10_000
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (lambda x: type(x) is int and 0 <= x < 2**31, "an integer from 0 to 2³¹ - 1"),
     "size": (lambda x: type(x) is int and 1 <= x < 2**31, "an integer from 1 to 2³¹ - 1"),
@@ -349,8 +350,8 @@ def _values(path: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises NotFoundError or ConfigError naming the file and the place."""
     try:
-        if (size := path.stat().st_size) > _MOST_BYTES:  # as Python objects it could be twenty times as large
-            raise ConfigError(f"{path} has {size:,} bytes; at most {_MOST_BYTES:,} are read. Is it another file?")
+        if (size := path.stat().st_size) > _MOST_BYTES_WITH_LABELS:
+            raise _too_large(path, f"{size:,} bytes", _MOST_BYTES_WITH_LABELS)
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
         raise ConfigError(f"{path} is not text in UTF-8 (byte {e.start}); is it another file under this name?") from e
@@ -360,6 +361,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise NotFoundError(f"{path} cannot be read: {e.strerror or e}.") from e
     if not text.strip():
         raise ConfigError(f"{path} is empty; it should hold a JSON object. Download or save it again.")
+    if (brackets := text.count("[") + text.count("{")) > _MOST_BRACKETS:
+        raise _too_large(path, f"{brackets:,} lists and objects", _MOST_BRACKETS)
     try:
         value = json.loads(text)
     except json.JSONDecodeError as e:
@@ -371,5 +374,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{path} holds a JSON {type(value).__name__}; it should hold an object: {{…}}.")
     if len(value) > _MOST_KEYS:
-        raise ConfigError(f"{path} has {len(value):,} keys; at most {_MOST_KEYS:,} are read. Is it another file?")
+        raise _too_large(path, f"{len(value):,} keys", _MOST_KEYS)
+    if size > _MOST_BYTES:
+        labels = {key: value[key] for key in ("id2label", "label2id") if key in value}
+        others = size - len(json.dumps(labels, indent=4))
+        if others > _MOST_BYTES:
+            raise _too_large(path, f"{others:,} bytes beside its labels", _MOST_BYTES)
     return value
+
+
+def _too_large(path: Path, has: str, most: int) -> ConfigError:
+    return ConfigError(f"{path} has {has}; at most {most:,} are read. Is it another file?")
