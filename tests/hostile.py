@@ -431,7 +431,9 @@ SIZES = {
     "index of 1,000,000 names": Attack(
         instead(
             "model.safetensors.index.json",
-            lambda _: json.dumps({"weight_map": dict.fromkeys(map(str, range(10**6)), "a")}).encode(),
+            lambda _: json.dumps(
+                {"metadata": {}, "weight_map": dict.fromkeys(map(str, range(10**6)), "a")}
+            ).encode(),
         ),
         "model",
     ),
@@ -590,9 +592,9 @@ def _replace(pattern: dict[str, str], new: str) -> dict[str, Any]:
 
 
 BACKEND = {
-    "tokenizer.json: (a+)+$": backend(pre_tokenizer=_regex("(a+)+$")),
-    "tokenizer.json: (.|the)*!": backend(normalizer=_replace({"Regex": "(.|the)*\0"}, "x")),
-    "tokenizer.json: .+.+.+!": backend(pre_tokenizer=_regex("[^\0]+[^\0]+[^\0]+\0")),
+    "tokenizer.json: (.+)+é": backend(pre_tokenizer=_regex("(.+)+[é-ü]")),
+    "tokenizer.json: (.|th)*é": backend(normalizer=_replace({"Regex": "(.|th)*[é-ü]"}, "x")),
+    "tokenizer.json: .+.+é": backend(pre_tokenizer=_regex(".+.+[é-ü]")),
     "tokenizer.json: text that grows": backend(
         normalizer={"type": "Sequence", "normalizers": [_replace({"String": "a"}, "a" * 100)] * 6}
     ),

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS, GIGABYTES = 20, 4
-TEXT = "the a of b! " * 30 + "a" * 400
+TEXT = "the a of b! " * 170 + "?"
 
 
 def model(library: Any, folder: str, **options: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import ATTACKS, RAN, valid
+from hostile import ATTACKS, RAN, Attack, valid
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +26,7 @@ LOOKED_AT = [name for name in ATTACKS if not name.endswith(("(legacy)", "(bare)"
 CHILD = Path(__file__).with_name("hostile_child.py")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
     """What happened, by attack and door; "" is the valid folder. One process forks into one for each attempt."""
     base = tmp_path_factory.mktemp("attacks")
@@ -55,31 +55,41 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], d
     return found
 
 
-def unharmed(result: dict[str, Any]) -> None:
-    assert "killed" not in result, result
-    assert not result["ran"] and not result["modules"], "code of the file ran"
-    assert result["seconds"] < SECONDS and result["megabytes"] < MEGABYTES + result["size"], result
-    assert "error" not in result or "FormersError" in result["error"], result
-    for word in ("weights_only", "unsafe", "trust_remote_code=True", "allow_pickle"):
-        assert word not in result.get("message", ""), "a message never advises switching safety off"
+ADVICE = ("weights_only", "unsafe", "trust_remote_code=True", "allow_pickle")  # messages never say to switch safety off
 
 
-@pytest.mark.parametrize("name", ATTACKS)
-def test_attack(name: str, results: dict[tuple[str, str], dict[str, Any]]) -> None:
-    attack = ATTACKS[name]
-    result = results[name, attack.door]
-    unharmed(result)
+def harm(result: dict[str, Any]) -> list[str]:
+    """What an attempt did that no file may do to a process."""
+    if "killed" in result:
+        return [f"the process ended by signal {result['killed']}"]
+    found = ["code of the file ran"] * bool(result["ran"] or result["modules"])
+    found += [f"it took {result['seconds']:.1f} s"] * (result["seconds"] >= SECONDS)
+    found += [f"it took {result['megabytes']:.0f} MB"] * (result["megabytes"] >= MEGABYTES + result["size"])
+    found += [f"{result.get('error')} came out"] * ("error" in result and "FormersError" not in result["error"])
+    return found + [f"the message advises {word}" for word in ADVICE if word in result.get("message", "")]
+
+
+def answer(attack: Attack, result: dict[str, Any], valid: dict[str, Any]) -> list[str]:
+    """What is wrong with how the attack was refused, or not heeded."""
     if attack.loads:
-        assert result.get("result") == results["", attack.door]["result"], "it loads as if the key were not there"
-    else:
-        assert "error" in result, "it should be refused"
-        assert Path(result["folder"]).name in result["message"] and result["folder"] in result["message"]
-        assert {"OSError", "ValueError"} & set(result["error"])
+        return ["it does not load as the valid folder does"] * (result.get("result") != valid["result"])
+    if "error" not in result:
+        return ["it was not refused"]
+    found = ["the message does not name the file"] * (result["folder"] not in result["message"])
+    return found + ["neither an OSError nor a ValueError"] * (not {"OSError", "ValueError"} & set(result["error"]))
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_attack_on_the_command_that_looks_inside(name: str, results: dict[tuple[str, str], dict[str, Any]]) -> None:
-    unharmed(results[name, "info"])
+def test_every_attack(results: dict[tuple[str, str], dict[str, Any]]) -> None:
+    """In one test, as the results are of one process: several workers would each start it."""
+    wrong = {}
+    for (name, door), result in results.items():
+        found = harm(result)
+        if name and door != "info" and "killed" not in result:
+            found += answer(ATTACKS[name], result, results["", door])
+        if found:
+            wrong[name, door] = found, result.get("message", "")[:300]
+    assert not wrong
+    assert len(results) > 200
 
 
 # Damage: files that a disk or a connection broke

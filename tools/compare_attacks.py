@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -47,10 +48,16 @@ def table(base: Path, only: str, old: str | None) -> str:
     theirs = _try("transformers", sys.executable, _folders(base / "theirs", now))
     if old:
         theirs |= _try("transformers", old, _folders(base / "old", [n for n in chosen if n not in now]), warm=False)
-    rows = ["| attack | formers | s | MB | Transformers | s | MB |", "|---|---|--:|--:|---|--:|--:|"]
+    groups: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for name in chosen:
-        mine, other = (_cells(name, r.get(name), ATTACKS[name].loads) for r in (ours, theirs))
-        rows.append(f"| {name.replace('|', '¦')} | {mine} | {other} |")
+        mine, other = (_cells(r.get(name), ATTACKS[name].loads) for r in (ours, theirs))
+        start, form = re.fullmatch(r"(.*?)(?: \((zip|legacy|bare)\))?", name).groups("")  # type: ignore[union-attr]
+        outcome = (start, mine.partition("|")[0], other.partition("|")[0])
+        groups.setdefault(outcome, []).append((form, f"{mine} | {other}"))
+    rows = ["| attack | formers | s | MB | Transformers | s | MB |", "|---|---|--:|--:|---|--:|--:|"]
+    for (start, *_), forms in groups.items():  # forms with one outcome share a row
+        name = f"{start} ({', '.join(form for form, _ in forms)})" if forms[0][0] else start
+        rows.append(f"| {name.replace('|', '¦').replace('*', '∗')} | {forms[0][1]} |")
     return "\n".join(rows)
 
 
@@ -91,7 +98,7 @@ def _try(library: str, python: str, cases: list[dict[str, Any]], warm: bool = Tr
     return found
 
 
-def _cells(name: str, result: dict[str, Any] | None, harmless: bool) -> str:
+def _cells(result: dict[str, Any] | None, harmless: bool) -> str:
     """Three cells: what happened, seconds, megabytes."""
     if result is None:
         return "not tried | |"
@@ -104,9 +111,10 @@ def _cells(name: str, result: dict[str, Any] | None, harmless: bool) -> str:
     if "error" not in result:
         return f"{'loads, not heeding it' if harmless else 'loads'} | {numbers}"
     folder = Path(result["folder"])
-    message = " ".join(result["message"].replace(f"{folder}/", "").replace(str(folder), "the folder").split())
-    message = message if len(message) < 100 else f"{message[:97]}…"
-    message = message.replace("|", "¦").replace("<", "&lt;").replace("`", "'").replace("*", "\\*")
+    message = re.sub(r"\x1b\[\d*m", "", result["message"])  # colours of a terminal
+    message = " ".join(message.replace(f"{folder}/", "").replace(str(folder), "the folder").split())
+    message = message if len(message) < 80 else f"{message[:78]}…"
+    message = message.replace("|", "¦").replace("<", "&lt;").replace("`", "'").replace("*", "∗")
     return f"`{result['error'][0]}`: {message} | {numbers}"
 
 
