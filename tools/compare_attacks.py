@@ -47,10 +47,11 @@ def table(base: Path, only: str, old: str | None) -> str:
     now = [name for name in chosen if name.partition(":")[0] not in OLD]
     theirs = _try("transformers", sys.executable, _folders(base / "theirs", now))
     if old:
-        theirs |= _try("transformers", old, _folders(base / "old", [n for n in chosen if n not in now]), warm=False)
+        # first, so that the newer one's answers for the valid folder stay
+        theirs = _try("transformers", old, _folders(base / "old", [n for n in chosen if n not in now]), False) | theirs
     groups: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     for name in chosen:
-        mine, other = (_cells(r.get(name), ATTACKS[name].loads) for r in (ours, theirs))
+        mine, other = (_cells(r.get(name), r.get(ATTACKS[name].door, {}), ATTACKS[name].loads) for r in (ours, theirs))
         start, form = re.fullmatch(r"(.*?)(?: \((zip|legacy|bare)\))?", name).groups("")  # type: ignore[union-attr]
         outcome = (start, mine.partition("|")[0], other.partition("|")[0])
         groups.setdefault(outcome, []).append((form, f"{mine} | {other}"))
@@ -66,7 +67,8 @@ def _folders(base: Path, names: list[str]) -> list[dict[str, Any]]:
     from hostile import ATTACKS, valid
 
     valid(base / "valid")
-    cases = []
+    cases = [{"name": door, "door": door, "folder": str(base / "valid")} for door in ("model", "tokenizer", "config")]
+    cases = [case | {"options": {}} for case in cases]
     for number, name in enumerate(names):
         folder = base / str(number)
         shutil.copytree(base / "valid", folder)
@@ -98,8 +100,8 @@ def _try(library: str, python: str, cases: list[dict[str, Any]], warm: bool = Tr
     return found
 
 
-def _cells(result: dict[str, Any] | None, harmless: bool) -> str:
-    """Three cells: what happened, seconds, megabytes."""
+def _cells(result: dict[str, Any] | None, valid: dict[str, Any], harmless: bool) -> str:
+    """Three cells: what happened, seconds, megabytes. `valid`: what the folder without the attack gives."""
     if result is None:
         return "not tried | |"
     if "killed" in result:
@@ -109,9 +111,16 @@ def _cells(result: dict[str, Any] | None, harmless: bool) -> str:
     if result["ran"] or result["modules"]:
         return f"**runs the code** | {numbers}"
     if "error" not in result:
-        return f"{'loads, not heeding it' if harmless else 'loads'} | {numbers}"
+        same = result["result"] == valid.get("result")
+        said = (
+            ("loads, not heeding it" if harmless else "loads as if nothing were wrong")
+            if same
+            else "loads other values"
+        )
+        return f"{said} | {numbers}"
     folder = Path(result["folder"])
     message = re.sub(r"\x1b\[\d*m", "", result["message"])  # colours of a terminal
+    message = "".join(c if c.isprintable() else " " for c in message)
     message = " ".join(message.replace(f"{folder}/", "").replace(str(folder), "the folder").split())
     message = message if len(message) < 80 else f"{message[:78]}…"
     message = message.replace("|", "¦").replace("<", "&lt;").replace("`", "'").replace("*", "∗")
