@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format stub bench clean
+.PHONY: demo test check format stub bench fuzz clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python tools/demo.py
@@ -26,6 +26,10 @@ stub: $(VENV)/tested
 bench: $(VENV)/tested
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loading.py
+
+fuzz: $(VENV)/tested
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris
+	$(BIN)/python fuzz/run.py $(or $(READER),all) --seconds $(or $(SECONDS),600)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

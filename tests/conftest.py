@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# the same examples in every run: a change is judged by what it breaks, and new examples are what fuzz/ is for
+settings.register_profile("steady", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests that need a hub start their own
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import formers
-from formers.tokenization.patterns import slow
+from formers.tokenization.patterns import harmful, slow
 
 if sys.version_info >= (3, 11):
     from re import _constants as codes
@@ -237,6 +237,20 @@ def test_judging_is_soon_done(piece: str) -> None:
     start = time.process_time()
     slow(piece * (10_000 // len(piece)))
     assert time.process_time() - start < SECONDS
+
+
+def _replacing(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
+    return [{"type": "Replace", "pattern": {"String": old}, "content": new} for old, new in pairs]
+
+
+def test_replacements_that_make_texts_longer() -> None:
+    marks = [(c, f"<|{c.upper()}|>") for c in "abcdefghij"]  # each once: five times as long, not 5^10
+    assert harmful(_replacing(*marks)) is None
+    assert harmful(_replacing(("a", "bb"), ("b", "cc"), ("c", "dd"))) is None
+    assert "times as long" in str(harmful(_replacing(*[("a", "a" * 10)] * 5)))
+    assert "times as long" in str(harmful(_replacing(("a", "b" * 200), ("b", "c" * 200))))
+    assert "times as long" in str(harmful([{"type": "Replace", "pattern": {"Regex": "."}, "content": "x" * 200}] * 2))
+    assert "times as long" in str(harmful([{"type": "Prepend", "prepend": "x" * 20_000}]))
 
 
 @pytest.mark.parametrize("place", ["normalizer", "pre_tokenizer", "decoder", "within a sequence"])

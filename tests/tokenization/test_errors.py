@@ -154,6 +154,7 @@ def test_options(tiny: Path) -> None:
         ("tokenizer_config.json", "[]", "must hold a JSON object"),
         ("tokenizer_config.json", '{"added_tokens_decoder": [1]}', "added_tokens_decoder"),
         ("special_tokens_map.json", "[1]", "must hold a JSON object"),
+        ("special_tokens_map.json", '{"-mask_token": "[MASK]"}', "Did you mean 'mask_token'"),
         ("added_tokens.json", '{"<x>": 99}', "id 99"),
         ("vocab.txt", "", "empty"),
         ("vocab.txt", "a\nb\n", r"has no '\[UNK\]'.*unk_token="),

@@ -74,7 +74,7 @@ class Loading:
         special = {k: v for k, v in _object(source.file(SPECIAL)).items() if k == MORE or k.endswith("_token")}
         for key, value in special.items():
             options[key] = [_token(one) for one in value] if isinstance(value, list) else _token(value)
-        _check_kinds({key: options[key] for key in special}, source.file(SPECIAL))
+        cls._check_options({key: options[key] for key in special}, source.file(SPECIAL))
         if "extra_special_tokens" in config and MORE in options:
             del options["extra_special_tokens"]  # one list under its old and its new name
         for number, token in _added_by_name(source.file(ADDED)).items():
@@ -186,8 +186,8 @@ def _is_tokens(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(_token(one), (str, AddedToken)) for one in value)
 
 
-_MOST_BYTES = 5_000_000
-_MOST_ADDED = 20_000  # each makes looking for all of them in a text slower
+_MOST_BYTES = 10_000_000
+_MOST_ADDED = 50_000  # each makes looking for all of them in a text slower
 _SIDE = (lambda x: x in ("left", "right"), "left or right")
 _FLAG = (lambda x: x in (True, False), "true or false")
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {

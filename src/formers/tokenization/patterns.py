@@ -20,7 +20,7 @@ from typing import Any
 
 _LONGEST = 10_000  # characters of an expression
 _MANY = 100  # a bounded repetition of more counts as one without limit
-_MOST_GROWTH = 1000  # times that a text may become longer
+_MOST_GROWTH = 10_000  # times that a text may become longer
 _PIECE = re.compile(
     r"(?P<open>\((?:\?(?:[ims-]{0,4}[:)]|<?[=!]|>|<\w{1,50}>)|(?!\?)))|(?P<hidden>\(\?|\\g)|(?P<close>\))|(?P<or>\|)|(?P<class>\[)"
     r"|(?P<again>\\[1-9]|\\k<\w{1,50}>)|(?P<atom>\\[pPx]\{\^?\w{1,50}\}|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\.|.)",
@@ -144,15 +144,20 @@ def _end_of_class(text: str, at: int) -> int:
 
 def harmful(parts: list[Any]) -> str | None:
     """Why the parts of a tokenizer (objects of its file) may take all time or memory with a text; None otherwise."""
-    growth = 1
+    growth, earlier = 1.0, ""
     for part in (found for one in parts for found in objects(one)):
         pattern = part.get("pattern")
-        expression = pattern.get("Regex") if isinstance(pattern, dict) else None
+        pattern = pattern if isinstance(pattern, dict) else {}
+        expression = pattern.get("Regex")
         if isinstance(expression, str) and (why := slow(expression)):
             return f"the regular expression {expression[:200]!r} could take hours on some texts: {why}"
-        growth *= max(1, len(str(part.get("content", ""))), len(str(part.get("prepend", ""))))
+        old, new = str(pattern.get("String", "")), str(part.get("content", "")) + str(part.get("prepend", ""))
+        times = max(1.0, len(new) / max(1, len(old)))
+        # what was put in for something else may be replaced again, unless it has none of the characters
+        growth = growth * times if not old or set(old) & set(earlier) else max(growth, times)
         if growth > _MOST_GROWTH:
             return f"it makes texts more than {_MOST_GROWTH:,} times as long"
+        earlier += new
     return None
 
 
