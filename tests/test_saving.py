@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -151,6 +152,35 @@ def test_shapes_that_do_not_fit(tmp_path: Path, caplog: pytest.LogCaptureFixture
     start.save_pretrained(tmp_path / "lm")
     with pytest.raises(formers.CheckpointError, match="vocab_size=1000000000"):  # without making room for it
         formers.BertForMaskedLM.from_pretrained(tmp_path / "lm", vocab_size=10**9)
+
+
+def test_the_collector_rests_during_loads_only(tmp_path: Path) -> None:
+    made().save_pretrained(tmp_path)
+    rested: list[bool] = []
+
+    class Watching(formers.BertModel):
+        def __init__(self, config: Any) -> None:
+            rested.append(not gc.isenabled())
+            super().__init__(config)
+
+    def work() -> None:
+        for _ in range(20):
+            Watching.from_pretrained(tmp_path)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with pytest.raises(formers.CheckpointError, match="intermediate_size"):
+        Watching.from_pretrained(tmp_path, intermediate_size=50)
+    assert gc.isenabled() and len(rested) == 61 and all(rested)
+    gc.disable()
+    try:
+        Watching.from_pretrained(tmp_path)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 HUGE = {

@@ -6,7 +6,10 @@ memory-mapped and nothing is copied that needs no change of type or device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import gc
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +56,31 @@ class Unfilled(TorchFunctionMode):
         if getattr(func, "__module__", None) == "torch.nn.init":
             return args[0] if args else (kwargs or {})["tensor"]
         return func(*args, **(kwargs or {}))
+
+
+_loads, _lock, _was_on = 0, threading.Lock(), False  # loads under way in all threads, and how they found the collector
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Inside, Python's garbage collector rests, in all threads; nothing that a load makes is garbage.
+
+    A model is thousands of small objects. To make them would set off a look through all that torch's import left, which
+    takes three times as long as the load itself.
+    """
+    global _loads, _was_on
+    with _lock:
+        if not _loads:
+            _was_on = gc.isenabled()
+            gc.disable()
+        _loads += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _loads -= 1
+            if _was_on and not _loads:
+                gc.enable()
 
 
 def resolve_dtype(dtype: Any, stored: Any = None, where: str = "") -> torch.dtype:

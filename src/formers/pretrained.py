@@ -19,7 +19,16 @@ from .checkpoints.names import torch_names
 from .checkpoints.write import save_checkpoint
 from .config import PretrainedConfig, refuse_push
 from .errors import ArgumentError, near
-from .loading import assign, build, draw_missing, judge, resolve_device, resolve_dtype, tied_names
+from .loading import (
+    assign,
+    build,
+    draw_missing,
+    judge,
+    resolve_device,
+    resolve_dtype,
+    tied_names,
+    without_collector,
+)
 
 Model = TypeVar("Model", bound="Pretrained")
 
@@ -103,10 +112,11 @@ class Pretrained(nn.Module):
         def make() -> Any:
             return cls(config, *model_args, **kwargs)
 
-        model = build(make, config, weights)
-        report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
-        judge(model, report)
-        draw_missing(model, report, dtype=resolved, device=device, make=make)
+        with without_collector():
+            model = build(make, config, weights)
+            report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
+            judge(model, report)
+            draw_missing(model, report, dtype=resolved, device=device, make=make)
         model.config.dtype = resolved
         model.eval()
         return (model, report.as_dict()) if with_report else model
