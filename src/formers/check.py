@@ -21,7 +21,7 @@ from . import hub
 from .atomic import unchanged
 from .auto import AutoTokenizer
 from .checkpoints import LazyTensor, file_given, find_weights, open_checkpoint
-from .checkpoints.find import is_index
+from .checkpoints.find import is_index, read_index
 from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, read_json
 from .convert import is_pickle
@@ -125,7 +125,7 @@ def _index(subject: _Subject) -> _Found:
     """Whether each tensor is in the shard that the index names, and nothing else is there."""
     if subject.weights is None or not is_index(subject.paths[0]):
         return
-    data = read_json(subject.paths[0])
+    data = read_index(subject.paths[0])
     places = {name: lazy.file.name for name, lazy in subject.weights.items()}
     # TensorFlow's index has the model's own name before those of its shards
     table = {n if n in places else n.partition("/")[2]: shard for n, shard in data["weight_map"].items()}

@@ -107,7 +107,7 @@ def shard_files(source: Source, index: Path) -> list[Path]:
 
 def check_index(index: Path, tensors: Mapping[str, LazyTensor]) -> None:
     """Raise CheckpointError when a tensor is not where the index says that it is."""
-    for name, shard in _weight_map(index).items():
+    for name, shard in read_index(index)["weight_map"].items():
         # TensorFlow's index has the model's own name before those of its shards
         if name not in tensors and name.partition("/")[2] not in tensors:
             raise CheckpointError(
@@ -122,11 +122,18 @@ def _of_variant(name: str, variant: str | None) -> str:
 
 
 def _shards(index: Path) -> list[str]:
-    return list(dict.fromkeys(_weight_map(index).values()))
+    return list(dict.fromkeys(read_index(index)["weight_map"].values()))
 
 
-def _weight_map(index: Path) -> dict[str, str]:
-    data = _json(index)
+def read_index(index: Path) -> dict[str, Any]:
+    """What an index says: `weight_map`, which file each tensor is in, and maybe more. Errors: CheckpointError."""
+    file = MappedFile(index)
+    if file.size > _MAX_INDEX:
+        raise CheckpointError(f"{str(index)!r} has {file.size:,} bytes: too many for an index of weights.")
+    try:
+        data = json.loads(file.data[:].decode())
+    except (ValueError, RecursionError) as error:
+        raise file.broken(f"it is no valid JSON: {error}") from error
     table = data.get("weight_map") if isinstance(data, dict) else None
     if not isinstance(table, dict) or not table:
         raise CheckpointError(f"{str(index)!r} has no weight_map that tells which tensor is in which file.")
@@ -138,21 +145,12 @@ def _weight_map(index: Path) -> dict[str, str]:
                 f"{str(index)!r} puts the tensor {name[:200]!r} into {str(shard)[:200]!r}. "
                 "A shard must be a plain file name, in the same folder as its index."
             )
-    return table
+    found: dict[str, Any] = data
+    return found
 
 
 def _plain(name: str) -> bool:
     return bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & set('/\\:*?"<>|')
-
-
-def _json(path: Path) -> Any:
-    file = MappedFile(path)
-    if file.size > _MAX_INDEX:
-        raise CheckpointError(f"{str(path)!r} has {file.size:,} bytes: too many for an index of weights.")
-    try:
-        return json.loads(file.data[:].decode())
-    except (ValueError, RecursionError) as error:
-        raise file.broken(f"it is no valid JSON: {error}") from error
 
 
 def _nothing_found(source: Source, names: Iterable[str], variant: str | None) -> str:
