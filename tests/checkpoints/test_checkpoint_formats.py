@@ -94,6 +94,16 @@ def test_every_dtype(tmp_path: Path, form: str, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy"])
+def test_tensors_with_attributes(tmp_path: Path, form: str) -> None:
+    tensor, parameter = torch.arange(3.0), torch.nn.Parameter(torch.ones(2))
+    tensor.note, parameter.note = "of a program", ["of its own"]  # type: ignore[attr-defined]
+    save({"a": tensor, "b": parameter}, tmp_path / "w", form)
+    assert b"_rebuild_from_type_v2" in (tmp_path / "w").read_bytes()
+    loaded = open_checkpoint(tmp_path / "w")
+    assert torch.equal(loaded["a"].load(), tensor) and torch.equal(loaded["b"].load(), parameter)
+
+
+@pytest.mark.parametrize("form", ["zip", "legacy"])
 def test_views_share_memory(tmp_path: Path, form: str) -> None:
     base, one = torch.arange(12.0), torch.ones(3)
     views = {"base": base, "tail": base[6:], "table": base.view(3, 4).t(), "wide": base[:1].expand(5)}

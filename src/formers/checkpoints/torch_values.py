@@ -113,6 +113,14 @@ def _parameter(data: Any, *rest: Any) -> View:
     return data
 
 
+def _with_attributes(function: Any, kind: Any, arguments: Any, *rest: Any) -> View:
+    """A tensor that a program had put attributes on: the tensor, without them."""
+    if function not in _TENSORS or kind is not INERT or type(arguments) is not tuple:
+        raise TypeError("a tensor with attributes is not described as it should be")
+    found: View = function.call(*arguments)
+    return found
+
+
 def _ordered(pairs: Any = (), *rest: Any) -> dict[str, Any]:
     if type(pairs) is not list:
         return {}
@@ -145,12 +153,15 @@ _DTYPES = (
     *("float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "complex64", "complex128", "bool"),
     *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"),
 )
+_TENSORS = (Function(_rebuild), Function(_rebuild_as))
 TABLE: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): Function(_ordered),
     ("torch", "Size"): Function(_size),
-    ("torch._utils", "_rebuild_tensor"): Function(_rebuild),
-    ("torch._utils", "_rebuild_tensor_v2"): Function(_rebuild),
-    ("torch._utils", "_rebuild_tensor_v3"): Function(_rebuild_as),
+    ("torch._utils", "_rebuild_tensor"): _TENSORS[0],
+    ("torch._utils", "_rebuild_tensor_v2"): _TENSORS[0],
+    ("torch._utils", "_rebuild_tensor_v3"): _TENSORS[1],
+    ("torch._tensor", "_rebuild_from_type_v2"): Function(_with_attributes),
+    ("torch", "Tensor"): INERT,
     ("torch._utils", "_rebuild_parameter"): Function(_parameter),
     ("torch._utils", "_rebuild_parameter_with_state"): Function(_parameter),
     ("torch.storage", "UntypedStorage"): StorageType(torch.uint8),
