@@ -316,6 +316,13 @@ class TestInfo:
         sizes = {file["name"]: file["bytes"] for file in facts["files"]}
         assert sizes == {path.name: path.stat().st_size for path in Path(labels).iterdir()}
 
+    def test_a_checkpoint_of_google_s(self, run: Formers) -> None:
+        code, out, _ = run("info", str(Path(__file__).parent / "goldens" / "google_bert" / "classifier"))
+        (facts,) = lines(out)
+        model = {"model_type": "bert", "supported": True, "layers": 2, "hidden_size": 8, "dtype": "float32"}
+        assert code == 0 and facts.items() >= model.items()
+        assert facts["parameters"] == 1643  # without those of the optimizer
+
     def test_for_people(self, labels: str, run: Formers, terminal: None) -> None:
         _, out, _ = run("info", labels)
         assert "\narchitecture  BertForSequenceClassification\n" in out

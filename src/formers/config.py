@@ -170,10 +170,7 @@ class PretrainedConfig:
         if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
             return _values(path) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
-        values = config_values(source)
-        if values is None:
-            source.require(CONFIG_NAME)
-        return (values or {}) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
+        return required_values(source) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
 
     @classmethod
     def from_pretrained(
@@ -340,6 +337,12 @@ def config_values(source: hub.Source) -> dict[str, Any] | None:
         if (path := source.file(name)) is not None:
             return _values(path)
     return None
+
+
+def required_values(source: hub.Source) -> dict[str, Any]:
+    """The same, but NotFoundError without either."""
+    found = config_values(source)
+    return _values(source.require(CONFIG_NAME)) if found is None else found
 
 
 def _values(path: Path) -> dict[str, Any]:

@@ -23,10 +23,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     from .. import hub
-    from ..config import read_json
+    from ..config import required_values
 
     source = hub.locate(given.model, revision=given.revision)
-    values = read_json(source.require("config.json"))
+    values = required_values(source)
     facts: dict[str, Any] = {
         "model": source.name,
         "commit": source.commit,
@@ -62,10 +62,11 @@ def _config_facts(values: dict[str, Any]) -> dict[str, Any]:
 def _weight_facts(source: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Parameters and types: from the headers of weight files on this machine, else as the configuration plans them."""
     from .. import checkpoints, hub
+    from ..checkpoints.names import torch_names
 
     try:
         here = source if source.is_local else hub.locate(source.name, revision=source.commit, local_files_only=True)
-        tensors = checkpoints.open_checkpoint(checkpoints.find_weights(here)).values()
+        tensors = torch_names(checkpoints.open_checkpoint(checkpoints.find_weights(here))).values()
     except NotFoundError:
         return {"parameters": _planned_parameters(values), "dtype": values.get("dtype") or values.get("torch_dtype")}
     weights = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
