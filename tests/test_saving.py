@@ -238,6 +238,21 @@ def test_tied_weights_of_different_values(
     assert difference(logits[1], logits[0]) < 1e-5 and difference(logits[2], logits[0]) < 1e-5
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_one_file(form: str, tmp_path: Path) -> None:
+    ours = made()
+    ours.save_pretrained(tmp_path, **FORMS[form])
+    (file,) = [*tmp_path.glob("*.index.json")] or [*tmp_path.glob("*.safetensors"), *tmp_path.glob("*.bin")]
+    for load in (formers.AutoModelForSequenceClassification, formers.BertForSequenceClassification):
+        assert weights_equal(load.from_pretrained(file), ours)
+        assert weights_equal(load.from_pretrained(str(file), config=ours.config), ours)
+    with pytest.raises(formers.CheckpointError, match="weight_map"):
+        formers.BertModel.from_pretrained(tmp_path / "config.json")
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(formers.NotFoundError, match=r"config\.json"):
+        formers.BertForSequenceClassification.from_pretrained(file)
+
+
 def test_a_name_of_its_own_comes_first(tmp_path: Path) -> None:
     ours = made("base")
     state = {f"bert.{name}": tensor + 1 for name, tensor in ours.state_dict().items()} | ours.state_dict()
