@@ -137,9 +137,16 @@ class MappedFile:
         if not count:
             return torch.empty(tuple(shape), dtype=dtype)
         if offset % dtype.itemsize:
-            raw = torch.frombuffer(self.data, dtype=torch.uint8, count=count * dtype.itemsize, offset=offset)
-            return raw.clone().view(dtype).view(tuple(shape))
+            return self.copy(offset, count * dtype.itemsize).view(dtype).view(tuple(shape))
         return torch.frombuffer(self.data, dtype=dtype, count=count, offset=offset).view(tuple(shape))
+
+    def copy(self, offset: int, size: int) -> Tensor:
+        """A copy of `size` bytes, which no tensor may be a view of: the pages of the map are given back."""
+        raw = torch.frombuffer(self.data, dtype=torch.uint8, count=size, offset=offset).clone()
+        start, end = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE, (offset + size) // mmap.PAGESIZE * mmap.PAGESIZE
+        if self.mmap and start < end and hasattr(mmap, "MADV_DONTNEED"):
+            self.data.madvise(mmap.MADV_DONTNEED, start, end - start)
+        return raw
 
     def broken(self, problem: str) -> CheckpointError:
         """The error for this file, to be raised by a reader."""
