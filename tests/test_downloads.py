@@ -55,17 +55,6 @@ def model(original: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(remote, "_stalled", {})
-    monkeypatch.setattr(remote, "_answers", {})
-    return tmp_path / "cache"
-
-
-@pytest.fixture
 def hub(model: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with HubServer(model.parents[1]) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url)

@@ -113,11 +113,9 @@ class _AutoModel:
             where = hub.hub_arguments(kwargs.copy())
             labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
             file = file_given(name)
-            given, config = (
-                config,
-                AutoConfig.from_pretrained(config or (file.parent if file else name), **where, **labels),
-            )
-            if given is None and config._commit_hash:  # the branch may move before the weights are asked for
+            beside = config is None
+            config = AutoConfig.from_pretrained(config or (file.parent if file else name), **where, **labels)
+            if beside and config._commit_hash:  # the branch may move before the weights are asked for
                 kwargs["revision"] = config._commit_hash
         return cls._class_for(config).from_pretrained(name, *model_args, config=config, **kwargs)
 

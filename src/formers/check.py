@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,16 +19,16 @@ from torch import Tensor
 from . import hub
 from .atomic import unchanged
 from .auto import AutoTokenizer
-from .checkpoints import LazyTensor, file_given, find_weights, open_checkpoint
-from .checkpoints.find import is_index, read_index
+from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
+from .checkpoints.find import FRAMEWORKS, is_index, read_index, stored_name
 from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, read_json
-from .convert import is_pickle
 from .errors import FormersError, NotFoundError
-from .fitting import Fit, closest_class, fit, listed, named_classes
+from .fitting import Fit, closest_class, fit, named_classes
+from .loading import listed, missing_from_body
+from .logging import shows_bars
 from .modeling import PreTrainedModel
 
-_FRAMEWORKS = ("safetensors", "torch", "tf", "flax")
 _PART_OF_A_MODEL = re.compile(
     r"(model|pytorch_model|tf_model|flax_model)(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?"
 )
@@ -127,8 +126,7 @@ def _index(subject: _Subject) -> _Found:
         return
     data = read_index(subject.paths[0])
     places = {name: lazy.file.name for name, lazy in subject.weights.items()}
-    # TensorFlow's index has the model's own name before those of its shards
-    table = {n if n in places else n.partition("/")[2]: shard for n, shard in data["weight_map"].items()}
+    table = {stored_name(name, places): shard for name, shard in data["weight_map"].items()}
     metadata = data.get("metadata")
     if wrong := [f"{name} is in {places[name]}, not in {table[name]}" for name in table if places[name] != table[name]]:
         yield "problem", f"the index is wrong: {listed(wrong, 3)}"
@@ -169,10 +167,9 @@ def _shapes(subject: _Subject) -> _Found:
     if report.mismatched:
         yield "problem", f"{held.misfits()}, by the configuration"
         return
-    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
-    body = [key.removeprefix(prefix) for key in report.missing if key.startswith(prefix)]
-    if lost := [key for key in body if not key.startswith(model.OPTIONAL)]:
-        yield "problem", f"of {name}'s body there is no {listed(lost)}"
+    if lost := missing_from_body(model, report):
+        prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
+        yield "problem", f"of {name}'s body there is no {listed([key.removeprefix(prefix) for key in lost])}"
         return
     subject.held = held
     if report.missing:
@@ -188,7 +185,7 @@ def _other_formats(subject: _Subject) -> _Found:
     if subject.weights is None or subject.file or subject.variant or not subject.source.is_local:
         return
     used = {path.name for path in subject.paths}
-    for framework in _FRAMEWORKS:
+    for framework in FRAMEWORKS:
         try:
             paths = find_weights(subject.source, first=framework)
             if paths[0].name not in used:
@@ -263,7 +260,7 @@ def _look_at(tensor: Tensor) -> tuple[int, bool]:
 
 
 def _shown(tensors: list[LazyTensor], progress: bool) -> Iterable[LazyTensor]:
-    if not progress or sys.stderr is None or not sys.stderr.isatty():
+    if not (progress and shows_bars()):
         return tensors
     from tqdm import tqdm
 

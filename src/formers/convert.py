@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,12 +17,14 @@ from torch import Tensor
 
 from . import hub
 from .atomic import replacing, unchanged
-from .checkpoints import LazyTensor, file_given, find_weights, open_checkpoint
+from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
+from .checkpoints.find import FRAMEWORKS
 from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError
-from .fitting import Fit, closest_class, fit, listed, named_classes
-from .loading import differing, judge, resolve_dtype
+from .fitting import Fit, closest_class, fit, named_classes
+from .loading import differing, judge, listed, resolve_dtype
+from .logging import shows_bars
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
@@ -38,10 +39,9 @@ _FRAMEWORKS = {
     "tf": ("*.h5*", "*.ckpt*.index"),
     "flax": ("*.msgpack*",),
 }
-_NAMES = (("model", "safetensors"), ("pytorch_model", "bin"), ("tf_model", "h5"), ("flax_model", "msgpack"))
 _WEIGHTS = tuple(
     pattern
-    for stem, ending in _NAMES
+    for stem, ending in (name.rsplit(".", 1) for name in FRAMEWORKS.values())
     for pattern in (f"{stem}.{ending}", f"{stem}[.-]*.{ending}", f"{stem}.{ending}.index*.json")
 )
 
@@ -246,7 +246,7 @@ def _converted(lazy: LazyTensor, dtype: torch.dtype) -> LazyTensor:
 @contextmanager
 def _shown(tensors: dict[str, LazyTensor], progress: bool) -> Iterator[dict[str, LazyTensor]]:
     """The same tensors, with a bar on the terminal that moves as they are loaded."""
-    if not progress or sys.stderr is None or not sys.stderr.isatty():
+    if not (progress and shows_bars()):
         yield tensors
         return
     from tqdm import tqdm
@@ -285,12 +285,3 @@ def _copy(source: hub.Source, stage: Path, patterns: tuple[str, ...]) -> list[st
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def is_pickle(path: Path) -> bool:
-    """Whether a file begins as those of pickle and of torch.save do; NumPy's archives (.npz) are left aside."""
-    with open(path, "rb") as file:
-        head = file.read(300)
-    if head.startswith(b"PK\x03\x04"):
-        return not head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy")
-    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")

@@ -11,7 +11,7 @@ from .auto import config_class
 from .checkpoints import LazyTensor
 from .checkpoints.names import torch_names
 from .config import PretrainedConfig
-from .loading import LoadingReport, align, build, tied_names
+from .loading import LoadingReport, align, build, compare, listed, tied_names
 from .modeling import PreTrainedModel
 
 
@@ -50,17 +50,8 @@ def fit(kind: type[PreTrainedModel], config: PretrainedConfig, weights: Mapping[
     renamed = torch_names(weights, kind.RENAMES)
     model = build(lambda: kind(config), config, renamed)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    aligned = align(renamed, set(shapes), model.base_model_prefix)
-    found = {target: renamed[name] for name, target in aligned.items()}
-    held = Fit(model, tied_names(model), found, LoadingReport())
-    held.report.unexpected += [name for name in held.others() if not name.endswith("position_ids")]
-    for group in held.groups:
-        there = next((name for name in group if name in found), None)
-        if there is None:
-            held.report.missing.extend(group)
-        elif tuple(found[there].shape) != shapes[there]:
-            held.report.mismatched.append((there, tuple(found[there].shape), shapes[there]))
-    return held
+    found, groups = align(renamed, set(shapes), model.base_model_prefix), tied_names(model)
+    return Fit(model, groups, found, compare(groups, shapes, found))
 
 
 def named_classes(values: Mapping[str, Any], where: str) -> tuple[type[PretrainedConfig], type[PreTrainedModel] | None]:
@@ -91,8 +82,3 @@ def closest_class(config: PretrainedConfig, weights: Mapping[str, LazyTensor]) -
         return len(filled), -len(held.report.missing), sum(not name.startswith(body) for name in filled)
 
     return max(kinds, key=score, default=None)
-
-
-def listed(words: list[str], most: int = 6) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")

@@ -136,16 +136,15 @@ def tied_names(model: nn.Module) -> list[list[str]]:
     return list(groups.values())
 
 
-def align(names: Mapping[str, Any], wanted: set[str], prefix: str) -> dict[str, str]:
-    """Which model name each file name stands for, with the base model's prefix added or taken off where that fits.
+def align(tensors: Mapping[str, T], wanted: set[str], prefix: str) -> dict[str, T]:
+    """The tensors by the model's names, with the base model's prefix added or taken off where that fits.
 
     No two stand for one: a name that is the model's own comes first.
     """
-    aligned = {name: name for name in names}
-    for name in names:
-        if name not in wanted:
-            forms = (f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
-            aligned[name] = next((form for form in forms if form in wanted and form not in aligned), name)
+    aligned = {}
+    for name, tensor in tensors.items():
+        forms = () if name in wanted else (f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
+        aligned[next((form for form in forms if form in wanted and form not in tensors), name)] = tensor
     return aligned
 
 
@@ -183,10 +182,8 @@ def assign(
 ) -> LoadingReport:
     """Give a model on the meta device its tensors. What the file lacks is left on the meta device and reported."""
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    aligned = align(weights, set(shapes), model.base_model_prefix)
-    sources = {target: name for name, target in aligned.items()}
+    given = align(weights, set(shapes), model.base_model_prefix)
     groups = tied_names(model)
-    given = {target: weights[name] for target, name in sources.items()}
     if parted := differing(groups, given) if device.type != "meta" else []:
         groups = [[name for name in group if name not in parted] for group in groups] + [[name] for name in parted]
         if model.config.tie_word_embeddings:
@@ -194,27 +191,37 @@ def assign(
             where = model.config.name_or_path or "the checkpoint"
             logger.warning(
                 "%s: in %s these differ from what they are tied to, and stay apart (tie_word_embeddings=False): %s.",
-                type(model).__name__, where, _listed(parted),
+                type(model).__name__, where, listed(parted),
             )  # fmt: skip
-    unexpected = [name for name, target in aligned.items() if target not in shapes]
-    # old checkpoints carry a buffer that only counts columns
-    report = LoadingReport(unexpected=[name for name in unexpected if not name.endswith("position_ids")])
+    report = compare(groups, shapes, given)
+    wrong = {name for name, _, _ in report.mismatched}
     modules = modules_of(model)
     for group in groups:
-        found = next((name for name in group if name in sources), None)
-        if found is None:
-            report.missing.extend(group)
+        found = next((name for name in group if name in given), None)
+        if found is None or found in wrong:
             continue
-        lazy = weights[sources[found]]
-        if tuple(lazy.shape) != shapes[found]:
-            report.mismatched.append((found, tuple(lazy.shape), shapes[found]))
-            continue
+        lazy = given[found]
         tensor = lazy.detach().clone() if isinstance(lazy, Tensor) else lazy.load()
         if tensor.is_floating_point():
             tensor = tensor.to(dtype)
         put(modules, group, tensor.to(device))
     if report.mismatched and not ignore_mismatched:
         raise CheckpointError(_mismatch_message(model, report))
+    return report
+
+
+def compare(
+    groups: list[list[str]], shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, LazyTensor | Tensor]
+) -> LoadingReport:
+    """What a checkpoint lacks of a model's weights, tied names together, has in another shape, or has beside them."""
+    # old checkpoints carry a buffer that only counts columns
+    report = LoadingReport(unexpected=[n for n in found if n not in shapes and not n.endswith("position_ids")])
+    for group in groups:
+        there = next((name for name in group if name in found), None)
+        if there is None:
+            report.missing.extend(group)
+        elif tuple(found[there].shape) != shapes[there]:
+            report.mismatched.append((there, tuple(found[there].shape), shapes[there]))
     return report
 
 
@@ -330,13 +337,10 @@ def _mismatch_message(model: PreTrainedModel, report: LoadingReport) -> str:
     )
 
 
-def judge(model: PreTrainedModel, report: LoadingReport) -> None:
-    """Raise if weights of the body are missing; say in one line which others are new."""
+def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str]:
+    """The missing weights without which the base model is none; those of heads may be drawn anew."""
     prefix = f"{model.base_model_prefix}."
     is_base = model.base_model is model
-    name = model.config.name_or_path or "the checkpoint"
-    known = model.config.architectures
-    holds = f", which holds a {known[0]}" if isinstance(known, list) and known else ""
     empty = len(report.missing) == len(model.state_dict())
 
     def in_body(key: str) -> bool:
@@ -345,22 +349,32 @@ def judge(model: PreTrainedModel, report: LoadingReport) -> None:
         inside = key if is_base else key.removeprefix(prefix)
         return (is_base or key.startswith(prefix)) and not inside.startswith(model.OPTIONAL)
 
-    if lost := [key for key in report.missing if in_body(key)]:
+    return [key for key in report.missing if in_body(key)]
+
+
+def judge(model: PreTrainedModel, report: LoadingReport) -> None:
+    """Raise if weights of the body are missing; say in one line which others are new."""
+    name = model.config.name_or_path or "the checkpoint"
+    known = model.config.architectures
+    holds = f", which holds a {known[0]}" if isinstance(known, list) and known else ""
+    if lost := missing_from_body(model, report):
         raise CheckpointError(
-            f"{type(model).__name__}: {len(lost)} of its body's weights are not in {name}{holds}: {_listed(lost)}. "
+            f"{type(model).__name__}: {len(lost)} of its body's weights are not in {name}{holds}: {listed(lost)}. "
             "Is it a checkpoint of this architecture, and complete?"
         )
     new = report.missing + [key for key, _, _ in report.mismatched]
     if new:
         logger.warning(
-            "%s: new weights, not in %s%s: %s. Train them before use.", type(model).__name__, name, holds, _listed(new)
+            "%s: new weights, not in %s%s: %s. Train them before use.", type(model).__name__, name, holds, listed(new)
         )
+    prefix = f"{model.base_model_prefix}."
     parts = {child for child, _ in model.base_model.named_children()}
     if lost := [key for key in report.unexpected if key.removeprefix(prefix).partition(".")[0] in parts]:
         logger.warning(
-            "%s: weights in %s that this configuration has no place for: %s.", type(model).__name__, name, _listed(lost)
+            "%s: weights in %s that this configuration has no place for: %s.", type(model).__name__, name, listed(lost)
         )
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+def listed(words: list[str], most: int = 6) -> str:
+    """The first of them, and how many more there are."""
+    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")

@@ -7,6 +7,7 @@ does not sees warnings on standard error, through Python's handler of last resor
 from __future__ import annotations
 
 import logging as _logging
+import sys
 from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, NOTSET, WARN, WARNING
 
 __all__ = ["CRITICAL", "DEBUG", "ERROR", "FATAL", "INFO", "NOTSET", "WARN", "WARNING", "logger", "warn_once"]
@@ -25,6 +26,11 @@ def warn_once(message: str) -> None:
     if message not in _said:
         _said.add(message)
         logger.warning(message)
+
+
+def shows_bars() -> bool:
+    """Whether standard error is a terminal: progress bars are shown there only."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def get_verbosity() -> int:

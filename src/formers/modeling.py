@@ -183,9 +183,11 @@ class PreTrainedModel(Pretrained):
 
     def tie_weights(self) -> None:
         """Make the parameters that TIED names share one tensor; biases always, weights if the configuration says so."""
-        for name, owner in self.TIED.items():
-            if self.config.tie_word_embeddings or name.endswith(".bias"):
-                put(modules_of(self), [owner, name], self.get_parameter(owner))
+        always = self.config.tie_word_embeddings
+        tied = {name: owner for name, owner in self.TIED.items() if always or name.endswith(".bias")}
+        modules = modules_of(self) if tied else {}
+        for name, owner in tied.items():
+            put(modules, [owner, name], self.get_parameter(owner))
 
     def resize_token_embeddings(
         self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, **_: Any
@@ -199,10 +201,11 @@ class PreTrainedModel(Pretrained):
             raise InputError(f"resize_token_embeddings({new}): a vocabulary needs at least one token.")
         if new != old.num_embeddings:
             table, output, size = old, self.get_output_embeddings(), old.num_embeddings
+            modules = modules_of(self)
             for names in tied_names(self):
-                owner = self.get_submodule(names[0].rpartition(".")[0])
+                owner = modules[names[0].rpartition(".")[0]]
                 if owner in (table, output) or names[0] in self.TIED.values():
-                    put(modules_of(self), names, resized(self.get_parameter(names[0]), size, new, self._std()))
+                    put(modules, names, resized(self.get_parameter(names[0]), size, new, self._std()))
             table.num_embeddings = new
             if table.padding_idx is not None and table.padding_idx >= new:
                 table.padding_idx = None

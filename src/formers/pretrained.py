@@ -134,11 +134,11 @@ class Pretrained(nn.Module):
                 config._attn_implementation = attention
             config._name_or_path = str(name)
         else:
-            given, (config, kwargs) = (
-                config,
-                cls.config_class.from_pretrained(config or name, return_unused_kwargs=True, **where, **kwargs),
+            beside = config is None
+            config, kwargs = cls.config_class.from_pretrained(
+                config or name, return_unused_kwargs=True, **where, **kwargs
             )
-            if given is None and config._commit_hash:  # the branch may move before the weights are asked for
+            if beside and config._commit_hash:  # the branch may move before the weights are asked for
                 where["revision"] = config._commit_hash
         taken = _init_names(cls)
         if taken is not None and (unknown := kwargs.keys() - taken):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from damage import flipped, patched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -91,11 +92,8 @@ def test_flips(path: Path, form: str) -> None:
     data = content(form)
 
     @settings(max_examples=150, deadline=None, database=None)
-    @given(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-    def check(flips: list[tuple[int, int]]) -> None:
-        changed = bytearray(data)
-        for position, value in flips:
-            changed[position] = value
+    @given(flipped(data))
+    def check(changed: bytes) -> None:
         path.write_bytes(changed)
         opened(path)
 
@@ -107,9 +105,9 @@ def test_insertions_and_deletions(path: Path, form: str) -> None:
     data = content(form)
 
     @settings(max_examples=80, deadline=None, database=None)
-    @given(st.integers(0, len(data)), st.integers(0, 40), st.binary(max_size=20))
-    def check(start: int, gone: int, new: bytes) -> None:
-        path.write_bytes(data[:start] + new + data[start + gone :])
+    @given(patched(data))
+    def check(changed: bytes) -> None:
+        path.write_bytes(changed)
         opened(path)
 
     check()

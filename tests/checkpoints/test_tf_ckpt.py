@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damage import flipped, patched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -530,12 +531,9 @@ def test_flips(copied: Path, part: str) -> None:
     data = (ORIGINAL / part).read_bytes()
 
     @settings(max_examples=150, deadline=None, database=None)
-    @given(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=4))
-    def check(flips: list[tuple[int, int]]) -> None:
-        changed = bytearray(data)
-        for position, value in flips:
-            changed[position] = value
-        assert right_or_refused(copied, part, bytes(changed)) == (changed == data)
+    @given(flipped(data))
+    def check(changed: bytes) -> None:
+        assert right_or_refused(copied, part, changed) == (changed == data)
 
     check()
 
@@ -545,9 +543,9 @@ def test_insertions_and_deletions(copied: Path, part: str) -> None:
     data = (ORIGINAL / part).read_bytes()
 
     @settings(max_examples=80, deadline=None, database=None)
-    @given(st.integers(0, len(data)), st.integers(0, 40), st.binary(max_size=20))
-    def check(start: int, gone: int, new: bytes) -> None:
-        right_or_refused(copied, part, data[:start] + new + data[start + gone :])
+    @given(patched(data))
+    def check(changed: bytes) -> None:
+        right_or_refused(copied, part, changed)
 
     check()
 

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from damage import flipped, patched
 from h5py import h5d, h5p, h5s, h5t
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -529,20 +530,14 @@ def test_flips(path: Path, write: Callable[..., None]) -> None:
     outside = sorted(set(range(8, len(data))) - set(inside))
 
     @settings(max_examples=300, deadline=None, database=None)
-    @given(st.lists(st.tuples(st.sampled_from(outside), st.integers(0, 255)), min_size=1, max_size=4))
-    def around_the_data(flips: list[tuple[int, int]]) -> None:
-        flipped = bytearray(data)
-        for position, value in flips:
-            flipped[position] = value
-        survives(path, bytes(flipped), WEIGHTS)
+    @given(flipped(data, outside))
+    def around_the_data(changed: bytes) -> None:
+        survives(path, changed, WEIGHTS)
 
     @settings(max_examples=100, deadline=None, database=None)
-    @given(st.lists(st.tuples(st.integers(8, len(data) - 1), st.integers(0, 255)), min_size=1, max_size=20))
-    def anywhere(flips: list[tuple[int, int]]) -> None:
-        flipped = bytearray(data)
-        for position, value in flips:
-            flipped[position] = value
-        survives(path, bytes(flipped), {})
+    @given(flipped(data, range(8, len(data)), most=20))
+    def anywhere(changed: bytes) -> None:
+        survives(path, changed, {})
 
     around_the_data()
     anywhere()
@@ -572,8 +567,8 @@ def test_insertions_and_deletions(path: Path, write: Callable[..., None]) -> Non
     data = made(path, write, WEIGHTS)
 
     @settings(max_examples=150, deadline=None, database=None)
-    @given(st.integers(8, len(data)), st.integers(0, 40), st.binary(max_size=40))
-    def check(start: int, gone: int, new: bytes) -> None:
-        survives(path, data[:start] + new + data[start + gone :], {})
+    @given(patched(data, first=8, most=40))
+    def check(changed: bytes) -> None:
+        survives(path, changed, {})
 
     check()

@@ -21,7 +21,7 @@ from . import flax_msgpack, safetensors, tf_ckpt, tf_h5, torch_legacy, torch_zip
 from .find import check_index, file_given, find_weights, is_index, shard_files
 from .tensor import LazyTensor, MappedFile
 
-__all__ = ["LazyTensor", "file_given", "find_weights", "open_checkpoint"]
+__all__ = ["LazyTensor", "file_given", "find_weights", "is_pickle", "open_checkpoint"]
 
 
 class _Reader(Protocol):
@@ -62,6 +62,16 @@ def open_checkpoint(
     for index in indices:
         check_index(index, tensors)
     return tensors
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins as those of pickle and of torch.save do; NumPy's archives (.npz) are left aside."""
+    if not path.stat().st_size:
+        return False
+    file = MappedFile(path)
+    if torch_zip.matches(file):
+        return not file.data[30 : 30 + int.from_bytes(file.data[26:28], "little")].endswith(b".npy")
+    return torch_legacy.matches(file)
 
 
 def _read(path: Path, mmap: bool) -> dict[str, LazyTensor]:

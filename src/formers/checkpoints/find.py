@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from .tensor import LazyTensor, MappedFile
 
 _MAX_INDEX = 32_000_000  # bytes; enough for three hundred thousand tensors
 _OTHER_FORMATS = {".gguf": "GGUF", ".onnx": "ONNX", ".pb": "a TensorFlow graph", ".ckpt": "a training state"}
-_NAMES = {
-    "safetensors": ("model.safetensors", "model.safetensors.index.json"),
-    "torch": ("pytorch_model.bin", "pytorch_model.bin.index.json"),
-    "tf": ("tf_model.h5", "tf_model.h5.index.json"),
-    "flax": ("flax_model.msgpack", "flax_model.msgpack.index.json"),
+FRAMEWORKS = {  # whose weights are looked for, in this order: the one file's name; shards have "….index.json" beside
+    "safetensors": "model.safetensors",
+    "torch": "pytorch_model.bin",
+    "tf": "tf_model.h5",
+    "flax": "flax_model.msgpack",
 }
 
 
@@ -36,21 +36,21 @@ def find_weights(
     else. `first`: "tf" or "flax", the framework whose files come before the others.
     Errors: NotFoundError when there is none, CheckpointError for a broken index or a shard that is not there.
     """
-    kinds = ["safetensors"] if use_safetensors else list(_NAMES)[use_safetensors is False :]
+    kinds = ["safetensors"] if use_safetensors else list(FRAMEWORKS)[use_safetensors is False :]
     if first in kinds:
         kinds = [first, *(kind for kind in kinds if kind != first)]
     if variant:
         kinds = [kind for kind in kinds if kind in ("safetensors", "torch")]
     for kind in kinds:
-        for name in _NAMES[kind]:
-            path = source.file(_of_variant(name, variant))
+        for name in _file_names(kind, variant):
+            path = source.file(name)
             if path is not None and is_index(path):
                 return [path, *shard_files(source, path)]
             if path is not None:
                 return [path]
         if kind == "tf" and (path := _tensorflow_1(source)):
             return [path]
-    names = [_of_variant(name, variant) for kind in kinds for name in _NAMES[kind]]
+    names = [name for kind in kinds for name in _file_names(kind, variant)]
     raise NotFoundError(_nothing_found(source, names, variant))
 
 
@@ -108,17 +108,22 @@ def shard_files(source: Source, index: Path) -> list[Path]:
 def check_index(index: Path, tensors: Mapping[str, LazyTensor]) -> None:
     """Raise CheckpointError when a tensor is not where the index says that it is."""
     for name, shard in read_index(index)["weight_map"].items():
-        # TensorFlow's index has the model's own name before those of its shards
-        if name not in tensors and name.partition("/")[2] not in tensors:
+        if stored_name(name, tensors) not in tensors:
             raise CheckpointError(
                 f"{str(index)!r} says that the tensor {name!r} is in {shard!r}, and it is not there. "
                 "The index and its files do not belong together: download or save all of them again."
             )
 
 
-def _of_variant(name: str, variant: str | None) -> str:
-    stem, _, ending = name.rpartition(".")
-    return f"{stem}.{variant}.{ending}" if variant else name
+def stored_name(name: str, tensors: Container[str]) -> str:
+    """What a shard calls the tensor that its index calls `name`: TensorFlow's index has the model's own name before."""
+    return name if name in tensors else name.partition("/")[2]
+
+
+def _file_names(kind: str, variant: str | None) -> list[str]:
+    names = (FRAMEWORKS[kind], f"{FRAMEWORKS[kind]}.index.json")
+    parts = [name.rpartition(".") for name in names]
+    return [f"{stem}.{variant}.{ending}" if variant else f"{stem}.{ending}" for stem, _, ending in parts]
 
 
 def _shards(index: Path) -> list[str]:

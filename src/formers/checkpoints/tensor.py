@@ -108,7 +108,7 @@ class MappedFile:
             self.size = state.st_size
             if not self.size:
                 raise CheckpointError(f"{str(path)!r} is empty (0 bytes). Download or save it again.")
-            self.data = _mapped(descriptor, self.size) if mmap else self._copy(descriptor, state)
+            self.data = _mapped(descriptor, self.size) if mmap else self._whole(descriptor, state)
         except OSError as error:
             if isinstance(error, CheckpointError):
                 raise
@@ -120,7 +120,7 @@ class MappedFile:
         """Another file of the same folder, opened in the same way."""
         return MappedFile(self.path.with_name(name), self.mmap)
 
-    def _copy(self, descriptor: int, before: os.stat_result) -> Any:
+    def _whole(self, descriptor: int, before: os.stat_result) -> Any:
         data = _mapped(-1, self.size)  # memory of its own: unlike a bytearray's, it is not filled twice
         done = 0
         with memoryview(data) as view, open(descriptor, "rb", buffering=0, closefd=False) as file:

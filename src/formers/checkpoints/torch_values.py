@@ -31,13 +31,12 @@ class Storage:
     def load(self, file: MappedFile, alignment: int) -> Tensor:
         """Its bytes. The views of one storage share memory, also where the address forces a copy."""
         assert self.offset is not None
-        if self.nbytes and self.offset % alignment and self.users == 1:
+        if self.offset % alignment == 0 or not self.nbytes:
+            return file.tensor(self.offset, torch.uint8, (self.nbytes,))
+        if self.users == 1:
             return file.copy(self.offset, self.nbytes)
-        raw = file.tensor(self.offset, torch.uint8, (self.nbytes,))
-        if self.offset % alignment == 0:
-            return raw
-        if self._copy is None:
-            self._copy = raw.clone()
+        if self._copy is None:  # not file.copy: another view may be of the file itself
+            self._copy = file.tensor(self.offset, torch.uint8, (self.nbytes,)).clone()
         return self._copy
 
 

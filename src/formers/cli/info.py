@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+import math
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def _weight_facts(source: Any, values: dict[str, Any]) -> dict[str, Any]:
         return {"parameters": _planned_parameters(values), "dtype": values.get("dtype") or values.get("torch_dtype")}
     weights = [tensor for tensor in tensors if tensor.dtype.is_floating_point]
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in weights})
-    return {"parameters": sum(_product(tensor.shape) for tensor in weights), "dtype": ", ".join(types)}
+    return {"parameters": sum(math.prod(tensor.shape) for tensor in weights), "dtype": ", ".join(types)}
 
 
 def _planned_parameters(values: dict[str, Any]) -> int | None:
@@ -105,10 +105,3 @@ def _tokenizer_facts(model: str, revision: str | None) -> dict[str, Any] | None:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
-
-
-def _product(sizes: Iterable[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextvars
 import queue
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
+
+from ..logging import shows_bars
 
 # Tokenizing many texts in one call uses all cores; more than this gains nothing and costs memory.
 _CHUNK = 1024
@@ -108,7 +109,7 @@ def _arriving(items: Iterator[Any]) -> Iterator[list[Any]]:
 def progress(results: Iterator[Any], inputs: Any, task: str) -> Iterator[Any]:
     """The same results, with a bar on the terminal when it takes more than two seconds."""
     total = len(inputs) if hasattr(inputs, "__len__") else None
-    if (total is not None and total < _BAR_FROM) or sys.stderr is None or not sys.stderr.isatty():
+    if (total is not None and total < _BAR_FROM) or not shows_bars():
         return results
     from tqdm import tqdm
 
