@@ -94,7 +94,7 @@ def test_training_lowers_the_loss(family: str, head: str) -> None:
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
-    assert sum(losses[-3:]) < 0.7 * sum(losses[:3])
+    assert sum(losses[-12:]) / 12 < 0.7 * sum(losses[:3]) / 3  # several, since dropout makes each of them jump
 
 
 @pytest.mark.parametrize(("family", "head"), CASES)

@@ -76,3 +76,41 @@ def test_dropout_drops() -> None:
     for kernel in ("sdpa", "eager"):
         dropped, _ = attention(q, k, v, layout, heads=H, dropout=0.5, kernel=kernel)
         assert not torch.allclose(plain, dropped)
+
+
+LENGTHS = [5, 2, 5, 1, 5, 2]
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_packed_gradients(causal: bool) -> None:
+    """Outputs and gradients of packed rows are those of the padded batch at real tokens."""
+    torch.manual_seed(0)
+    packed = Layout.of_lengths(LENGTHS)
+    padded = Layout.of((torch.arange(5) < torch.tensor(LENGTHS)[:, None]).long(), 6, 5, keep_padding=True)
+    inputs = torch.randn(3, 6, 5, H * d)
+    rows = [packed.pack(x).requires_grad_() for x in inputs]
+    whole = [x.clone().requires_grad_() for x in inputs]
+    got, _ = attention(*rows, packed, heads=H, causal=causal)
+    expected, _ = attention(*whole, padded, heads=H, causal=causal)
+    weight = torch.randn_like(got)
+    got.backward(weight)
+    packed.pack(expected).backward(weight)
+    torch.testing.assert_close(got, packed.pack(expected))
+    for row, x in zip(rows, whole, strict=True):
+        torch.testing.assert_close(row.grad, packed.pack(x.grad))
+
+
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+def test_dropout_of_packed_rows(kernel: str) -> None:
+    """With values that are all 1 an output is the sum of kept weights: 1 on average, each text and head its own."""
+    torch.manual_seed(0)
+    lengths = [4, 9, 4, 9, 9]
+    layout = Layout.of_lengths(lengths)
+    q = torch.zeros(len(layout.index), 50 * d)
+    rows, _ = attention(q, q, q + 1, layout, heads=50, dropout=0.25, kernel=kernel)
+    kept = layout.unpack(rows).unflatten(2, (50, d))[..., 0]  # (B, T, H)
+    for text, length in zip(kept, lengths, strict=True):
+        mean, spread = text[:length].mean(), text[:length].var()
+        assert abs(mean - 1) < 0.1
+        assert abs(spread * length - 0.25 / 0.75) < 0.1  # of a mean of `length` numbers that are 0 or 1 / 0.75
+    assert not torch.equal(kept[0, :4], kept[2, :4])

@@ -43,6 +43,9 @@ def attention(
     """
     if head_mask is not None and head_mask.shape[1] not in (1, heads):
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
+    plain = bias is None and head_mask is None and not return_weights and kernel != "eager"
+    if plain and layout.index is not None:
+        return _by_length(query, key, value, layout, heads, causal, dropout), None
     q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
     scores_bias = bias(q, k) if bias is not None else None
     visible = layout.visible(causal)
@@ -60,6 +63,22 @@ def attention(
 
 def _split(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, T, H·d) -> (B, H, T, d)
+
+
+def _by_length(
+    query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, causal: bool, dropout: float
+) -> Tensor:
+    """Attention on packed rows as they are: a call for each run of texts of one length, without padding or mask.
+
+    Within a text rows are in the order of their columns, so `causal` needs no columns either.
+    """
+    sizes = [run.texts * run.length for run in layout.runs]
+    parts = []  # split, not slices: its backward joins the parts' gradients once
+    for run, *qkv in zip(layout.runs, *(x.split(sizes) for x in (query, key, value)), strict=True):
+        q, k, v = (_split(x.unflatten(0, (run.texts, run.length)), heads) for x in qkv)  # views, (texts, H, length, d)
+        context = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
+        parts.append(context.transpose(1, 2).flatten(2).flatten(0, 1))  # (texts · length, H · d)
+    return torch.cat(parts)
 
 
 def _written_out(

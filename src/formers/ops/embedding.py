@@ -35,20 +35,23 @@ def lookup(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: s
         try:
             return table(ids)
         except IndexError as e:
-            bad = _first_bad(table, ids)
+            bad = _first_bad(table, ids, layout)
             if bad is None:
                 raise
             raise _error(table, ids, layout, name, limit, bad) from e
-    if not torch.compiler.is_compiling() and (bad := _first_bad(table, ids)) is not None:
+    if not torch.compiler.is_compiling() and (bad := _first_bad(table, ids, layout)) is not None:
         raise _error(table, ids, layout, name, limit, bad)
     return table(ids)
 
 
-def _first_bad(table: nn.Embedding, ids: Tensor) -> int | None:
+def _first_bad(table: nn.Embedding, ids: Tensor, layout: Layout) -> int | None:
+    """The row whose id is out of range and comes first in the batch."""
     if ids.device.type == "meta":
         return None
-    bad = ((ids < 0) | (ids >= table.num_embeddings)).flatten()
-    return int(bad.nonzero()[0]) if bool(bad.any()) else None
+    bad = ((ids < 0) | (ids >= table.num_embeddings)).flatten().nonzero().squeeze(1)
+    if not len(bad):
+        return None
+    return int(bad[0 if layout.index is None else layout.index[bad].argmin()])
 
 
 def _error(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str, bad: int) -> RangeError:

@@ -2,22 +2,37 @@
 
     attention_mask      columns →           rows inside the model
       1 1 1 0           a b c .
-      1 1 0 0           d e . .      →      a b c d e f g h i        (N = 9 rows of width D)
+      1 1 0 0           d e . .      →      d e a b c f g h i        (N = 9 rows of width D)
       1 1 1 1           f g h i
 
 Letters: B batch, T columns, N real tokens, D width.
 
-Layers see (N, D): the real tokens of the batch back to back, no padding computed. When the mask is full, or the padding
-has to be kept, they see (B, T, D) instead; every operation but attention and the heads works on the last dimension and
-cannot tell.
+Layers see (N, D): the real tokens of the batch back to back, no padding computed. The shortest text comes first, so
+that texts of one length, a run, are a (texts, length, D) view of their rows: attention needs neither padding nor a mask
+there. When the mask is full, or the padding has to be kept, layers see (B, T, D) instead; every operation but attention
+and the heads works on the last dimension and cannot tell.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..errors import InputError
+
+
+class Run(NamedTuple):
+    """Texts of one length that are neighbours: `texts · length` rows from row `start` on, text by text."""
+
+    start: int
+    texts: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -28,12 +43,14 @@ class Layout:
     index: (N,) where each row sits in the flattened (B·T) batch, or None when all B·T rows are there.
     mask: what attention may not see, where the padding is kept: bool (B, T) over keys, or (B, Q, T) with Q 1 or T;
         None when every row that is there is visible.
+    lengths: real tokens of each of the B texts; None unless packed.
     """
 
     batch: int
     columns: int
     index: Tensor | None = None
     mask: Tensor | None = None
+    lengths: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, attention_mask: Tensor | None, batch: int, columns: int, keep_padding: bool = False) -> Layout:
@@ -49,11 +66,54 @@ class Layout:
             visible = visible.squeeze(1)
         if visible.dim() == 3 or keep_padding or _is_tracing():
             return cls(batch, columns, mask=visible)
-        if bool(visible.all()):
+        lengths = tuple(visible.sum(1).tolist())
+        if all(length == columns for length in lengths):
             return cls(batch, columns)
         if not bool(visible[:, 0].all()):
             return cls(batch, columns, mask=visible)
-        return cls(batch, columns, index=visible.flatten().nonzero().squeeze(1))
+        order = torch.tensor(_shortest_first(lengths), device=visible.device)
+        text, column = visible[order].nonzero(as_tuple=True)
+        return cls(batch, columns, index=order[text] * columns + column, lengths=lengths)
+
+    @classmethod
+    def of_lengths(
+        cls, lengths: Sequence[int], columns: int | None = None, device: torch.device | str = "cpu"
+    ) -> Layout:
+        """The layout of texts whose `lengths` (B), at least 1 each, are known: (B, T) padded on the right.
+
+        columns: T, the longest length if left out. The same as `of` with the mask, without waiting for a device.
+        """
+        longest = max(lengths, default=0)
+        columns = longest if columns is None else columns
+        if not lengths or min(lengths) < 1 or longest > columns:
+            raise InputError(f"lengths must be from 1 to {columns} columns, got {list(lengths)}.")
+        if min(lengths) == columns:
+            return cls(len(lengths), columns)
+        spans = [torch.arange(i * columns, i * columns + lengths[i]) for i in _shortest_first(lengths)]
+        return cls(len(lengths), columns, index=torch.cat(spans).to(device), lengths=tuple(lengths))
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """The rows in order, as runs of texts of one length; none where a mask hides rows that are there."""
+        if self.mask is not None:
+            return ()
+        if self.lengths is None:
+            return (Run(0, self.batch, self.columns),)
+        runs, start = [], 0
+        for length, texts in groupby(sorted(self.lengths)):
+            runs.append(Run(start, sum(1 for _ in texts), length))
+            start += runs[-1].texts * length
+        return tuple(runs)
+
+    @cached_property
+    def _starts(self) -> Tensor:
+        """(B,) the row of each text's column 0, where packed."""
+        assert self.index is not None and self.lengths is not None
+        starts, row = [0] * self.batch, 0
+        for text in _shortest_first(self.lengths):
+            starts[text] = row
+            row += self.lengths[text]
+        return torch.tensor(starts, device=self.index.device)
 
     def pack(self, x: Tensor | None) -> Tensor:
         """(B, T, …) to rows; (1, T, …) stands for the same in every row of the batch."""
@@ -73,7 +133,7 @@ class Layout:
         """Rows to (B, …): those of column 0."""
         if self.index is None:
             return rows[:, 0]
-        return rows.index_select(0, (self.index % self.columns == 0).nonzero().squeeze(1))
+        return rows.index_select(0, self._starts)
 
     def positions(self, device: torch.device) -> Tensor:
         """The column of every row: (N,), or (1, T) where all rows are there."""
@@ -102,6 +162,10 @@ class Layout:
             )
             mask = lower.tril() if mask is None else mask & lower.tril()
         return mask
+
+
+def _shortest_first(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lengths.__getitem__)
 
 
 def _is_tracing() -> bool:
