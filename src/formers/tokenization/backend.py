@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
@@ -21,6 +21,8 @@ from ..errors import FormersError, InputError, TokenizerError
 from . import patterns
 from .arguments import Settings, Texts, explain
 from .types import PaddingStrategy
+
+Made = TypeVar("Made")
 
 
 def view(tokenizer: Tokenizer) -> Tokenizer:
@@ -45,29 +47,33 @@ def added_tokens(tokenizer: Tokenizer) -> dict[int, AddedToken]:
 
 
 class Views:
-    """The views of one tokenizer by their settings; few are kept, as programs use few settings."""
+    """What is made of one tokenizer once, as its views by their settings; few are kept, as programs use few."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Any, ...], Tokenizer] = {}
+        self._kept: dict[tuple[Any, ...], Any] = {}
 
     def get(self, tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str], as_text: bool) -> Tokenizer:
         """The view for these settings. `pad`: the padding token's id, its type id, its string."""
         if not settings.truncates and not settings.pads and as_text == tokenizer.encode_special_tokens:
             return tokenizer
-        key = (settings, pad, as_text, *_fingerprint(tokenizer))
-        made = self._kept.get(key)
-        if made is None:
-            made = _configured(view(tokenizer), settings, pad)
-            made.encode_special_tokens = as_text
-            if len(self._kept) > 16:
-                self._kept = {}
-            self._kept[key] = made
+        return self.once(tokenizer, (settings, pad, as_text), lambda: _configured(tokenizer, settings, pad, as_text))
+
+    def once(self, tokenizer: Tokenizer, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
+        """What `make` gives, made again only after the tokenizer was changed; `key` says what it is."""
+        key = (*key, *_fingerprint(tokenizer))
+        kept = self._kept
+        if key not in kept:
+            if len(kept) > 16:
+                kept = self._kept = {}  # a new one: other threads may be reading the old one
+            kept[key] = make()
+        made: Made = kept[key]
         return made
 
 
 def _fingerprint(tokenizer: Tokenizer) -> Iterator[Any]:
     """What tells that the user has put other parts into the tokenizer since a view of it was made."""
     yield tokenizer.get_vocab_size()
+    yield tuple(added_tokens(tokenizer).items())  # a token of the vocabulary may become one, and the size stays
     for part in (tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.post_processor):
         try:
             yield part and part.__getstate__()
@@ -75,7 +81,9 @@ def _fingerprint(tokenizer: Tokenizer) -> Iterator[Any]:
             yield type(part)
 
 
-def _configured(tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str]) -> Tokenizer:
+def _configured(tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str], as_text: bool) -> Tokenizer:
+    tokenizer = view(tokenizer)
+    tokenizer.encode_special_tokens = as_text
     if settings.truncates and settings.max_length is not None:
         tokenizer.enable_truncation(
             max_length=settings.max_length,
@@ -95,10 +103,16 @@ def _configured(tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, s
     return tokenizer
 
 
-def encode(tokenizer: Tokenizer, batch: Texts, specials: bool, name: str = "text") -> list[Encoding]:
-    """Encode every row; what the library raises or panics with leaves as an error that names the row."""
+def encode(
+    tokenizer: Tokenizer, batch: Texts, specials: bool, name: str = "text", offsets: bool = True
+) -> list[Encoding]:
+    """Encode every row; what the library raises or panics with leaves as an error that names the row.
+
+    Without `offsets`, where each token is from is not told, which costs less.
+    """
+    run = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
     try:
-        return list(tokenizer.encode_batch(batch.rows, is_pretokenized=batch.words, add_special_tokens=specials))
+        return list(run(batch.rows, is_pretokenized=batch.words, add_special_tokens=specials))
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, FormersError)):
             raise

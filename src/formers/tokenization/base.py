@@ -10,15 +10,15 @@ from tokenizers import AddedToken, Tokenizer
 from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import arguments, backend
-from .calling import Calling
 from .decoding import Decoding
 from .loading import Loading
+from .packing import Packing
 from .special import MORE, NAMES
 from .training import Training
 from .types import VERY_LARGE_INTEGER
 
 
-class PreTrainedTokenizerFast(Calling, Decoding, Training, Loading):
+class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
     """A tokenizer on top of the `tokenizers` library; also called PreTrainedTokenizer.
 
     `from_pretrained` reads it from files; the constructor takes `tokenizer_file`, the path of a tokenizer.json, or

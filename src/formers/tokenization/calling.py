@@ -13,7 +13,7 @@ from . import arguments, backend, cutting
 from .arguments import Settings, Texts
 from .encoding import BatchEncoding
 from .rows import Rows
-from .types import LARGE_INTEGER, PaddingStrategy, TensorType, TruncationStrategy
+from .types import PaddingStrategy, TensorType, TruncationStrategy
 
 _CALL_ARGUMENTS = [
     "text", "text_pair", "text_target", "text_pair_target", "add_special_tokens", "padding", "truncation",
@@ -104,20 +104,32 @@ class Calling(Rows):
         encodings = self._run(batch, made, specials, as_text, name, overflow)
         columns, rows = self._columns(encodings, overflow, wanted)
         if watched:
-            self._warn_if_too_long(rows)
+            self._warn_if_too_long(max(map(len, rows), default=0))
         if not batch.batched and kind is None and not overflow:
             columns = {key: value[0] if isinstance(value[0], list) else value for key, value in columns.items()}
         return BatchEncoding(columns, rows, tensor_type=kind)
 
     def _run(
-        self, batch: Texts, made: Settings, specials: bool, as_text: bool, name: str, overflow: bool
+        self,
+        batch: Texts,
+        made: Settings,
+        specials: bool,
+        as_text: bool,
+        name: str = "text",
+        overflow: bool = False,
+        offsets: bool = True,
     ) -> list[Encoding]:
         if made.truncates:
             room = self._room(batch, made, specials)
-            if not overflow and made.truncation_side == "right":
-                batch = cutting.shorten(self._tokenizer, batch, room, made.truncation)
+            if not overflow:
+                batch = self._shorten(batch, made, room)
         pad = (self.pad_token_id or 0, self.pad_token_type_id, self.pad_token or "") if made.pads else (0, 0, "")
-        return backend.encode(self._views.get(self._tokenizer, made, pad, as_text), batch, specials, name)
+        return backend.encode(self._views.get(self._tokenizer, made, pad, as_text), batch, specials, name, offsets)
+
+    def _shorten(self, batch: Texts, made: Settings, room: int) -> Texts:
+        if made.truncation_side == "right":
+            return cutting.shorten(self._tokenizer, batch, room, made.truncation)
+        return batch
 
     def _room(self, batch: Texts, made: Settings, specials: bool) -> int:
         """Tokens that truncation leaves for the text itself; InputError when the special ones fill it all."""
@@ -155,11 +167,8 @@ class Calling(Rows):
             columns["overflow_to_sample_mapping"] = samples
         return columns, rows
 
-    def _warn_if_too_long(self, rows: list[Encoding]) -> None:
-        if self.model_max_length > LARGE_INTEGER or "too long" in self._said:
-            return
-        longest = max(map(len, rows), default=0)
-        if longest > self.model_max_length:
+    def _warn_if_too_long(self, longest: int) -> None:
+        if self.model_max_length < longest:
             self._say_once(
                 "too long",
                 f"A text of {longest} tokens is longer than the {self.model_max_length} that the model can take; the "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from tokenizers import Encoding, Tokenizer
@@ -28,10 +29,11 @@ class Frame:
     types: tuple[list[int], int, list[int], int, list[int]]  # before, first text, between, second text, after
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, pair: bool) -> Frame:
+    def of(cls, tokenizer: Tokenizer, pair: bool, specials: bool = True) -> Frame:
+        """The frame of one text or a pair; without `specials`, only the types."""
         bare = view(tokenizer)
         first, second = (_one_token(bare) for _ in range(2))
-        made = tokenizer.post_process(first, second if pair else None, True)
+        made = tokenizer.post_process(first, second if pair else None, specials)
         where = made.sequence_ids
         start = where.index(0)
         end = where.index(1) if pair else len(where)
@@ -58,12 +60,16 @@ class Frame:
 def _one_token(bare: Tokenizer) -> Encoding:
     # any text will do; cut to one token, as a recipe may split it or put a space mark before it
     probe = Tokenizer(bare.model)
-    for text in ("a", *list(bare.get_vocab(with_added_tokens=False))[:1000]):
+    for text in chain(("a",), _some_tokens(bare)):
         made = probe.encode(text, add_special_tokens=False)
         if len(made):
             made.truncate(1)
             return made
     raise InputError("The vocabulary of this tokenizer gives no tokens, so nothing can be put around texts.")
+
+
+def _some_tokens(tokenizer: Tokenizer) -> Iterator[str]:
+    yield from islice(tokenizer.get_vocab(with_added_tokens=False), 1000)  # reads the whole vocabulary: only if need be
 
 
 def truncate(
