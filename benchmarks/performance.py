@@ -1,0 +1,83 @@
+"""formers beside the engines that people run text encoders with, in one run; writes docs/performance.md.
+
+    python benchmarks/performance.py [--rounds 7] [--only CASE] [--contestants NAME] [--engines PYTHON] [--no-page]
+
+Each contestant is a process of its own that has loaded its model and warmed up. They compute in turn, one at a time,
+all on the same cores with the same number of threads. `--only` takes cases with that in their name, such as
+"DistilBERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times.
+`--engines` is a Python that has the versions of requirements.txt, if the one that runs this does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from contest import report
+from contest.entrants import CLASSIFY, ENGINES, PRODUCTS, TOKENISING, TRAINING, Contestant
+from contest.inputs import TEXTS, Model, sentences, write_models
+from contest.rounds import Measured, Setting, contest, first_answers
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def cases(models: dict[str, Model]) -> list[tuple[str, Model, str, list[Contestant]]]:
+    """Name, model, texts or other work, and contestants of everything that is measured."""
+    found = []
+    for model in models.values():
+        contestants = [PRODUCTS, *(engine for engine in ENGINES if model.task in engine.tasks)]
+        found += [(f"{model.name}, {texts}", model, texts, contestants) for texts in TEXTS]
+    distilbert = models["DistilBERT-base"]
+    starters = [engine for engine in ENGINES if CLASSIFY in engine.tasks and engine.options != {"batch_size": 32}]
+    found.append((f"{distilbert.name}, start-up", distilbert, "start-up", starters))
+    found.append((f"{distilbert.name}, fine-tuning", distilbert, "fine-tuning", list(TRAINING)))
+    found.append((f"{distilbert.name}, tokenising", distilbert, "tokenising", list(TOKENISING)))
+    return found
+
+
+def measure(
+    setting: Setting, model: Model, work: str, contestants: list[Contestant], rounds: int
+) -> dict[str, Measured]:
+    """One case."""
+    if work == "start-up":
+        return first_answers(setting, contestants, model, sentences("dev")[:1], rounds)
+    if work == "fine-tuning":
+        return contest(setting, "steps", contestants, model, sentences("train")[:3200], rounds)
+    if work == "tokenising":
+        return contest(setting, "steps", contestants, model, sentences("dev"), rounds)
+    kind = "single" if work == "one by one" else "bulk"
+    return contest(setting, kind, contestants, model, TEXTS[work](), rounds)
+
+
+def main() -> None:
+    """Measure every case, print its table, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", action="append", default=[], metavar="CASE")
+    parser.add_argument("--contestants", action="append", default=[], metavar="NAME")
+    parser.add_argument("--engines", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--folder", type=Path, default=REPOSITORY / "build" / "performance")
+    parser.add_argument("--no-page", action="store_true", help="print only")
+    given = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
+    given.folder.mkdir(parents=True, exist_ok=True)
+    (given.folder / "log.txt").unlink(missing_ok=True)
+    setting = Setting(given.folder, given.threads, given.engines)
+    results = {}
+    for name, model, work, contestants in cases(write_models(given.folder)):
+        if not given.only or any(part in name for part in given.only):
+            wanted = [c for c in contestants if not given.contestants or any(n in c.name for n in given.contestants)]
+            results[name] = report.Case(name, model, work, measure(setting, model, work, wanted, given.rounds))
+            print(report.section(results[name]), flush=True)
+    page = report.page(results, setting, given.rounds)
+    print(report.comparisons(results))
+    if not given.no_page:
+        (REPOSITORY / "docs" / "performance.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
