@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 Batch = list[int]
 
@@ -75,11 +74,24 @@ def collate(items: list[Mapping[str, Any]], tokenizer: Any, right: bool) -> dict
         elif values[0].ndim == 1:
             batch[key] = torch.cat(values)
         else:
-            batch[key] = pad_sequence([value[0] for value in values], True, padding.get(key, 0), padding_side=side)
+            batch[key] = _padded(values, padding.get(key, 0), side)
     if "input_ids" in batch and "attention_mask" not in batch:
-        masks = [torch.ones(length_of(item), dtype=torch.long) for item in items]
-        batch["attention_mask"] = pad_sequence(masks, batch_first=True, padding_side=side)
+        masks = [torch.ones(1, length_of(item), dtype=torch.long) for item in items]
+        batch["attention_mask"] = _padded(masks, 0, side)
     return batch
+
+
+def _padded(rows: list[Tensor], value: int, side: str) -> Tensor:
+    """(B, longest T, …) from rows (1, T, …), filled up with `value`."""
+    lengths = [row.shape[1] for row in rows]
+    longest = max(lengths)
+    if longest == min(lengths):
+        return torch.cat(rows)
+    columns = torch.arange(longest, device=rows[0].device)
+    real = columns < torch.tensor(lengths, device=columns.device)[:, None]  # (B, T)
+    padded = rows[0].new_full((len(rows), longest, *rows[0].shape[2:]), value)
+    padded[real if side == "right" else real.flip(1)] = torch.cat(rows, dim=1)[0]
+    return padded
 
 
 def part(outputs: Any, row: int, rows: int, columns: tuple[int, int] | None) -> Any:

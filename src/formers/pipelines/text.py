@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..errors import ArgumentError, InputError
+from ..tokenization import PackedEncoding, PreTrainedTokenizerFast
 from .base import Pipeline
+from .batches import length_of
 
 TOKENIZER_ARGUMENTS = (
     "truncation",
@@ -22,6 +25,9 @@ TOKENIZER_ARGUMENTS = (
     "return_attention_mask",
     "verbose",
 )
+
+# those of them with which texts stay without padding, whatever their values
+_PACKED_ARGUMENTS = {"truncation", "max_length", "padding", "add_special_tokens", "return_token_type_ids", "verbose"}
 
 # Tokenizers that know no limit say so with a huge number.
 _NO_LIMIT = 10**9
@@ -68,18 +74,15 @@ class TextPipeline(Pipeline):
         Raises InputError for an input that is no text, or one that is longer than the model reads.
         """
         texts = [read_text(item, place(first, index)) for index, item in enumerate(inputs)]
-        encoded = [
-            {key: torch.tensor([values]) for key, values in encoding.items()}
-            for encoding in self._tokenize(texts, self._with_limit(parameters))
-        ]
+        encoded: list[Mapping[str, Any]] = list(self._tokenize(texts, self._with_limit(parameters)))
         limit = self.max_tokens
-        for index, item in enumerate(encoded):
-            if limit is not None and (length := item["input_ids"].shape[1]) > limit:
+        for index, item in enumerate(encoded if limit is not None else ()):
+            if limit is not None and (length := length_of(item)) > limit:
                 raise InputError(
                     f"{place(first, index)}, which starts {texts[index][0][:40]!r}, has {length} tokens; this "
                     f"{type(self.model).__name__} reads at most {limit}. Pass truncation=True to cut it, or split it."
                 )
-        return list(encoded)
+        return encoded
 
     def _with_limit(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The tokenizer's arguments, with the model's own limit where a limit is meant and none is given."""
@@ -91,23 +94,37 @@ class TextPipeline(Pipeline):
                 return {**parameters, "max_length": min(known)}
         return parameters
 
-    def _tokenize(self, texts: list[Text], parameters: dict[str, Any]) -> Iterator[dict[str, list[int]]]:
+    def _tokenize(self, texts: list[Text], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         parameters = {"padding": False, "verbose": False, **parameters}
         if _value(parameters["padding"]) in (True, "longest"):
             if parameters.get("pad_to_multiple_of"):  # a multiple of each text's own length, not of the longest one's
                 for text, pair in texts:
-                    encoding = self.tokenizer(text, pair, **parameters)
-                    yield {key: encoding[key] for key in encoding}
+                    yield from _rows(self.tokenizer([text], pair and [pair], **parameters))
                 return
             parameters["padding"] = False  # each text is its own longest
-        encoded: dict[int, dict[str, list[int]]] = {}
+        encoded: dict[int, dict[str, Tensor]] = {}
         for paired in (False, True):
-            rows = [i for i, (_, pair) in enumerate(texts) if (pair is not None) == paired]
-            if rows:
-                columns = [[texts[i][column] for i in rows] for column in range(1 + paired)]
-                encoding = self.tokenizer(*columns, **parameters)
-                encoded.update((i, {key: encoding[key][at] for key in encoding}) for at, i in enumerate(rows))
+            indices = [i for i, (_, pair) in enumerate(texts) if (pair is not None) == paired]
+            if indices:
+                columns = [[texts[i][column] for i in indices] for column in range(1 + paired)]
+                encoded.update(zip(indices, self._encode(columns, parameters), strict=True))
         yield from (encoded[i] for i in range(len(texts)))
+
+    def _encode(self, columns: list[list[Any]], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
+        if self._packs(parameters):
+            packed = self.tokenizer.packed(*columns, **{k: v for k, v in parameters.items() if k != "padding"})
+            return _views(packed, "attention_mask" in self.tokenizer.model_input_names)
+        return _rows(self.tokenizer(*columns, **parameters))
+
+    def _packs(self, parameters: dict[str, Any]) -> bool:
+        """Whether the tokenizer's `packed` gives what its call would: its call is our own, and nothing is padded."""
+        padding = _value(parameters["padding"])
+        return (
+            isinstance(self.tokenizer, PreTrainedTokenizerFast)
+            and type(self.tokenizer).__call__ is PreTrainedTokenizerFast.__call__
+            and padding in (False, None, "do_not_pad")
+            and parameters.keys() <= _PACKED_ARGUMENTS
+        )
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         return self.model(**model_inputs, **parameters)
@@ -126,6 +143,27 @@ class TextPipeline(Pipeline):
             raise ArgumentError(f"{min(twice)} is given twice: in the call and in the tokenizer's own arguments.")
         self.reject(given.keys() - set(TOKENIZER_ARGUMENTS), TOKENIZER_ARGUMENTS)
         return {**given, **(nested or {})}
+
+
+def _rows(encoding: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
+    """Each row of lists as tensors (1, T)."""
+    keys = list(encoding)
+    return (
+        {key: torch.tensor([values]) for key, values in zip(keys, row, strict=True)}
+        for row in zip(*(encoding[key] for key in keys), strict=True)
+    )
+
+
+def _views(packed: PackedEncoding, with_mask: bool) -> Iterator[dict[str, Tensor]]:
+    """Each row as tensors (1, T), views of the packed ones."""
+    columns = {"input_ids": torch.from_numpy(packed.input_ids)}
+    if packed.token_type_ids is not None:
+        columns["token_type_ids"] = torch.from_numpy(packed.token_type_ids)
+    if with_mask:
+        columns["attention_mask"] = torch.ones(len(packed.input_ids), dtype=torch.long)
+    lengths = packed.lengths.tolist()
+    rows = zip(*(column[None].split(lengths, dim=1) for column in columns.values()), strict=True)
+    return (dict(zip(columns, row, strict=True)) for row in rows)
 
 
 def place(first: int | None, index: int) -> str:

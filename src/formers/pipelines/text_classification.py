@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import ArgumentError, InputError, near
 from .base import Task
+from .batches import collate
 from .text import TextPipeline
 
 
@@ -63,6 +64,15 @@ class TextClassificationPipeline(TextPipeline):
         """
         result = super().__call__(inputs, *args, **kwargs)
         return [result] if isinstance(inputs, str) and isinstance(result, dict) else result
+
+    def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
+        # a whole output for each text costs several times what reading its logits does
+        if len(items) == 1 or type(self).postprocess is not TextClassificationPipeline.postprocess:
+            yield from super()._batch_outputs(items, parameters)
+            return
+        outputs = self.forward(collate(items, self.tokenizer, right=self.by_tokens), **parameters)
+        logits = outputs.get("logits")
+        yield from ({"logits": row} for row in ([None] * len(items) if logits is None else logits.split(1)))
 
     def postprocess(
         self,
