@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "hub", "config", "tokenization", "outputs", "ops",
-    "checkpoints", "loading",
+    "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "cli",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ Letters: B batch, T columns, N real tokens, D width, C labels, V vocabulary.
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
@@ -25,15 +26,19 @@ class Head(PreTrainedModel):
     """A model with a head.
 
     TARGETS: names of the arguments that carry labels. OUTPUT: the class of what is returned.
+    READS_FIRST: whether `score` reads column 0 alone; a subclass with a `score` of its own says so anew.
     A task defines `results`; a family defines what the task's `results` calls, mostly `score`.
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = ("labels",)
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ModelOutput
+    READS_FIRST: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give `forward` the signature of the family's inputs, for `help`, and for trainers that inspect it."""
         super().__init_subclass__(**kwargs)
+        if "score" in vars(cls) and "READS_FIRST" not in vars(cls):
+            cls.READS_FIRST = False
         if cls.forward is not Head.forward and not hasattr(cls.forward, "__signature__"):
             return  # a class with a forward of its own
 
@@ -65,6 +70,8 @@ class Head(PreTrainedModel):
             flat.get("inputs_embeds"),
             keep_padding=self.needs_padding(inputs, targets),
         )
+        if self.READS_FIRST and self.optimized is not None and not self._is_watched():
+            layout = replace(layout, only_first=True)
         return_dict = options.pop("return_dict")
         body = self.base_model(**flat, **options, layout=layout, return_dict=True)
         result = self.OUTPUT(

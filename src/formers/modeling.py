@@ -5,20 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from . import registry
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
 from .loading import modules_of, put, tied_names
 from .ops.checks import batch_shape, check_mask
 from .ops.layout import Layout
+from .optimize import Limits, Optimized, optimize, optimized, stack_of, take_back
 from .outputs import ModelOutput
 from .pretrained import Pretrained
 from .pruning import resized
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 KERNELS = ("sdpa", "eager")
 
@@ -262,7 +267,69 @@ class PreTrainedModel(Pretrained):
         """Undo `enable_input_require_grads`."""
         self._input_grads.remove()
 
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, which takes optimize() back, or with `mode` False to evaluation."""
+        if mode:
+            take_back(self)
+        return super().train(mode)
+
     # ---- running
+
+    def optimize(
+        self,
+        mode: str | bool | None = True,
+        *,
+        check: Iterable[str | Mapping[str, Tensor]] | None = None,
+        tokenizer: Any = None,
+        min_cosine: float | None = None,
+        max_labels_changed: float | None = None,
+        max_score_change: float | None = None,
+    ) -> Self:
+        """Run faster in inference, from derived weights; parameters, names, hooks and saving stay as they are.
+
+        Args:
+            mode: "float32" (fused, exact), "bf16", "int8"; True for the fastest that this processor does well and that
+                agrees with the model as it is; None to take it back. Where a mode is missing, the next is taken.
+            check: texts, or encoded batches, to compare results on; `optimized.agreement` has what came out.
+            tokenizer: for the texts; by default the one that was saved with the model.
+            min_cosine: least mean cosine of embeddings, 0 to 1.
+            max_labels_changed: largest share of labels that may change, 0 to 1.
+            max_score_change: largest change of a label's probability, 0 to 1.
+
+        Returns the model itself. It is used in `torch.inference_mode()` or `no_grad()`; training takes it back, and so
+        does a changed weight. Attentions, hooks and masks that hide columns are served by the model's own code.
+
+        Raises InputError, and changes nothing, when a mode that was named breaks a limit.
+        """
+        if mode is None or mode is False:
+            take_back(self)
+            return self
+        limits = Limits(min_cosine, None, max_labels_changed, max_score_change)
+        named = limits if limits != Limits() else None
+        optimize(self, mode, None if check is None else self._batches(check, tokenizer), named)
+        return self
+
+    @property
+    def optimized(self) -> Optimized | None:
+        """How the model is run; None for the model as it is."""
+        return optimized(self)
+
+    def _batches(self, texts: Iterable[str | Mapping[str, Tensor]], tokenizer: Any) -> list[Mapping[str, Tensor]]:
+        """Texts as batches of 32, of neighbours in length; batches as they are."""
+        given = [texts] if isinstance(texts, str) else list(texts)
+        if not given:
+            raise InputError("check has no texts to compare results on.")
+        if not isinstance(given[0], str):
+            return [{name: value.to(self.device) for name, value in batch.items()} for batch in given]  # type: ignore[union-attr]
+        if tokenizer is None:
+            family = registry.family_of(self.config.model_type)
+            if family is None or not self.name_or_path:
+                raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
+            tokenizer = family.TOKENIZER.from_pretrained(self.name_or_path)
+        limit = getattr(self.config, "max_position_embeddings", None)
+        options = {"padding": True, "truncation": True, "max_length": limit, "return_tensors": "pt"}
+        given.sort(key=len)
+        return [dict(tokenizer(given[i : i + 32], **options).to(self.device)) for i in range(0, len(given), 32)]
 
     def layout(
         self,
@@ -342,6 +409,10 @@ def run_layers(
     Returns the last rows; and, where asked for, all hidden states, the first one included, each (B, T, D), and all
     attention weights, each (B, H, T, T).
     """
+    derived = stack_of(layers)
+    asked = output_attentions or any(mask is not None for mask in head_masks)
+    if derived is not None and not asked and derived.usable(rows, layout):
+        return *derived(rows, layout, output_hidden_states), None
     states, weights = [layout.unpack(rows)], []
     for layer, head_mask in zip(layers, head_masks, strict=True):
         if checkpointing:

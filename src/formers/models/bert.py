@@ -25,6 +25,7 @@ from ..ops.attention import attention
 from ..ops.bias import relative_key
 from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
+from ..optimize import Block
 from ..outputs import BaseModelOutputWithPoolingAndCrossAttentions
 from ..pruning import keep, remaining
 from ..tokenization import WordPieceTokenizer
@@ -196,6 +197,15 @@ class BertLayer(nn.Module):
         self.attention = BertAttention(config)
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
+
+    def block(self) -> Block | None:
+        inner, after, up, down = self.attention.self, self.attention.output, self.intermediate, self.output
+        if inner.is_decoder or inner.position_embedding_type != "absolute":
+            return None
+        return Block(
+            *(inner.num_attention_heads, inner.query, inner.key, inner.value, after.dense, after.LayerNorm),
+            *(up.dense, up.intermediate_act_fn, down.dense, down.LayerNorm),
+        )
 
     def forward(
         self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
@@ -406,6 +416,8 @@ class BertLMHeadModel(BertForMaskedLM, heads.CausalLM):
 
 
 class BertForNextSentencePrediction(BertPreTrainedModel, heads.NextSentencePrediction):
+    READS_FIRST = True
+
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.bert = BertModel(config)
@@ -438,10 +450,12 @@ class _Classifier(BertPreTrainedModel):
 
 
 class BertForSequenceClassification(_Classifier, heads.SequenceClassification):
-    pass
+    READS_FIRST = True
 
 
 class BertForMultipleChoice(_Classifier, heads.MultipleChoice):
+    READS_FIRST = True
+
     def labels(self) -> int:
         return 1  # one score a choice
 

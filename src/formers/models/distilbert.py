@@ -19,6 +19,7 @@ from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
+from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..pruning import keep, remaining
 from . import bert
@@ -145,6 +146,13 @@ class TransformerBlock(nn.Module):
         self.ffn = FFN(config)
         self.output_layer_norm = nn.LayerNorm(config.dim, eps=1e-12)
 
+    def block(self) -> Block:
+        inner, ffn = self.attention, self.ffn
+        return Block(
+            *(inner.n_heads, inner.q_lin, inner.k_lin, inner.v_lin, inner.out_lin, self.sa_layer_norm),
+            *(ffn.lin1, ffn.activation, ffn.lin2, self.output_layer_norm),
+        )
+
     def forward(
         self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
     ) -> tuple[Tensor, Tensor | None]:
@@ -248,6 +256,8 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, heads.MaskedLM):
 
 class _FirstColumnClassifier(DistilBertPreTrainedModel):
     """Two linear layers on the first column."""
+
+    READS_FIRST = True
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)

@@ -44,6 +44,7 @@ class Layout:
     mask: what attention may not see, where the padding is kept: bool (B, T) over keys, or (B, Q, T) with Q 1 or T;
         None when every row that is there is visible.
     lengths: real tokens of each of the B texts; None unless packed.
+    only_first: whether nobody reads what the model computes but column 0; the last layer may then leave out the rest.
     """
 
     batch: int
@@ -51,6 +52,7 @@ class Layout:
     index: Tensor | None = None
     mask: Tensor | None = None
     lengths: tuple[int, ...] | None = None
+    only_first: bool = False
 
     @classmethod
     def of(cls, attention_mask: Tensor | None, batch: int, columns: int, keep_padding: bool = False) -> Layout:
@@ -64,7 +66,7 @@ class Layout:
         visible = attention_mask.bool()
         if visible.dim() == 4:
             visible = visible.squeeze(1)
-        if visible.dim() == 3 or keep_padding or _is_tracing():
+        if visible.dim() == 3 or keep_padding or is_tracing():
             return cls(batch, columns, mask=visible)
         lengths = tuple(visible.sum(1).tolist())
         if all(length == columns for length in lengths):
@@ -130,10 +132,19 @@ class Layout:
         return whole.index_copy(0, self.index, rows).unflatten(0, (self.batch, self.columns))
 
     def first(self, rows: Tensor) -> Tensor:
-        """Rows to (B, …): those of column 0."""
+        """Rows to (B, …): those of column 0, which may be all that there are, see `only_first`."""
         if self.index is None:
             return rows[:, 0]
+        if rows.shape[0] == self.batch:  # also where each text is one token: neighbours in their own order
+            return rows
         return rows.index_select(0, self._starts)
+
+    def in_order(self, first: Tensor) -> Tensor:
+        """(B, …), one for each text in the order of `runs`, to the texts' own order."""
+        if self.lengths is None:
+            return first
+        order = torch.tensor(_shortest_first(self.lengths), device=first.device)
+        return torch.empty_like(first).index_copy(0, order, first)
 
     def positions(self, device: torch.device) -> Tensor:
         """The column of every row: (N,), or (1, T) where all rows are there."""
@@ -143,7 +154,7 @@ class Layout:
 
     def blind(self, causal: bool = False) -> bool:
         """Whether some query may see nothing at all; not asked while a graph is being traced."""
-        if self.mask is None or _is_tracing():
+        if self.mask is None or is_tracing():
             return False
         sees = self.mask[:, 0] if causal and self.mask.dim() == 2 else self.mask.any(-1)
         return not bool(sees.all())
@@ -168,5 +179,6 @@ def _shortest_first(lengths: Sequence[int]) -> list[int]:
     return sorted(range(len(lengths)), key=lengths.__getitem__)
 
 
-def _is_tracing() -> bool:
+def is_tracing() -> bool:
+    """Whether a graph is being recorded, in which a size that depends on the data would become a constant."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

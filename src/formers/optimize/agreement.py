@@ -1,0 +1,121 @@
+"""How far a model's results in one mode are from those in another, on texts.
+
+Letters: B batch, T columns, D width, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A mode beside the model as it is.
+
+    Attributes:
+        texts: how many were compared.
+        cosine: mean over the texts of the cosine between their embeddings, the mean of the last hidden states.
+        worst_cosine: the least of them.
+        labels_changed: share of the labels that changed (for a model that labels tokens: of the tokens); None without.
+        score_change: largest change of the score, a probability, of the label that the model gave; None without.
+    """
+
+    texts: int
+    cosine: float
+    worst_cosine: float
+    labels_changed: float | None = None
+    score_change: float | None = None
+
+    def __str__(self) -> str:
+        line = f"cosine {self.cosine:.5f} (worst {self.worst_cosine:.5f}) on {self.texts} texts"
+        if self.labels_changed is not None:
+            line += f", {self.labels_changed:.2%} of labels changed, scores by at most {self.score_change:.4f}"
+        return line
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an agreement has to hold; None for anything. The attributes are those of Agreement."""
+
+    cosine: float | None = None
+    worst_cosine: float | None = None
+    labels_changed: float | None = None
+    score_change: float | None = None
+
+    def broken(self, found: Agreement) -> str | None:
+        """The first limit that does not hold, in words."""
+        for name, limit in vars(self).items():
+            value = getattr(found, name)
+            if limit is None or value is None:
+                continue
+            if value < limit if "cosine" in name else value > limit:
+                side = "at least" if "cosine" in name else "at most"
+                return f"{name} is {value:.5g}, and has to be {side} {limit:g}"
+        return None
+
+
+@dataclass
+class Results:
+    """What a model makes of texts.
+
+    embeddings: (B, D). labels, scores: of each text or token that the model labels, and of each label its score, or
+    that of the label which other results have there; None for a model that labels nothing.
+    """
+
+    embeddings: Tensor
+    labels: Tensor | None
+    scores: Tensor | None
+
+    @classmethod
+    def of(cls, model: Any, batches: Iterable[Batch], beside: Results | None = None) -> Results:
+        """Run `model` and, for the embeddings, its base model; scores are those of the labels of `beside`, if given."""
+        embeddings, labels, scores = [], [], []
+        start = 0
+        with torch.inference_mode():
+            for batch in batches:
+                embeddings.append(_embeddings(model.base_model, batch))
+                logits = None if model.base_model is model else _logits(model, batch)
+                if logits is None:
+                    continue
+                labels.append(logits.argmax(-1))
+                known = labels[-1] if beside is None or beside.labels is None else beside.labels[start:][: len(logits)]
+                probabilities = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)
+                scores.append(probabilities.gather(-1, known[:, None])[:, 0])
+                start += len(logits)
+        return cls(torch.cat(embeddings), torch.cat(labels) if labels else None, torch.cat(scores) if scores else None)
+
+    def agreement(self, other: Results) -> Agreement:
+        """How far `other`, made `beside` these, is from these."""
+        cosines = F.cosine_similarity(self.embeddings, other.embeddings, dim=-1)
+        changed = change = None
+        if self.labels is not None and self.scores is not None:
+            assert other.labels is not None and other.scores is not None  # the same model made both
+            changed = float((other.labels != self.labels).double().mean())
+            change = float((other.scores - self.scores).abs().max())
+        return Agreement(len(cosines), float(cosines.double().mean()), float(cosines.min()), changed, change)
+
+
+def _embeddings(base: Any, batch: Batch) -> Tensor:
+    mask = _mask(batch)
+    states = base(**batch, return_dict=True)[0].float()  # (B, T, D)
+    return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+
+
+def _logits(model: Any, batch: Batch) -> Tensor | None:
+    """(B, C), or those of real tokens, (N, C)."""
+    logits = model(**batch, return_dict=True).get("logits")
+    if logits is None:
+        return None
+    return (logits[_mask(batch).bool()] if logits.dim() == 3 else logits).float()
+
+
+def _mask(batch: Batch) -> Tensor:
+    return batch.get("attention_mask", torch.ones_like(batch["input_ids"]))

@@ -1,0 +1,59 @@
+"""Single linear layers computed from derived weights: those of heads, outside of any stack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..ops.layout import is_tracing
+from .guard import Guard
+from .products import Product
+
+
+class DerivedLinear:
+    """What stands in for the `forward` of one layer; it takes itself away when the layer's weights have changed."""
+
+    def __init__(self, layer: nn.Linear, product: Product) -> None:
+        self.layer, self.product, self.bytes = layer, product, product.bytes
+        self.guard = Guard([layer])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        if not self.guard.unchanged():
+            drop(layer)
+        elif not (layer.training or is_tracing() or self.guard.learns(x)):
+            rows = self.product(x.reshape(-1, layer.in_features))
+            return rows.view(*x.shape[:-1], layer.out_features).to(x.dtype)
+        return nn.Linear.forward(layer, x)
+
+    # copies of the layer, and what is pickled of it, have the layer's own forward
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[[Tensor], Tensor]:
+        return _own(memo[id(self.layer)])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _own, (self.layer,)
+
+
+def derive(layer: nn.Linear, product: Product) -> None:
+    """Let `product` stand in for the layer's own."""
+    vars(layer)["forward"] = DerivedLinear(layer, product)
+
+
+def linear_of(layer: nn.Module) -> DerivedLinear | None:
+    """What stands in for the layer's own product, if anything."""
+    found = vars(layer).get("forward")
+    return found if isinstance(found, DerivedLinear) else None
+
+
+def drop(layer: nn.Module) -> None:
+    """Take a layer's derived state away."""
+    if linear_of(layer) is not None:
+        del layer.forward
+
+
+def _own(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
+    return partial(nn.Linear.forward, layer)

@@ -1,0 +1,188 @@
+"""A model's stack of layers computed from derived weights, with as few operators as possible.
+
+Letters: B batch, T columns, N rows, D width, F width of the feed-forward, H heads, d width of a head.
+
+    rows ─┬─ query·key·value ─ attention ─ output ─(+)─ norm ─┬─ up ─ activation ─ down ─(+)─ norm ─▶
+          └─────────────────────────────────────────┘          └──────────────────────────┘
+
+The rows between products are float32; only what goes into a product, or through attention, is of a shorter type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..logging import logger
+from ..ops.layout import Layout, is_tracing
+from .guard import Guard
+from .products import FeedForward, Maker, Product, Source
+
+
+@dataclass(frozen=True)
+class Block:
+    """The parts of a layer of the form above, as a family's layer names them in its `block()`."""
+
+    heads: int
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    output: nn.Linear
+    attention_norm: nn.LayerNorm
+    up: nn.Linear
+    activation: nn.Module
+    down: nn.Linear
+    output_norm: nn.LayerNorm
+
+    def standard(self) -> bool:
+        """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
+        linears = (self.query, self.key, self.value, self.output, self.up, self.down)
+        norms = (self.attention_norm, self.output_norm)
+        return all(type(x) is nn.Linear for x in linears) and all(type(x) is nn.LayerNorm for x in norms)
+
+
+def block_of(layer: nn.Module) -> Block | None:
+    """What `layer` declares itself to be; None when it does not, or when code from elsewhere is part of it."""
+    declare = getattr(layer, "block", None)
+    ours = all(type(m).__module__.startswith(("formers.", "torch.nn.")) for m in layer.modules())
+    block = declare() if declare is not None and ours else None
+    return block if isinstance(block, Block) and block.standard() else None
+
+
+class Derived:
+    """State made from a model's weights: not saved with it, not copied with it."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        return None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(None), ()
+
+
+class Norm:
+    """A layer normalisation in float32."""
+
+    def __init__(self, norm: nn.LayerNorm) -> None:
+        self.shape, self.eps = norm.normalized_shape, norm.eps
+        self.weight, self.bias = (None if x is None else x.detach().float() for x in (norm.weight, norm.bias))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+
+
+class FusedBlock:
+    """One layer."""
+
+    def __init__(self, block: Block, make: Maker) -> None:
+        self._make, self._block = make, block
+        self.heads = block.heads
+        self.qkv = make(Source.of(block.query, block.key, block.value))
+        self.output = make(Source.of(block.output))
+        self.attention_norm, self.output_norm = Norm(block.attention_norm), Norm(block.output_norm)
+        self.feed_forward = FeedForward(make, Source.of(block.up, activation=block.activation), Source.of(block.down))
+        self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
+
+    @cached_property
+    def _query_alone(self) -> tuple[Product, Product]:
+        block = self._block
+        return self._make(Source.of(block.query)), self._make(Source.of(block.key, block.value))
+
+    def __call__(self, rows: Tensor, layout: Layout) -> Tensor:
+        """Rows (N, D) to rows."""
+        query, key, value = self.qkv(rows).chunk(3, dim=1)
+        return self._after(attend(query, key, value, layout, self.heads), rows)
+
+    def first(self, rows: Tensor, layout: Layout) -> Tensor:
+        """Rows (N, D) to those of column 0 alone, (B, D): for the last layer, where nobody reads the others."""
+        query, key_value = self._query_alone
+        first = torch.cat([rows[run.start : run.start + run.texts * run.length : run.length] for run in layout.runs])
+        key, value = key_value(rows).chunk(2, dim=1)
+        return self._after(attend(query(first), key, value, layout, self.heads, first=True), first)
+
+    def _after(self, context: Tensor, rows: Tensor) -> Tensor:
+        rows = self.attention_norm(self.output(context) + rows)
+        return self.output_norm(self.feed_forward(rows) + rows)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, first: bool = False) -> Tensor:
+    """softmax(query · keyᵀ / √d) · value, (N, H·d), over each text alone.
+
+    With `first`, `query` has only column 0 of each text, in the order of the layout's runs: (B, H·d).
+    """
+    contexts, texts = [], 0
+    for run in layout.runs:
+        rows = slice(run.start, run.start + run.texts * run.length)
+        own = slice(texts, texts + run.texts) if first else rows
+        q, k, v = (
+            x.unflatten(0, (run.texts, -1)).unflatten(2, (heads, -1)).transpose(1, 2)  # (texts, H, length, d)
+            for x in (query[own], key[rows], value[rows])
+        )
+        context = F.scaled_dot_product_attention(q, k, v)
+        contexts.append(context.transpose(1, 2).flatten(2).flatten(0, 1))
+        texts += run.texts
+    return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
+
+
+class Stack(Derived):
+    """All layers of a stack, which it hangs on as the attribute `derived`."""
+
+    def __init__(self, layers: nn.ModuleList, make: Callable[[Block], FusedBlock]) -> None:
+        self.layers = layers
+        self.guard = Guard(layers.modules())
+        self.blocks = [make(block) for block in map(block_of, layers) if block is not None]
+        self.bytes = sum(block.bytes for block in self.blocks)
+        self._said: set[str] = set()
+
+    def usable(self, rows: Tensor, layout: Layout) -> bool:
+        """Whether it may stand in for the layers now. It takes itself away when their weights have changed."""
+        if not self.guard.unchanged():
+            drop(self.layers)
+            logger.warning("The weights have changed since optimize(): back to the model itself. Call it again.")
+            return False
+        if layout.mask is not None or not self.guard.free() or is_tracing():
+            return False
+        if self.guard.learns(rows):
+            if not self._said:
+                self._said.add("learns")
+                logger.warning(
+                    "optimize() is without effect while gradients are recorded. Use `with torch.inference_mode():`."
+                )
+            return False
+        return True
+
+    def __call__(
+        self, rows: Tensor, layout: Layout, output_hidden_states: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        """As `run_layers`: rows of `layout` to the last rows, and all hidden states (B, T, D) where asked for.
+
+        Where the layout says that only the first column is read, the last rows are those alone: (B, D) or (B, 1, D).
+        """
+        dtype, shape = rows.dtype, rows.shape
+        states = [rows]
+        rows = rows.float().reshape(-1, shape[-1])
+        only_first = layout.only_first and not output_hidden_states
+        for block in self.blocks[:-1] if only_first else self.blocks:
+            rows = block(rows, layout)
+            if output_hidden_states:
+                states.append(rows.view(shape).to(dtype))
+        if only_first:
+            first = layout.in_order(self.blocks[-1].first(rows, layout)).to(dtype)
+            return (first if len(shape) == 2 else first[:, None]), None
+        return rows.view(shape).to(dtype), tuple(map(layout.unpack, states)) if output_hidden_states else None
+
+
+def drop(layers: nn.Module) -> None:
+    """Take a stack's derived state away."""
+    vars(layers).pop("derived", None)
+
+
+def stack_of(layers: Any) -> Stack | None:
+    """The derived state that hangs on `layers`, if any."""
+    found = getattr(layers, "__dict__", {}).get("derived")
+    return found if isinstance(found, Stack) else None
