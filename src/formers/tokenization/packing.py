@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -115,7 +116,7 @@ def _cut(row: bytes, size: int, side: str) -> bytes:
 
 def _framed(frame: Frame, columns: list[list[bytes]], types: bool) -> PackedEncoding:
     """The special tokens put around the first texts, or the first and the second ones."""
-    before, between, after = (np.array(ids, ID).tobytes() for ids in (frame.before, frame.between, frame.after))
+    before, between, after = (array("q", ids).tobytes() for ids in (frame.before, frame.between, frame.after))
     if len(columns) == 1:
         rows, after = columns[0], between + after
     else:
