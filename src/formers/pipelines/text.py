@@ -111,7 +111,7 @@ class TextPipeline(Pipeline):
         yield from (encoded[i] for i in range(len(texts)))
 
     def _encode(self, columns: list[list[Any]], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
-        if self._packs(parameters):
+        if len(columns[0]) > 1 and self._packs(parameters):  # for a single sentence the call costs less
             packed = self.tokenizer.packed(*columns, **{k: v for k, v in parameters.items() if k != "padding"})
             return _views(packed, "attention_mask" in self.tokenizer.model_input_names)
         return _rows(self.tokenizer(*columns, **parameters))
