@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-bench
 
 .PHONY: demo test check format stub bench fuzz clean
 
@@ -23,13 +24,19 @@ format: $(VENV)/tested
 stub: $(VENV)/tested
 	$(BIN)/python tools/write_stub.py
 
-bench: $(VENV)/tested
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/loading.py
+bench: $(PEERS)/installed
+	$(PEERS)/bin/python benchmarks/startup.py
+	$(PEERS)/bin/python benchmarks/loading.py
+	$(PEERS)/bin/python benchmarks/performance.py
 
 fuzz: $(VENV)/tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris
 	$(BIN)/python fuzz/run.py $(or $(READER),all) --seconds $(or $(SECONDS),600)
+
+$(PEERS)/installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r benchmarks/requirements.txt
+	@touch $@
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,4 +48,4 @@ $(VENV)/tested: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

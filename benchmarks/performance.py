@@ -18,8 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from contest import report
 from contest.entrants import CLASSIFY, ENGINES, PRODUCTS, TOKENISING, TRAINING, Contestant
-from contest.inputs import TEXTS, Model, sentences, write_models
-from contest.rounds import Measured, Setting, contest, first_answers
+from contest.inputs import TEXTS, Model, sentences, token_counts, write_models
+from contest.rounds import Setting, contest, first_answers
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -38,18 +38,24 @@ def cases(models: dict[str, Model]) -> list[tuple[str, Model, str, list[Contesta
     return found
 
 
+def texts_for(work: str) -> list[str]:
+    """What a case works on."""
+    if work in TEXTS:
+        return TEXTS[work]()
+    return sentences("train")[:3200] if work == "fine-tuning" else sentences("dev")
+
+
 def measure(
-    setting: Setting, model: Model, work: str, contestants: list[Contestant], rounds: int
-) -> dict[str, Measured]:
+    setting: Setting, name: str, model: Model, work: str, contestants: list[Contestant], given: argparse.Namespace
+) -> report.Case:
     """One case."""
+    texts = texts_for(work)[: given.texts]
     if work == "start-up":
-        return first_answers(setting, contestants, model, sentences("dev")[:1], rounds)
-    if work == "fine-tuning":
-        return contest(setting, "steps", contestants, model, sentences("train")[:3200], rounds)
-    if work == "tokenising":
-        return contest(setting, "steps", contestants, model, sentences("dev"), rounds)
-    kind = "single" if work == "one by one" else "bulk"
-    return contest(setting, kind, contestants, model, TEXTS[work](), rounds)
+        results = first_answers(setting, contestants, model, texts, given.rounds)
+    else:
+        kind = "single" if work == "one by one" else "bulk"
+        results = contest(setting, kind, contestants, model, texts, given.rounds)
+    return report.Case(name, model, work, token_counts(texts, model.max_length), results)
 
 
 def main() -> None:
@@ -61,6 +67,7 @@ def main() -> None:
     parser.add_argument("--engines", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "build" / "performance")
+    parser.add_argument("--texts", type=int, metavar="N", help="the first N texts of each case, for a quick look")
     parser.add_argument("--no-page", action="store_true", help="print only")
     given = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
@@ -71,11 +78,11 @@ def main() -> None:
     for name, model, work, contestants in cases(write_models(given.folder)):
         if not given.only or any(part in name for part in given.only):
             wanted = [c for c in contestants if not given.contestants or any(n in c.name for n in given.contestants)]
-            results[name] = report.Case(name, model, work, measure(setting, model, work, wanted, given.rounds))
+            results[name] = measure(setting, name, model, work, wanted, given)
             print(report.section(results[name]), flush=True)
     page = report.page(results, setting, given.rounds)
     print(report.comparisons(results))
-    if not given.no_page:
+    if not given.no_page and given.texts is None:
         (REPOSITORY / "docs" / "performance.md").write_text(page, encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from datetime import date
 
 from . import machine
 from .entrants import CLASSIFY, COMPARISONS, ENGINES, PRODUCTS, Comparison, Contestant
-from .inputs import TEXTS, Model, token_counts
+from .inputs import Model
 from .rounds import Measured, Setting
 
 BY_NAME = {engine.name: engine for engine in ENGINES}
@@ -23,6 +23,7 @@ class Case:
     name: str
     model: Model
     work: str
+    lengths: list[int]  # tokens of each text
     results: dict[str, Measured]
 
     @property
@@ -58,7 +59,7 @@ def _table(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def _engines(case: Case) -> list[str]:
-    lengths = token_counts(TEXTS[case.work](), case.model.max_length)
+    lengths = case.lengths
     single = case.work == "one by one"
     time, scale, texts = ("ms a text", 1e3, len(lengths)) if single else ("seconds", 1.0, 1)
     rates = _rates(case)
