@@ -1,11 +1,11 @@
 """formers beside the engines that people run text encoders with, in one run; writes docs/performance.md.
 
-    python benchmarks/performance.py [--rounds 7] [--only CASE] [--contestants NAME] [--engines PYTHON] [--no-page]
+    python benchmarks/performance.py [--rounds 7] [--only CASE] [--contestants NAME] [--engines PYTHON]
 
 Each contestant is a process of its own that has loaded its model and warmed up. They compute in turn, one at a time,
 all on the same cores with the same number of threads. `--only` takes cases with that in their name, such as
-"DistilBERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times.
-`--engines` is a Python that has the versions of requirements.txt, if the one that runs this does not.
+"DistilBERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times. A run without
+either takes about an hour. `--engines` is a Python with what requirements.txt lists, where this one lacks it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -42,7 +43,7 @@ def texts_for(work: str) -> list[str]:
     """What a case works on."""
     if work in TEXTS:
         return TEXTS[work]()
-    return sentences("train")[:3200] if work == "fine-tuning" else sentences("dev")
+    return {"fine-tuning": sentences("train")[:3200], "tokenising": sentences("train")}.get(work, sentences("dev"))
 
 
 def measure(
@@ -55,7 +56,8 @@ def measure(
     else:
         kind = "single" if work == "one by one" else "bulk"
         results = contest(setting, kind, contestants, model, texts, given.rounds)
-    return report.Case(name, model, work, token_counts(texts, model.max_length), results)
+    lengths = token_counts(texts, model.max_length)
+    return report.Case(name, model, work, lengths, results, date.today().isoformat())
 
 
 def main() -> None:
@@ -68,22 +70,26 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "build" / "performance")
     parser.add_argument("--texts", type=int, metavar="N", help="the first N texts of each case, for a quick look")
+    parser.add_argument("--keep", action="store_true", help="leave on the page what an earlier run measured")
     parser.add_argument("--no-page", action="store_true", help="print only")
     given = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given.threads])
     given.folder.mkdir(parents=True, exist_ok=True)
     (given.folder / "log.txt").unlink(missing_ok=True)
     setting = Setting(given.folder, given.threads, given.engines)
-    results = {}
+    kept = given.folder / "results.json"
+    results = report.load(kept) if given.keep and kept.exists() else {}
     for name, model, work, contestants in cases(write_models(given.folder)):
         if not given.only or any(part in name for part in given.only):
             wanted = [c for c in contestants if not given.contestants or any(n in c.name for n in given.contestants)]
             results[name] = measure(setting, name, model, work, wanted, given)
             print(report.section(results[name]), flush=True)
-    page = report.page(results, setting, given.rounds)
     print(report.comparisons(results))
-    if not given.no_page and given.texts is None:
-        (REPOSITORY / "docs" / "performance.md").write_text(page, encoding="utf-8")
+    if not given.no_page:
+        report.save(results, kept)
+        (REPOSITORY / "docs" / "performance.md").write_text(
+            report.page(results, setting, given.rounds), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from . import machine
 from .entrants import CLASSIFY, COMPARISONS, ENGINES, PRODUCTS, Comparison, Contestant
@@ -25,6 +26,7 @@ class Case:
     work: str
     lengths: list[int]  # tokens of each text
     results: dict[str, Measured]
+    day: str
 
     @property
     def measured(self) -> dict[str, Measured]:
@@ -35,6 +37,20 @@ class Case:
     def ours(self) -> list[str]:
         """formers in its modes."""
         return [name for name in self.measured if name.startswith("formers")]
+
+
+def save(cases: dict[str, Case], path: Path) -> None:
+    """Keep what was measured, for a later run that measures some cases again."""
+    path.write_text(json.dumps({name: asdict(case) for name, case in cases.items()}), encoding="utf-8")
+
+
+def load(path: Path) -> dict[str, Case]:
+    """What `save` kept."""
+    cases = {}
+    for name, kept in json.loads(path.read_text(encoding="utf-8")).items():
+        results = {who: Measured(**result) for who, result in kept["results"].items()}
+        cases[name] = Case(**{**kept, "model": Model(**kept["model"]), "results": results})
+    return cases
 
 
 def ratios(case: Case, ours: str, rivals: tuple[str, ...]) -> list[float]:
@@ -164,7 +180,7 @@ def page(cases: dict[str, Case], setting: Setting, rounds: int) -> str:
     return PAGE.format(
         comparisons=comparisons(cases),
         rounds=rounds,
-        date=date.today().isoformat(),
+        days=" and ".join(sorted({case.day for case in cases.values()})),
         processor=machine.processor(setting.threads),
         versions=machine.versions(setting.engines),
         ways=_ways(ENGINES),
@@ -187,13 +203,14 @@ round.
 
 ## How it was measured
 
-{date}, on {processor}. {versions}.
+{days}, on {processor}. {versions}.
 
 Every contestant is a process of its own that loads its model, warms up with the whole of the work, and then waits. In
 each round every contestant does the work once, one after the other, all on the same cores with the same number of
-threads. Before each turn there is a pause of a quarter of a second, in which threads that spin for more work give up.
-Times are medians of {rounds} rounds. They are end to end: from a list of texts to labels with scores, or to embeddings,
-tokenisation included.
+threads. Before each turn there is a pause of a quarter of a second, in which threads that spin for more work give up;
+formers gets a new tokenizer there, since its own remembers how the words it has seen are split. Times are medians of
+{rounds} rounds. They are end to end, tokenisation included: from a list of texts to labels with scores, or
+to embeddings.
 
 DistilBERT-base and BERT-base have random weights, two labels and the vocabulary of bert-base-uncased; all-MiniLM-L6-v2
 is the published checkpoint. *SST-2 dev* is the development set in corpus order. *Long tail* are texts of 8 to 512
@@ -215,6 +232,7 @@ float32; with random weights they show that everybody computes the same thing, n
 {sections}
 *Start-up* is a fresh process from its start to the first answer: imports, loading, one sentence. *Fine-tuning* is
 DistilBERT-base on batches of 32 sentences of the training set in corpus order, with dropout and fused AdamW, in float32
-or under `torch.autocast` with bf16; tokenisation is part of a step. *Tokenising* is the development set in one call, to
-padded tensors or to one packed tensor of ids with the texts' lengths.
+or under `torch.autocast` with bf16; tokenisation is part of a step. *Tokenising* is 872 sentences of the training set
+in one call, to padded tensors or to one packed tensor of ids. No sentence comes twice, though most words do. *First
+call* is with a new tokenizer, which has seen no words.
 """

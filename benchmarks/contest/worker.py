@@ -14,12 +14,24 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TextIO
 
 from .inputs import Model
 
 Run = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn runs, and what comes before it out of its time: nothing may be remembered of the same texts."""
+
+    run: Run
+    forget: Run | None = None
+
+    def __call__(self) -> Any:
+        return self.run()
 
 
 def make_engine(job: dict[str, Any]) -> Any:
@@ -38,13 +50,13 @@ def texts_of(job: dict[str, Any]) -> list[str]:
 def bulk(job: dict[str, Any]) -> Run:
     """All texts in one call."""
     engine, texts = make_engine(job), texts_of(job)
-    return lambda: engine(texts)
+    return Turn(lambda: engine(texts), getattr(engine, "forget", None))
 
 
 def single(job: dict[str, Any]) -> Run:
     """Each text in a call of its own."""
     engine, texts = make_engine(job), texts_of(job)
-    return lambda: [timed(partial(engine, [text])) for text in texts]
+    return Turn(lambda: [timed(partial(engine, [text])) for text in texts], getattr(engine, "forget", None))
 
 
 def startup(job: dict[str, Any]) -> Run:
@@ -104,12 +116,14 @@ def serve(job: dict[str, Any], out: TextIO) -> None:
         rested = time.process_time()
         for _ in sys.stdin:
             idle = time.process_time() - rested
+            if isinstance(run, Turn) and run.forget:
+                run.forget()
             seconds, result = timed(run)
             if job["kind"] == "single":
                 seconds = statistics.median(took for took, _ in result)
             rested = time.process_time()
             more = result if isinstance(result, dict) else {}
-            say(seconds=seconds, idle=idle, megabytes=peak_megabytes(), **more)
+            say(**{"seconds": seconds, "idle": idle, "megabytes": peak_megabytes(), **more})
     except Exception as error:
         say(failed=f"{type(error).__name__}: {error}".splitlines()[0][:300])
         raise

@@ -27,6 +27,11 @@ class Classifier:
     def __init__(self, model: Model, optimize: bool | str | None) -> None:
         options = {} if optimize is None else {"optimize": optimize}
         self.pipeline = pipeline("text-classification", model=model.folder, **options)
+        self.folder = model.folder
+
+    def forget(self) -> None:
+        """Take a new tokenizer: one that has seen these texts knows all their words."""
+        self.pipeline.tokenizer = AutoTokenizer.from_pretrained(self.folder)
 
     def __call__(self, texts: list[str]) -> Any:
         return self.pipeline(texts)
@@ -36,15 +41,21 @@ class Embedder:
     """Embeddings as sentence-transformers makes them: the mean of the real tokens, at length 1."""
 
     def __init__(self, model: Model, optimize: bool | str | None) -> None:
-        self.tokenizer = AutoTokenizer.from_pretrained(model.folder)
+        self.folder = model.folder
+        self.forget()
         self.model = AutoModel.from_pretrained(model.folder).eval()
         if optimize is not None:
             self.model.optimize(optimize)
         self.max_length = model.max_length
 
+    def forget(self) -> None:
+        """Take a new tokenizer: one that has seen these texts knows all their words."""
+        self.tokenizer = AutoTokenizer.from_pretrained(self.folder)
+
     @torch.inference_mode()
     def __call__(self, texts: list[str]) -> Any:
-        rows = self.tokenizer(texts, truncation=True, max_length=self.max_length)["input_ids"]
+        packed = self.tokenizer.packed(texts, truncation=True, max_length=self.max_length)
+        rows = np.split(packed.input_ids, packed.lengths.cumsum()[:-1])
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]), reverse=True)
         parts = []
         for batch in batches(order, rows):
@@ -54,7 +65,7 @@ class Embedder:
         return np.asarray(in_order(parts, order, classifies=False))
 
 
-def batches(order: list[int], rows: list[list[int]]) -> list[list[int]]:
+def batches(order: list[int], rows: list[np.ndarray]) -> list[list[int]]:
     """Rows in this order, in batches of at most TOKENS tokens."""
     found: list[list[int]] = [[]]
     room = TOKENS
