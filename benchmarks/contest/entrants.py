@@ -71,7 +71,7 @@ ENGINES = (
     Contestant(
         "OpenVINO",
         "openvino_bf16",
-        "`openvino.convert_model` of the torch model, latency hint (one stream on all cores), "
+        "`openvino.convert_model` of the torch model, throughput hint and queue, for single texts the latency hint, "
         "its own choice of precision: bf16 where the processor has AMX; sorted batches.",
         exports=True,
         limit="bf16",

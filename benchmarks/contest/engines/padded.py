@@ -32,15 +32,18 @@ class Padded:
         """Ids and mask (B, T), both int64, to logits (B, C), or for embeddings to hidden states (B, T, D)."""
         raise NotImplementedError
 
+    def forward_all(self, batches: list[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """`forward` of each batch; for engines that compute several at once."""
+        return [self.forward(*batch) for batch in batches]
+
     def __call__(self, texts: list[str]) -> Any:
         """Labels and scores, or embeddings (texts, D)."""
         rows = [encoding.ids for encoding in self.tokenizer.encode_batch_fast(texts)]
         order = sorted(range(len(rows)), key=lambda row: len(rows[row]), reverse=True)
-        parts = []
-        for start in range(0, len(order), BATCH):
-            ids, mask = pad([rows[row] for row in order[start : start + BATCH]])
-            result = self.forward(ids, mask)
-            parts.append(result if self.classifies else mean_pool(result, mask))
+        batches = [pad([rows[row] for row in order[start : start + BATCH]]) for start in range(0, len(order), BATCH)]
+        parts = self.forward_all(batches)
+        if not self.classifies:
+            parts = [mean_pool(hidden, mask) for hidden, (_, mask) in zip(parts, batches, strict=True)]
         return in_order(parts, order, self.classifies)
 
 
