@@ -183,3 +183,22 @@ def test_a_bar_on_a_terminal_only_and_only_for_long_work(
     assert "300" in capsys.readouterr().err
     classifier(TEXTS[:10])
     assert capsys.readouterr().err == ""
+
+
+def test_a_list_is_sorted_as_a_whole(classifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns: list[int] = []
+    forward = type(classifier).forward
+
+    def watched(pipe: Any, inputs: Any, **parameters: Any) -> Any:
+        columns.append(inputs["input_ids"].shape[1])
+        return forward(pipe, inputs, **parameters)
+
+    monkeypatch.setattr(type(classifier), "forward", watched)
+    monkeypatch.setattr(type(classifier), "step_tokens", 500)
+    monkeypatch.setattr(type(classifier), "window_tokens", 500)
+    classifier(TEXTS * 3)
+    assert len(columns) > 10
+    assert columns == sorted(columns)
+    columns.clear()
+    next(iter(classifier(KeyDataset(Rows(), "text"))))
+    assert len(columns) == 1  # the first results of a stream do not wait for many others

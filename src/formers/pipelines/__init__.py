@@ -51,6 +51,7 @@ def pipeline(
     device_map: Any = None,
     dtype: Any = None,
     torch_dtype: Any = None,
+    optimize: bool | str | None = None,
     trust_remote_code: bool | None = None,
     **kwargs: Any,
 ) -> Pipeline:
@@ -74,6 +75,9 @@ def pipeline(
         device_map: the same, given to the model's `from_pretrained`.
         dtype: the weights' type, float32 unless given; "auto" for the type they are stored in.
         torch_dtype: the older name of dtype.
+        optimize: run from derived weights, which are faster: True for the best mode of this processor that agrees with
+            the model, or "float32" (exact), "bf16", "int8"; as `model.optimize()` of the model. None leaves the model
+            as it is.
         trust_remote_code: accepted and without effect: no code from a repository is ever run.
         kwargs: hub arguments (cache_dir, local_files_only, subfolder, …), batch_size, and the task's own arguments.
 
@@ -99,6 +103,8 @@ def pipeline(
         model, tokenizer = _load(found, model, **parts)
     if feature_extractor is not None:
         kwargs["feature_extractor"] = feature_extractor
+    if optimize:  # a class of your own need not know it
+        kwargs["optimize"] = optimize
     kind = pipeline_class or found.pipeline
     return kind(model=model, tokenizer=tokenizer, task=task or found.name, device=device, **kwargs)
 

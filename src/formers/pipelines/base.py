@@ -25,6 +25,7 @@ from ..logging import logger
 from .batches import collate, consecutive, length_of, map_tensors, part, windows
 from .pt_utils import KeyDataset
 from .streams import Results, chunks, progress
+from .threads import fit_threads
 
 __all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
 
@@ -75,6 +76,7 @@ class Pipeline(ABC):
         device: "cpu", "cuda:1", a number (accelerator) or -1 (CPU), a torch.device; None leaves the model where it is.
         batch_size: inputs per step. Without it the tasks of this package choose by tokens; subclasses that define
             `preprocess`, `forward` or `_forward` of their own get one input at a time.
+        optimize: a mode of `model.optimize()`, which is called: True, "float32", "bf16" or "int8".
         kwargs: anything that `_sanitize_parameters` takes, as default for the calls.
     """
 
@@ -82,9 +84,11 @@ class Pipeline(ABC):
     by_tokens: ClassVar[bool] = False
     # whether outputs have a row per token, so that a batch's padding must be cut off
     per_token: ClassVar[bool] = False
-    # tokens that one step computes on a CPU, and tokens whose outputs may wait for their turn
+    # tokens that one step computes on a CPU, and tokens whose results may wait for their turn
     step_tokens: ClassVar[int] = 2_500
     window_tokens: ClassVar[int] = 10_000
+    # the same for lists, whose results are all kept anyway: more neighbours in length, and still a bar that moves
+    list_tokens: ClassVar[int] = 50_000
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -104,6 +108,7 @@ class Pipeline(ABC):
         binary_output: bool = False,
         batch_size: int | None = None,
         num_workers: int | None = None,
+        optimize: bool | str | None = None,
         **kwargs: Any,
     ) -> None:
         if framework not in (None, "pt"):
@@ -117,12 +122,18 @@ class Pipeline(ABC):
         if device is not None and model.device != self.device:
             model.to(self.device)
         model.eval()
+        if self.device.type == "cpu":
+            fit_threads()
+        if optimize:
+            _optimize(model, optimize, tokenizer)
         self.call_count = 0
         self._batch_size = checked_batch_size(batch_size)
         self._preprocess_params, self._forward_params, self._postprocess_params = self._sanitize_parameters(**kwargs)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(model={type(self.model).__name__}, device='{self.device}')"
+        mode = getattr(getattr(self.model, "optimized", None), "mode", None)
+        own = f", optimize={mode!r}" if mode else ""
+        return f"{type(self).__name__}(model={type(self.model).__name__}, device='{self.device}'{own})"
 
     @abstractmethod
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -189,7 +200,8 @@ class Pipeline(ABC):
             return next(self._steps(iter([[inputs]]), None, 1, parameters))
 
         def run() -> Iterator[Any]:
-            results = self._steps(chunks(inputs, size, eager=kind == "list"), 0, size, parameters)
+            window = self.list_tokens if kind == "list" else self.window_tokens
+            results = self._steps(chunks(inputs, size, eager=kind == "list"), 0, size, parameters, window)
             return progress(results, inputs, self.task)
 
         return list(run()) if kind == "list" else Results(run, inputs)
@@ -200,9 +212,14 @@ class Pipeline(ABC):
         return "stream" if isinstance(inputs, Iterator | Dataset) else "one"
 
     def _steps(
-        self, read: Iterator[list[Any]], first: int | None, size: int | None, parameters: list[dict[str, Any]]
+        self,
+        read: Iterator[list[Any]],
+        first: int | None,
+        size: int | None,
+        parameters: list[dict[str, Any]],
+        window_tokens: int = 0,
     ) -> Iterator[Any]:
-        """Results one by one; between two of them at most a chunk of inputs and a window of outputs are held."""
+        """Results one by one; between two of them at most a chunk of inputs and a window of results are held."""
         preprocess, forward, postprocess = parameters
         encode = self.preprocess_batch if self.by_tokens else partial(Pipeline.preprocess_batch, self)
         step_tokens = self.step_tokens * (1 if self.device.type == "cpu" else _ACCELERATOR_FACTOR)
@@ -210,7 +227,7 @@ class Pipeline(ABC):
             encoded = encode(chunk, first, **preprocess)
             lengths = [length_of(item) for item in encoded]
             if size is None and self.by_tokens:
-                plan = windows(lengths, step_tokens, max(self.window_tokens, step_tokens))
+                plan = windows(lengths, step_tokens, max(window_tokens, step_tokens))
             else:
                 plan = consecutive(len(encoded), size or 1)
             for window in plan:
@@ -304,6 +321,15 @@ def choose_device(wanted: int | str | torch.device | None, model: Any) -> torch.
     if device.type != "cpu" and device.index is None:
         device = torch.device(device.type, torch.accelerator.current_device_index())
     return device
+
+
+def _optimize(model: Any, mode: bool | str, tokenizer: Any) -> None:
+    if not callable(getattr(model, "optimize", None)):
+        raise ArgumentError(
+            f"optimize={mode!r} needs a model of formers, which has optimize(); this is a {type(model).__module__}."
+            f"{type(model).__qualname__}. Leave optimize out, or load the model with an Auto class of formers."
+        )
+    model.optimize(mode, tokenizer=tokenizer)
 
 
 def checked_batch_size(batch_size: int | None) -> int | None:
