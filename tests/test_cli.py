@@ -132,7 +132,7 @@ class TestStart:
     def test_help(self, run: Formers) -> None:
         code, out, _ = run()
         assert code == 0
-        for name in ("run", "info", "check", "convert", "tokenize", "env"):
+        for name in ("run", "info", "check", "convert", "bench", "tokenize", "env"):
             assert f"\n  {name} " in out
             code, about, _ = run(name, "--help")
             assert code == 0
@@ -153,6 +153,13 @@ class TestUsage:
             (["run", "x", "--modle", "y"], "there is no option --modle. Did you mean '--model'?"),
             (["run", "x", "y", "--top-k", "0"], "'0' is no number from 1 on, nor 'all'"),
             (["run", "x", "y", "--batch-size", "many"], "invalid int value: 'many'"),
+            (
+                ["run", "x", "--optimize", "int7", "y"],
+                "--optimize has no value 'int7'. Did you mean 'int8'? If it is a",
+            ),
+            (["run", "x", "--optimize=int7", "y"], "invalid choice: 'int7'"),
+            (["bench"], "the following arguments are required: MODEL"),
+            (["bench", "x", "--rounds", "0"], "--rounds 0 is not possible"),
             (
                 ["run", "sentimnt-analysis", "x"],
                 "There is no task 'sentimnt-analysis'. Did you mean 'sentiment-analysis'",
@@ -219,6 +226,41 @@ class TestRun:
         assert code == 2
         assert "warp" in err
         assert run(*base, "--", "-5 stars")[0] == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "mode", "texts"),
+        [
+            (["a", "--optimize", "int8", "b"], "int8", ["a", "b"]),
+            (["--optimize=float32", "a", "int8"], "float32", ["a", "int8"]),
+            (["a", "--optimize", "b", "c"], True, ["a", "b", "c"]),
+            (["--optimize", "a movie"], True, ["a movie"]),
+            (["a", "--optimize"], True, ["a"]),
+            (["--optimize", "--json", "a"], True, ["a"]),
+            (["--optimize", "--", "int8", "--optimize"], True, ["int8", "--optimize"]),
+            (["a"], None, ["a"]),
+        ],
+    )
+    def test_optimize_and_texts(
+        self, arguments: list[str], mode: Any, texts: list[str], run: Formers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[Any] = []
+
+        def pipeline(task: str, **options: Any) -> Callable[..., list[str]]:
+            seen.append(options["optimize"])
+            return lambda given, **_: (seen.append(text) or text for text in given)
+
+        monkeypatch.setattr("formers.pipelines.pipeline", pipeline)
+        code, out, err = run("run", "text-classification", *arguments)
+        assert (code, err) == (0, "")
+        assert seen == [mode, *texts]
+        assert lines(out) == texts
+
+    def test_optimized_results(self, labels: str, run: Formers) -> None:
+        expected = lines(run("run", "text-classification", *TEXTS, "--model", labels)[1])
+        code, out, err = run("run", "text-classification", *TEXTS, "--model", labels, "--optimize", "float32")
+        assert (code, err) == (0, "")
+        for ours, theirs in zip(lines(out), expected, strict=True):
+            assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
 
     def test_other_tasks(self, models: Path, run: Formers) -> None:
         words = str(models / "acme/words")
@@ -448,6 +490,82 @@ class TestTokenize:
         code, out, _ = run("tokenize", "a fine film")
         assert code == 0
         assert "film" in "".join(lines(out)[0]["tokens"])
+
+
+class TestBench:
+    def test_texts_given(self, labels: str, run: Formers) -> None:
+        code, out, err = run("bench", labels, "--rounds", "1", *TEXTS)
+        assert (code, err) == (0, "")
+        (result,) = lines(out)
+        assert (result["model"], result["task"], result["device"]) == (labels, "text-classification", "cpu")
+        assert (result["texts"], result["rounds"]) == (len(TEXTS), 1)
+        assert result["tokens"] == {"all": 24, "least": 2, "most": 7}
+        itself, *modes = result["modes"]
+        assert (itself["mode"], itself["speedup"], itself["bytes"], itself["agreement"]) == (None, 1.0, 0, None)
+        missing = [note for note in result["notes"] if "is missing" in note]
+        assert len(modes) + len(missing) == 3
+        for mode in modes:
+            assert min(mode["texts_per_second"], mode["ms_alone"], mode["speedup_alone"], mode["bytes"]) > 0
+            assert mode["agreement"]["cosine"] > 0.98
+            assert mode["agreement"]["score_change"] < 0.1
+        assert result["chosen"] in [mode["mode"] for mode in modes]
+
+    def test_texts_of_the_package(self, models: Path, tmp_path: Path, run: Formers) -> None:
+        from formers.models.bert import BertConfig, BertForSequenceClassification
+
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+        BertForSequenceClassification(BertConfig(vocab_size=len(VOCABULARY), **sizes)).save_pretrained(tmp_path)
+        shutil.copy(models / "acme/labels/vocab.txt", tmp_path)
+        (result,) = lines(run("bench", str(tmp_path), "--rounds", "1")[1])
+        assert result["texts"] == 64
+        assert result["tokens"]["most"] > 10 * result["tokens"]["least"]
+
+    def test_lines_of_standard_input(self, labels: str, run: Formers, stdin: Callable[[bytes], None]) -> None:
+        stdin("\n".join(TEXTS).encode())
+        (result,) = lines(run("bench", labels, "-", "--rounds", "1")[1])
+        assert result["texts"] == len(TEXTS)
+        stdin(b"")
+        code, _, err = run("bench", labels, "-")
+        assert code == 1
+        assert "no texts" in err
+
+    @pytest.mark.parametrize("task", ["fill-mask", "feature-extraction"])
+    def test_other_tasks(self, task: str, models: Path, run: Formers) -> None:
+        arguments = ["a movie", "a [MASK] movie", "--task", task, "--rounds", "1"]
+        code, out, err = run("bench", str(models / "acme/words"), *arguments)
+        assert (code, err) == (0, "")
+        (result,) = lines(out)
+        assert result["task"] == task
+        assert (result["modes"][1]["agreement"]["labels_changed"] is None) == (task == "feature-extraction")
+
+    def test_a_mode_that_is_missing(self, labels: str, run: Formers, monkeypatch: pytest.MonkeyPatch) -> None:
+        from formers.optimize import probe
+
+        makers = probe.makers
+        monkeypatch.setattr(probe, "makers", lambda mode, device: {} if mode == "int8" else makers(mode, device))
+        probe.worthwhile.cache_clear()
+        (result,) = lines(run("bench", labels, "--rounds", "1", *TEXTS)[1])
+        probe.worthwhile.cache_clear()
+        assert "int8" not in [mode["mode"] for mode in result["modes"]]
+        assert [note for note in result["notes"] if note.startswith("int8: int8 is missing")]
+
+    def test_for_people(self, labels: str, run: Formers, terminal: None) -> None:
+        code, out, err = run("bench", labels, "--rounds", "2", *TEXTS)
+        assert (code, err) == (0, "")
+        rows = [line.split() for line in out.splitlines()]
+        assert rows[0][-2:] == ["rounds:", "2"]
+        assert rows[2][:2] == ["mode", "texts/s"]
+        assert rows[3][:2] == ["as", "it"]
+        assert rows[4][0] == "float32"
+        assert any(line.startswith("optimize() chooses ") for line in out.splitlines())
+
+    def test_the_copies_share_their_weights(self, labels: str) -> None:
+        model = formers.AutoModelForSequenceClassification.from_pretrained(labels).eval()
+        other = cli.bench._copy(model)
+        other.optimize("float32")
+        assert model.optimized is None
+        for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+            assert ours.data_ptr() == theirs.data_ptr()
 
 
 class TestEnv:

@@ -11,11 +11,12 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NoReturn, Protocol
 
 from ..errors import ArgumentError, FormersError, UnknownTaskError, near
 from ..version import __version__
-from . import check, convert, env, info, run, tokenize
+from . import bench, check, convert, env, info, run, tokenize
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,7 +74,7 @@ class _Parser(argparse.ArgumentParser):
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         """As `parse_args`, but texts may stand before, between and after options, or all after '--'."""
         cut = arguments.index("--") if "--" in arguments else len(arguments)
-        given, rest = self.parse_known_args(arguments[:cut])
+        given, rest = self.parse_known_args(self._bare_last(arguments[:cut]))
         for unknown in (argument for argument in rest if argument.startswith("--")):
             options = re.findall(r"--[a-z-]+", self.format_usage())
             self.error(f"there is no option {unknown}.{near(unknown, options)} Texts that begin with '-' go after '--'")
@@ -83,6 +84,21 @@ class _Parser(argparse.ArgumentParser):
         if rest:
             given.text = [*given.text, *rest]
         return given
+
+    def _bare_last(self, arguments: list[str]) -> list[str]:
+        """The same, with options that stand without the value they may have at the end: no text can be taken for it.
+
+        Their value is the next word when it is one of their choices; any other word is a text.
+        """
+        kept: list[str] = []
+        bare: list[str] = []
+        for argument, word in zip_longest(arguments, arguments[1:], fillvalue=""):
+            action = self._option_string_actions.get(argument)
+            choices = [] if action is None or action.nargs != argparse.OPTIONAL else list(action.choices or ())
+            if any(map(str.isdecimal, word)) and word not in choices and (hint := near(word, choices)):
+                self.error(f"{argument} has no value {word!r}.{hint} If it is a text, put it after '--'")
+            (bare if choices and word not in choices else kept).append(argument)
+        return kept + bare
 
     def error(self, message: str) -> NoReturn:
         sys.exit(_fail(f"{message}. See `{self.prog} --help`.", 2))
@@ -102,6 +118,7 @@ _COMMANDS: dict[str, _Command] = {
     "info": info,
     "check": check,
     "convert": convert,
+    "bench": bench,
     "tokenize": tokenize,
     "env": env,
 }

@@ -11,6 +11,7 @@ from .output import declare_json, printable, show
 from .texts import declare_texts, texts_given
 
 ABOUT = "run a task on texts"
+MODES = ("float32", "bf16", "int8")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="results per text, best first; 'all' for all",
     )
     parser.add_argument("--batch-size", type=int, metavar="N", help="texts per step (default: chosen by their length)")
-    parser.add_argument("--device", type=_device, help="cpu, cuda, cuda:1, or an accelerator's number")
+    parser.add_argument("--device", type=device, help="cpu, cuda, cuda:1, or an accelerator's number")
     parser.add_argument(
         "--dtype", help="type of the weights: float32, bfloat16, …; auto for the type they are stored in"
+    )
+    parser.add_argument(
+        "--optimize",
+        nargs="?",
+        const=True,
+        choices=MODES,
+        metavar="MODE",
+        help=f"run faster: {', '.join(MODES)}, or without MODE the best that this processor does well and that agrees "
+        "with the model. A next word that is no mode is a text; a text that is called like one goes after '--'",
     )
     parser.add_argument("--truncation", action="store_true", help="cut texts that are too long for the model")
     declare_json(parser)
@@ -41,7 +51,8 @@ def run(given: argparse.Namespace) -> None:
     texts = texts_given(given)
     from ..pipelines import pipeline
 
-    pipe = pipeline(given.task, model=given.model, revision=given.revision, device=given.device, dtype=given.dtype)
+    loading = {name: getattr(given, name) for name in ("model", "revision", "device", "dtype", "optimize")}
+    pipe = pipeline(given.task, **loading)
     options: dict[str, Any] = {"batch_size": given.batch_size}
     if hasattr(given, "top_k"):
         options["top_k"] = given.top_k
@@ -66,7 +77,7 @@ def _count_or_all(value: str) -> int | None:
     return int(value)
 
 
-def _device(value: str) -> str | int:
+def device(value: str) -> str | int:
     return int(value) if value.removeprefix("-").isdecimal() else value
 
 
