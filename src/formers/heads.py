@@ -17,7 +17,7 @@ from . import outputs
 from .errors import ArgumentError, InputError, NotTensorError
 from .modeling import PreTrainedModel
 from .ops import losses
-from .ops.layout import Layout
+from .ops.layout import Layout, is_tracing
 
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
 
@@ -26,7 +26,7 @@ class Head(PreTrainedModel):
     """A model with a head.
 
     TARGETS: names of the arguments that carry labels. OUTPUT: the class of what is returned.
-    READS_FIRST: whether `score` reads column 0 alone; a subclass with a `score` of its own says so anew.
+    READS_FIRST: whether `score` reads column 0 alone; it holds for that `score`, not for one in a subclass.
     A task defines `results`; a family defines what the task's `results` calls, mostly `score`.
     """
 
@@ -37,8 +37,6 @@ class Head(PreTrainedModel):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give `forward` the signature of the family's inputs, for `help`, and for trainers that inspect it."""
         super().__init_subclass__(**kwargs)
-        if "score" in vars(cls) and "READS_FIRST" not in vars(cls):
-            cls.READS_FIRST = False
         if cls.forward is not Head.forward and not hasattr(cls.forward, "__signature__"):
             return  # a class with a forward of its own
 
@@ -70,7 +68,7 @@ class Head(PreTrainedModel):
             flat.get("inputs_embeds"),
             keep_padding=self.needs_padding(inputs, targets),
         )
-        if self.READS_FIRST and self.optimized is not None and not self._is_watched():
+        if self._reads_first() and self.optimized is not None and not self._is_watched():
             layout = replace(layout, only_first=True)
         return_dict = options.pop("return_dict")
         body = self.base_model(**flat, **options, layout=layout, return_dict=True)
@@ -80,6 +78,13 @@ class Head(PreTrainedModel):
             attentions=body.attentions,
         )
         return self.returned(result, return_dict)
+
+    def _reads_first(self) -> bool:
+        if not self.READS_FIRST or is_tracing():
+            return False
+        said: Any = next(cls for cls in type(self).__mro__ if "READS_FIRST" in vars(cls))
+        own = {"score", "results"} & vars(self).keys()
+        return not own and type(self).score is said.score and type(self).results is said.results
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         names = self._names()

@@ -13,11 +13,12 @@ from torch.utils.checkpoint import checkpoint
 
 from . import registry
 from .config import PretrainedConfig
-from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
+from .errors import ArgumentError, ConfigError, FormersError, InputError, NotTensorError, near
 from .loading import modules_of, put, tied_names
 from .ops.checks import batch_shape, check_mask
 from .ops.layout import Layout
 from .optimize import Limits, Optimized, optimize, optimized, stack_of, take_back
+from .optimize.sample import SAMPLE
 from .outputs import ModelOutput
 from .pretrained import Pretrained
 from .pruning import resized
@@ -290,8 +291,9 @@ class PreTrainedModel(Pretrained):
         Args:
             mode: "float32" (fused, exact), "bf16", "int8"; True for the fastest that this processor does well and that
                 agrees with the model as it is; None to take it back. Where a mode is missing, the next is taken.
-            check: texts, or encoded batches, to compare results on; `optimized.agreement` has what came out.
-            tokenizer: for the texts; by default the one that was saved with the model.
+            check: texts, or encoded batches, to compare results on; `optimized.agreement` has what came out. What is
+                left of int8 to choose is chosen by some of them.
+            tokenizer: for the texts, or for a few texts of the package; by default the one saved with the model.
             min_cosine: least mean cosine of embeddings, 0 to 1.
             max_labels_changed: largest share of labels that may change, 0 to 1.
             max_score_change: largest change of a label's probability, 0 to 1.
@@ -304,9 +306,18 @@ class PreTrainedModel(Pretrained):
         if mode is None or mode is False:
             take_back(self)
             return self
+        for name, value in (
+            ("min_cosine", min_cosine),
+            ("max_labels_changed", max_labels_changed),
+            ("max_score_change", max_score_change),
+        ):
+            if value is not None and not 0 <= value <= 1:
+                raise ArgumentError(f"{name}={value!r} is not possible: it is a share, from 0 to 1.")
         limits = Limits(min_cosine, None, max_labels_changed, max_score_change)
         named = limits if limits != Limits() else None
-        optimize(self, mode, None if check is None else self._batches(check, tokenizer), named)
+        checked = None if check is None else self._batches(check, tokenizer)
+        sample = self._sample(tokenizer) if checked is None else checked[:: -(-len(checked) // 2)]
+        optimize(self, mode, sample, checked, named)
         return self
 
     @property
@@ -316,20 +327,34 @@ class PreTrainedModel(Pretrained):
 
     def _batches(self, texts: Iterable[str | Mapping[str, Tensor]], tokenizer: Any) -> list[Mapping[str, Tensor]]:
         """Texts as batches of 32, of neighbours in length; batches as they are."""
-        given = [texts] if isinstance(texts, str) else list(texts)
+        given = [texts] if isinstance(texts, str | Mapping) else list(texts)
         if not given:
             raise InputError("check has no texts to compare results on.")
         if not isinstance(given[0], str):
-            return [{name: value.to(self.device) for name, value in batch.items()} for batch in given]  # type: ignore[union-attr]
+            read = {*self.INPUTS, *self.NEWER_INPUTS}  # batches for training have labels too
+            return [{name: batch[name].to(self.device) for name in batch if name in read} for batch in given]  # type: ignore[union-attr,index]
+        tokenizer = tokenizer or self._tokenizer()
         if tokenizer is None:
-            family = registry.family_of(self.config.model_type)
-            if family is None or not self.name_or_path:
-                raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
-            tokenizer = family.TOKENIZER.from_pretrained(self.name_or_path)
+            raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
         limit = getattr(self.config, "max_position_embeddings", None)
         options = {"padding": True, "truncation": True, "max_length": limit, "return_tensors": "pt"}
         given.sort(key=len)
         return [dict(tokenizer(given[i : i + 32], **options).to(self.device)) for i in range(0, len(given), 32)]
+
+    def _tokenizer(self) -> Any:
+        """The tokenizer that was saved with the model; None when there is none."""
+        family = registry.family_of(self.config.model_type)
+        if family is None or not self.name_or_path:
+            return None
+        try:
+            return family.TOKENIZER.from_pretrained(self.name_or_path)
+        except FormersError:
+            return None
+
+    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
+        """A few texts that are in the package, as a batch; none without a tokenizer."""
+        tokenizer = tokenizer or self._tokenizer()
+        return [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
 
     def layout(
         self,
@@ -412,8 +437,10 @@ def run_layers(
     derived = stack_of(layers)
     asked = output_attentions or any(mask is not None for mask in head_masks)
     if derived is not None and not asked and derived.usable(rows, layout):
-        return *derived(rows, layout, output_hidden_states), None
-    states, weights = [layout.unpack(rows)], []
+        found = derived(rows, layout, output_hidden_states)
+        if found is not None:
+            return *found, None
+    states, weights = [layout.unpack(rows)] if output_hidden_states else [], []
     for layer, head_mask in zip(layers, head_masks, strict=True):
         if checkpointing:
             rows, layer_weights = checkpoint(layer, rows, layout, head_mask, output_attentions, use_reentrant=False)

@@ -257,8 +257,6 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, heads.MaskedLM):
 class _FirstColumnClassifier(DistilBertPreTrainedModel):
     """Two linear layers on the first column."""
 
-    READS_FIRST = True
-
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
@@ -277,10 +275,12 @@ class _FirstColumnClassifier(DistilBertPreTrainedModel):
 
 
 class DistilBertForSequenceClassification(_FirstColumnClassifier, heads.SequenceClassification):
-    pass
+    READS_FIRST = True
 
 
 class DistilBertForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):
+    READS_FIRST = True
+
     def labels(self) -> int:
         return 1  # one score a choice
 

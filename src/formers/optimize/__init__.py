@@ -2,7 +2,7 @@
 
     float32     products fused, exact to rounding
     bf16        products and attention in bfloat16, everything between them in float32
-    int8        products of bytes, attention in bfloat16; heads in bfloat16
+    int8        products of bytes, but for those that lose too much by it; attention and heads in bfloat16
 
 What is derived hangs on a model's stacks of layers and on its other linear layers, beside the weights, which stay as
 they are: so do state dict, names and saving. Where it cannot stand in for the model's own code (hooks, attentions
@@ -12,8 +12,11 @@ asked for, gradients, training, padding kept, an adapter around a layer) that co
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+import itertools
+import statistics
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,10 +24,10 @@ from torch import nn
 
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
-from . import linear, probe, stack
+from . import calibrate, linear, probe, stack
 from .agreement import Agreement, Batch, Limits, Results
-from .products import Int8, Maker, Source
-from .stack import Block, Derived, FusedBlock, Stack, stack_of
+from .products import Maker, Source
+from .stack import Block, Derived, FusedBlock, Plan, Stack, blocks_of, stack_of
 
 __all__ = ["Agreement", "Block", "Limits", "Optimized", "optimize", "optimized", "stack_of", "take_back"]
 
@@ -34,6 +37,10 @@ DEFAULTS = {
     "bf16": Limits(cosine=0.9999, worst_cosine=0.999, labels_changed=0.003),
     "float32": Limits(cosine=0.99999),
 }
+# what bytes have to hold on the sample, which is small: a little more than on the texts to come
+_SAMPLE_LIMITS = Limits(cosine=0.9992, worst_cosine=0.997)
+# how many times the usual harm of a product is too much, whatever the limits: texts to come may be worse
+_OUTSTANDING = 5
 _ALIASES = {"bfloat16": "bf16", "fp32": "float32"}
 # single layers below this many weights cost as much to prepare for as to compute
 _SMALL = 2**16
@@ -61,47 +68,62 @@ class Optimized(Derived):
     bytes: int
     note: str = ""
     agreement: Agreement | None = None
+    pieces: tuple[weakref.ref[Any], ...] = field(default=(), repr=False, compare=False)
 
 
 def optimize(
-    model: Any, mode: str | bool, batches: Iterable[Batch] | None = None, limits: Limits | None = None
+    model: Any,
+    mode: str | bool,
+    sample: Sequence[Batch] = (),
+    check: Sequence[Batch] | None = None,
+    limits: Limits | None = None,
 ) -> Optimized:
     """Derive weights for `model`, which takes back what was derived before.
 
     mode: "int8", "bf16", "float32", or True for the fastest that holds `limits`, or its own defaults.
-    batches: inputs to compare results on; without them, True compares on random tokens, and a named mode not at all.
+    sample: a few texts to choose by how to compute; random tokens if there are none.
+    check: inputs to compare results on; without them, True and limits compare on the sample.
 
     Raises InputError, with nothing derived, when a named mode does not hold `limits`.
     """
     asked = _checked(mode)
     if model.training:
         raise InputError(
-            f"{type(model).__name__} is in training mode, which uses the weights as they are: model.eval()."
+            f"{type(model).__name__} is in training mode, which needs the weights as they are. Call model.eval() first."
         )
     take_back(model)
     device = model.device.type
-    sample = list(batches) if batches is not None else _random_batches(model) if asked is True else None
-    before = Results.of(model, sample) if sample is not None else None
+    sample = sample or _random_batches(model)
+    compared, runs = check, model
+    if check is None and (asked is True or limits is not None):
+        compared, runs = sample, model.base_model  # the sample's texts are single, which some heads do not take
+    before = None if compared is None else Results.of(runs, compared)
     reasons: list[str] = []
-    for name in probe.MODES[0 if asked is True else probe.MODES.index(str(asked)) :]:
-        if not (probe.worthwhile(name, device) if asked is True else probe.makers(name, device)):
-            reasons += () if asked is True else (f"{name} is missing on this {device} with torch {torch.__version__}.",)
-            continue
-        found = _derive(model, name, asked)
-        if before is not None and sample is not None:
-            found = replace(found, agreement=before.agreement(Results.of(model, sample, beside=before)))
-            wanted = limits or (DEFAULTS[name] if asked is True else Limits())
-            if (broken := wanted.broken(found.agreement)) is not None:  # type: ignore[arg-type]
-                take_back(model)
-                if asked is not True:
-                    raise InputError(f"{name} does not agree well enough with the model: {broken}. ({found.agreement})")
-                reasons.append(f"{name} does not agree well enough: {broken}.")
+    try:
+        for name in probe.MODES[0 if asked is True else probe.MODES.index(str(asked)) :]:
+            if not (probe.worthwhile(name, device) if asked is True else probe.makers(name, device)):
+                reasons += (
+                    [] if asked is True else [f"{name} is missing on this {device} with torch {torch.__version__}."]
+                )
                 continue
-        found = replace(found, note=" ".join((*reasons, found.note)).strip())
-        break
-    else:
-        raise InputError(f"No mode agrees well enough with the model. {' '.join(reasons)}")
-    if found.note:
+            found, broken = _derive(model, name, asked, sample), None
+            if before is not None and compared is not None:
+                agreement = before.agreement(Results.of(runs, compared, beside=before))
+                found = replace(found, agreement=agreement)
+                broken = (limits or (DEFAULTS[name] if asked is True else Limits())).broken(agreement)
+            if broken is None:
+                break
+            take_back(model)
+            reasons.append(f"{name} does not agree well enough with the model: {broken} ({found.agreement}).")
+            if asked is not True:
+                raise InputError(reasons[-1])
+        else:
+            raise InputError(f"No mode agrees well enough with the model. {' '.join(reasons)}")
+    except BaseException:
+        take_back(model)
+        raise
+    found = replace(found, note=" ".join((*reasons, found.note)).strip())
+    if reasons:
         logger.warning(f"optimize({'' if asked is True else repr(asked)}) took {found.mode}: {found.note}")
     vars(model)["_optimized"] = found
     return found
@@ -112,8 +134,8 @@ def optimized(model: Any) -> Optimized | None:
     found = vars(model).get("_optimized")
     if found is None:
         return None
-    guards = [piece.guard for piece in _pieces(model)]
-    if len(guards) == found.stacks + found.linears and all(guard.unchanged() for guard in guards):
+    pieces = list(_pieces(model))
+    if pieces == [piece() for piece in found.pieces] and all(piece.guard.unchanged() for piece in pieces):
         return found
     take_back(model)
     return None
@@ -144,39 +166,73 @@ def _checked(mode: str | bool) -> str | bool:
     return name
 
 
-def _derive(model: Any, mode: str, asked: str | bool) -> Optimized:
+def _derive(model: Any, mode: str, asked: str | bool, sample: Sequence[Batch]) -> Optimized:
     device = model.device.type
     name, make = next(iter(probe.makers(mode, device).items()))
     stacks, alone = _parts(model)
-    with torch.inference_mode(), torch.no_grad():
+    shorter = _shorter(device)
+    notes = []
+    with torch.no_grad():
         for layers in stacks:
-            vars(layers)["derived"] = Stack(layers, lambda block: FusedBlock(block, make))
-        alone_make = _maker_alone(make, device)
-        for layer in alone if alone_make else ():
-            linear.derive(layer, alone_make(Source.of(layer)))  # type: ignore[misc]
+            if mode == "int8":
+                exact = next(iter(probe.makers("float32", device).values()))
+                notes.append(_mixed(model, layers, sample, shorter or exact, exact))
+            else:
+                plan = Plan(make, make, make, make)
+                vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
+        # heads are small, and sensitive: never of bytes
+        if (alone_make := shorter if mode == "int8" else make) is not None:
+            for layer in alone:
+                linear.derive(layer, alone_make(Source.of(layer), torch.float32))
+    if not stacks:
+        notes.append("It has no stack of layers that can be fused.")
     pieces = list(_pieces(model))
-    note = "" if stacks else "It has no stack of layers that can be fused."
     return Optimized(
-        *(mode, asked, name, len(stacks), len(pieces) - len(stacks), sum(piece.bytes for piece in pieces), note)
+        *(mode, asked, name, len(stacks), len(pieces) - len(stacks), sum(piece.bytes for piece in pieces)),
+        note=" ".join(filter(None, notes)),
+        pieces=tuple(map(weakref.ref, pieces)),
     )
+
+
+def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: Maker, exact: Maker) -> str:
+    """Products of bytes for a stack, but for as many as needed of those that harm most; says how many these are."""
+    base, blocks = model.base_model, blocks_of(layers)
+    before = Results.of(base, sample)
+    made: dict[int, FusedBlock] = {}  # by the plan, which its block keeps alive
+
+    def agreement(plans: Sequence[Plan]) -> Agreement:
+        for block, plan in zip(blocks, plans, strict=True):
+            if id(plan) not in made:
+                made[id(plan)] = FusedBlock(block, plan)
+        vars(layers)["derived"] = Stack(layers, [made[id(plan)] for plan in plans])
+        return before.agreement(Results.of(base, sample))
+
+    inputs = calibrate.inputs_of(model, layers, sample)
+    plans = calibrate.plans(blocks, inputs)
+    harms = calibrate.harms(blocks, inputs, plans, exact, agreement)
+    worst = sorted(harms, key=harms.__getitem__, reverse=True)
+    usual = statistics.median(harms.values())
+    kept = sum(harm > _OUTSTANDING * usual for harm in harms.values())
+    step = max(1, len(harms) // 12)
+    for start, stop in itertools.pairwise([0, *range(kept, len(harms) // 2 + 1, step)]):
+        for index, part in worst[start:stop]:
+            plans[index] = plans[index].otherwise(part, longer)
+        kept = stop
+        if _SAMPLE_LIMITS.broken(agreement(plans)) is None:
+            break
+    return f"{kept} of {len(harms)} products are not of bytes, which would harm most there." if kept else ""
 
 
 def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:
     """Stacks whose layers are blocks, and linear layers outside of them."""
-    stacks = [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) and all(map(stack.block_of, module))
-    ]
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList) and blocks_of(module)]
     inside = {id(module) for layers in stacks for module in layers.modules()}
     alone = [m for m in model.modules() if type(m) is nn.Linear and id(m) not in inside and m.weight.numel() >= _SMALL]
     return stacks, alone
 
 
-def _maker_alone(make: Maker, device: str) -> Maker | None:
-    """How to make products outside of stacks: heads are small, and sensitive, so never of bytes."""
-    if make is not Int8:
-        return make
+def _shorter(device: str) -> Maker | None:
+    """How to make products in bfloat16 where that is worth it."""
     return next(iter(probe.makers("bf16", device).values()), None) if probe.worthwhile("bf16", device) else None
 
 

@@ -56,7 +56,8 @@ class Limits:
             value = getattr(found, name)
             if limit is None or value is None:
                 continue
-            if value < limit if "cosine" in name else value > limit:
+            holds = value >= limit if "cosine" in name else value <= limit
+            if not holds:  # nor does what is no number
                 side = "at least" if "cosine" in name else "at most"
                 return f"{name} is {value:.5g}, and has to be {side} {limit:g}"
         return None
@@ -81,8 +82,9 @@ class Results:
         start = 0
         with torch.inference_mode():
             for batch in batches:
-                embeddings.append(_embeddings(model.base_model, batch))
-                logits = None if model.base_model is model else _logits(model, batch)
+                alone = model.base_model is model
+                embeddings.append(_embeddings(model.base_model, batch if alone else model.flatten(dict(batch))))
+                logits = None if alone else _logits(model, batch)
                 if logits is None:
                     continue
                 labels.append(logits.argmax(-1))
@@ -104,7 +106,7 @@ class Results:
 
 
 def _embeddings(base: Any, batch: Batch) -> Tensor:
-    mask = _mask(batch)
+    mask = mask_of(batch)
     states = base(**batch, return_dict=True)[0].float()  # (B, T, D)
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
@@ -114,8 +116,8 @@ def _logits(model: Any, batch: Batch) -> Tensor | None:
     logits = model(**batch, return_dict=True).get("logits")
     if logits is None:
         return None
-    return (logits[_mask(batch).bool()] if logits.dim() == 3 else logits).float()
+    return (logits[mask_of(batch).bool()] if logits.dim() == 3 else logits).float()
 
 
-def _mask(batch: Batch) -> Tensor:
+def mask_of(batch: Batch) -> Tensor:
     return batch.get("attention_mask", torch.ones_like(batch["input_ids"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Guard:
         return torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self._tensors.values()))
 
 
-def _same(now: dict[str, object], then: dict[str, object]) -> bool:
+def _same(now: Mapping[str, object], then: Mapping[str, object]) -> bool:
     return len(now) == len(then) and all(now.get(name) is value for name, value in then.items())
 
 

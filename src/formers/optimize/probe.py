@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .products import Int8, Maker, Packed, Plain, Source
+from .int8 import Int8
+from .products import Maker, Packed, Plain, Source
 
 # modes, the fastest first where all are there
 MODES = ("int8", "bf16", "float32")
@@ -30,8 +31,8 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
         known["oneDNN int8"] = Int8
     if mode != "int8":
         if device == "cpu":
-            known[f"oneDNN {mode}"] = lambda source: Packed(source, dtype, rows_at_once(*source.weight.shape, dtype))
-        known[f"torch {mode}"] = lambda source: Plain(source, dtype)
+            known[f"oneDNN {mode}"] = lambda source, _: Packed(source, dtype, rows_at_once(*source.weight.shape, dtype))
+        known[f"torch {mode}"] = lambda source, _: Plain(source, dtype)
     return {name: make for name, make in known.items() if _works(make, _TOLERANCE[mode], device)}
 
 
@@ -65,7 +66,7 @@ def _times(modes: tuple[str, ...], device: str) -> list[float]:
     """Seconds of one product in each of `modes`."""
     with torch.inference_mode():
         source, x = _example(_WIDTH, _WIDTH, device)
-        products = [next(iter(makers(mode, device).values()))(source) for mode in modes]
+        products = [next(iter(makers(mode, device).values()))(source, torch.float32) for mode in modes]
         return _fastest(*(partial(product, x) for product in products))
 
 
@@ -76,7 +77,7 @@ def _works(make: Maker, tolerance: float, device: str) -> bool:
         try:
             with warnings.catch_warnings():  # torch announces that one of the operators will go, to us and not to users
                 warnings.simplefilter("ignore")
-                found = make(source)(x).float()
+                found = make(source, torch.float32)(x).float()
         # whatever a private operator raises where it is missing or has other arguments
         except Exception:
             return False

@@ -10,8 +10,8 @@ The rows between products are float32; only what goes into a product, or through
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ..logging import logger
 from ..ops.layout import Layout, is_tracing
 from .guard import Guard
-from .products import FeedForward, Maker, Product, Source
+from .int8 import NotFinite, feed_forward
+from .products import Maker, Product, Source
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ def block_of(layer: nn.Module) -> Block | None:
     return block if isinstance(block, Block) and block.standard() else None
 
 
+def blocks_of(layers: nn.ModuleList) -> list[Block]:
+    """The layers as blocks; [] when some are none."""
+    blocks = [block_of(layer) for layer in layers]
+    return [block for block in blocks if block is not None] if None not in blocks else []
+
+
 class Derived:
     """State made from a model's weights: not saved with it, not copied with it."""
 
@@ -65,12 +72,36 @@ class Derived:
         return type(None), ()
 
 
-class Norm:
-    """A layer normalisation in float32."""
+@dataclass(frozen=True)
+class Plan:
+    """How a layer is computed.
 
-    def __init__(self, norm: nn.LayerNorm) -> None:
+    Attributes:
+        qkv, output, up, down: how to make its products.
+        before, middle, after: (D,) what its rows have been divided by when they come in, where they enter the
+            feed-forward, and when they leave; None for nothing. The weights that read them are multiplied by the same.
+    """
+
+    qkv: Maker
+    output: Maker
+    up: Maker
+    down: Maker
+    before: Tensor | None = None
+    middle: Tensor | None = None
+    after: Tensor | None = None
+
+    def otherwise(self, part: str, make: Maker) -> Plan:
+        """The plan with one product made in another way."""
+        return replace(self, **{part: make})  # type: ignore[arg-type]
+
+
+class Norm:
+    """A layer normalisation in float32, of rows divided by `smooth`."""
+
+    def __init__(self, norm: nn.LayerNorm, smooth: Tensor | None) -> None:
         self.shape, self.eps = norm.normalized_shape, norm.eps
-        self.weight, self.bias = (None if x is None else x.detach().float() for x in (norm.weight, norm.bias))
+        made = (None if x is None else x.detach().float() for x in (norm.weight, norm.bias))
+        self.weight, self.bias = (x if smooth is None or x is None else x / smooth for x in made)
 
     def __call__(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
@@ -79,19 +110,26 @@ class Norm:
 class FusedBlock:
     """One layer."""
 
-    def __init__(self, block: Block, make: Maker) -> None:
-        self._make, self._block = make, block
+    def __init__(self, block: Block, plan: Plan) -> None:
+        self.block, self.plan = block, plan
         self.heads = block.heads
-        self.qkv = make(Source.of(block.query, block.key, block.value))
-        self.output = make(Source.of(block.output))
-        self.attention_norm, self.output_norm = Norm(block.attention_norm), Norm(block.output_norm)
-        self.feed_forward = FeedForward(make, Source.of(block.up, activation=block.activation), Source.of(block.down))
+        self.qkv = plan.qkv(Source.of(block.query, block.key, block.value, smooth=plan.before), torch.bfloat16)
+        self.output = plan.output(Source.of(block.output), torch.float32)
+        self.attention_norm, self.output_norm = (
+            Norm(block.attention_norm, plan.middle),
+            Norm(block.output_norm, plan.after),
+        )
+        up = Source.of(block.up, activation=block.activation, smooth=plan.middle)
+        self.feed_forward = feed_forward(plan.up, up, plan.down, Source.of(block.down))
         self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
 
     @cached_property
     def _query_alone(self) -> tuple[Product, Product]:
-        block = self._block
-        return self._make(Source.of(block.query)), self._make(Source.of(block.key, block.value))
+        block, make, smooth = self.block, self.plan.qkv, self.plan.before
+        return (
+            make(Source.of(block.query, smooth=smooth), torch.bfloat16),
+            make(Source.of(block.key, block.value, smooth=smooth), torch.bfloat16),
+        )
 
     def __call__(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to rows."""
@@ -106,8 +144,13 @@ class FusedBlock:
         return self._after(attend(query(first), key, value, layout, self.heads, first=True), first)
 
     def _after(self, context: Tensor, rows: Tensor) -> Tensor:
-        rows = self.attention_norm(self.output(context) + rows)
-        return self.output_norm(self.feed_forward(rows) + rows)
+        rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
+        return self.output_norm(_plus(self.feed_forward(rows), rows, self.plan.middle))
+
+
+def _plus(y: Tensor, rows: Tensor, smooth: Tensor | None) -> Tensor:
+    """y + rows · smooth, written into `y`, which nobody else has."""
+    return y.float().add_(rows) if smooth is None else y.float().addcmul_(rows, smooth)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, first: bool = False) -> Tensor:
@@ -132,20 +175,24 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int
 class Stack(Derived):
     """All layers of a stack, which it hangs on as the attribute `derived`."""
 
-    def __init__(self, layers: nn.ModuleList, make: Callable[[Block], FusedBlock]) -> None:
-        self.layers = layers
+    def __init__(self, layers: nn.ModuleList, blocks: Sequence[FusedBlock]) -> None:
+        self.layers, self.blocks = layers, blocks
         self.guard = Guard(layers.modules())
-        self.blocks = [make(block) for block in map(block_of, layers) if block is not None]
-        self.bytes = sum(block.bytes for block in self.blocks)
         self._said: set[str] = set()
+
+    @property
+    def bytes(self) -> int:
+        return sum(block.bytes for block in self.blocks)
 
     def usable(self, rows: Tensor, layout: Layout) -> bool:
         """Whether it may stand in for the layers now. It takes itself away when their weights have changed."""
+        if is_tracing():
+            return False
         if not self.guard.unchanged():
             drop(self.layers)
             logger.warning("The weights have changed since optimize(): back to the model itself. Call it again.")
             return False
-        if layout.mask is not None or not self.guard.free() or is_tracing():
+        if layout.mask is not None or not rows.numel() or not self.guard.free():
             return False
         if self.guard.learns(rows):
             if not self._said:
@@ -158,19 +205,31 @@ class Stack(Derived):
 
     def __call__(
         self, rows: Tensor, layout: Layout, output_hidden_states: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None] | None:
         """As `run_layers`: rows of `layout` to the last rows, and all hidden states (B, T, D) where asked for.
 
         Where the layout says that only the first column is read, the last rows are those alone: (B, D) or (B, 1, D).
+        None where rows hold infinite numbers, or none, which the model's own code keeps to the texts that have them.
         """
+        try:
+            return self._run(rows, layout, output_hidden_states)
+        except NotFinite:
+            return None
+
+    def _run(
+        self, rows: Tensor, layout: Layout, output_hidden_states: bool
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         dtype, shape = rows.dtype, rows.shape
         states = [rows]
         rows = rows.float().reshape(-1, shape[-1])
+        if (smooth := self.blocks[0].plan.before) is not None:
+            rows = rows / smooth
         only_first = layout.only_first and not output_hidden_states
         for block in self.blocks[:-1] if only_first else self.blocks:
             rows = block(rows, layout)
             if output_hidden_states:
-                states.append(rows.view(shape).to(dtype))
+                whole = rows if block.plan.after is None else rows * block.plan.after
+                states.append(whole.view(shape).to(dtype))
         if only_first:
             first = layout.in_order(self.blocks[-1].first(rows, layout)).to(dtype)
             return (first if len(shape) == 2 else first[:, None]), None

@@ -1,0 +1,133 @@
+"""Products of bytes. Letters: N rows, K inputs, M outputs.
+
+Weights have a scale for each output, activations one scale for all, found at every call; sums are exact. Source: Jacob
+et al. 2018 (arXiv 1712.05877).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .products import _ALONE, Maker, Product, Source
+
+_LEVELS = 255  # of an unsigned byte
+_GELU_LEAST = -0.17  # of any GELU
+_TINY, _HUGE = 1e-30, 1e30
+
+
+class NotFinite(ArithmeticError):
+    """Numbers that have no codes: infinite ones, and what is no number."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Numbers as unsigned bytes: (codes - zero) · scale."""
+
+    codes: Tensor
+    scale: float
+    zero: int
+
+    @classmethod
+    def of(cls, x: Tensor) -> Codes:
+        """Codes from the least to the greatest of all numbers of `x`, zero among them."""
+        x = x.float()
+        least, greatest = (value.item() for value in x.aminmax())
+        low, high = min(least, 0.0), max(greatest, 0.0)
+        if not high - low < _HUGE:  # also where it is no number
+            raise NotFinite
+        scale = max((high - low) / _LEVELS, _TINY)
+        zero = round(-low / scale)
+        made = torch.quantize_per_tensor(x, scale, zero, torch.quint8)
+        # its numbers without a copy: int_repr makes one, five times as slow as the quantisation
+        codes = torch.empty(0, dtype=torch.uint8).set_(made.untyped_storage(), 0, made.shape, made.stride())
+        return cls(codes, scale, zero)
+
+
+class Int8:
+    """oneDNN's product of bytes; rows come out in `dtype`."""
+
+    def __init__(self, source: Source, dtype: torch.dtype = torch.float32) -> None:
+        self.dtype = dtype
+        fused = source.fused()
+        self.operator, self.algorithm = fused or _ALONE
+        self.activation = source.activation if fused is None else None
+        self.scales = source.weight.abs().amax(1).clamp(min=_TINY) / 127  # (M,)
+        codes = (source.weight / self.scales[:, None]).round().to(torch.int8)
+        self.weight = torch.ops.onednn.qlinear_prepack(codes, None)
+        self.zeros = torch.zeros(len(self.scales), dtype=torch.long)
+        self.bias, self.bytes = source.bias, codes.nbytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y = self.of(Codes.of(x))
+        return y if self.activation is None else self.activation(y)
+
+    def of(self, x: Codes) -> Tensor:
+        """The product of codes; an activation that is not fused is left to the caller."""
+        return self._run(x, 1.0, 0, self.dtype)
+
+    def _run(self, x: Codes, scale: float, zero: int, dtype: torch.dtype) -> Tensor:
+        return torch.ops.onednn.qlinear_pointwise(
+            *(x.codes, x.scale, x.zero, self.weight, self.scales, self.zeros, self.bias),
+            *(scale, zero, dtype, self.operator, [], self.algorithm),
+        )
+
+
+class GeluCodes(Int8):
+    """A product followed by a GELU, whose results come out as codes: the next product's input, written once.
+
+    Their scale is that of the call before with room to spare. Results are looked at: where some reach the top of the
+    scale, it is widened and they are computed again.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.greatest = 4.0
+
+    def codes(self, x: Tensor) -> Codes:
+        """x (N, K) to the codes of gelu(x · weightᵀ + bias), (N, M)."""
+        given, greatest = Codes.of(x), self.greatest  # other threads may change it
+        while True:
+            scale = (greatest - _GELU_LEAST) / _LEVELS
+            zero = round(-_GELU_LEAST / scale)
+            found = Codes(self._run(given, scale, zero, torch.uint8), scale, zero)
+            top = int(found.codes.max())
+            if top < _LEVELS:
+                break
+            greatest *= 2
+            if greatest > _HUGE:
+                raise NotFinite
+        # room of a tenth; not narrower by more than a fifth at a time, since a wider one means work done twice
+        self.greatest = max(1.1 * (top - zero) * scale, 0.8 * greatest, 1e-3)
+        return found
+
+
+class CodedFeedForward:
+    """Two products of bytes with a GELU between them."""
+
+    def __init__(self, up: Source, down: Source) -> None:
+        self.up, self.down = GeluCodes(up), Int8(down)
+        self.bytes = self.up.bytes + self.down.bytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.down.of(self.up.codes(x))
+
+
+class FeedForward:
+    """Two products, the first with an activation."""
+
+    def __init__(self, up: Product, down: Product) -> None:
+        self.up, self.down = up, down
+        self.bytes = up.bytes + down.bytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.down(self.up(x))
+
+
+def feed_forward(make_up: Maker, up: Source, make_down: Maker, down: Source) -> Product:
+    """Both products of a feed-forward, handing codes on where both are of bytes."""
+    if make_up is Int8 and make_down is Int8 and (up.fused() or _ALONE)[0] == "gelu":
+        return CodedFeedForward(up, down)
+    return FeedForward(make_up(up, torch.bfloat16), make_down(down, torch.float32))
