@@ -25,6 +25,8 @@ def run(given: argparse.Namespace) -> None:
     import huggingface_hub.constants as hub_constants
     import torch
 
+    from ..pipelines.threads import processors
+
     versions: dict[str, str | None] = {"formers": __version__, "python": platform.python_version()}
     for library in _LIBRARIES:
         try:
@@ -36,7 +38,7 @@ def run(given: argparse.Namespace) -> None:
         **versions,
         "platform": platform.platform(),
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "threads": torch.get_num_threads(),
         "accelerator": str(accelerator) if accelerator else None,
         "cache": hub_constants.HF_HUB_CACHE,
