@@ -18,6 +18,7 @@ from .errors import ArgumentError, InputError, NotTensorError
 from .modeling import PreTrainedModel
 from .ops import losses
 from .ops.layout import Layout, is_tracing
+from .optimize import unwatched
 
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
 
@@ -68,7 +69,7 @@ class Head(PreTrainedModel):
             flat.get("inputs_embeds"),
             keep_padding=self.needs_padding(inputs, targets),
         )
-        if self._reads_first() and self.optimized is not None and not self._is_watched():
+        if self._reads_first() and unwatched(self):
             layout = replace(layout, only_first=True)
         return_dict = options.pop("return_dict")
         body = self.base_model(**flat, **options, layout=layout, return_dict=True)

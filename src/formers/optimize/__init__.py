@@ -21,15 +21,17 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules import module as torch_module
 
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
 from . import calibrate, linear, probe, stack
 from .agreement import Agreement, Batch, Limits, Results
+from .guard import hooks_of
 from .products import Maker, Source
 from .stack import Block, Derived, FusedBlock, Plan, Stack, blocks_of, stack_of
 
-__all__ = ["Agreement", "Block", "Limits", "Optimized", "optimize", "optimized", "stack_of", "take_back"]
+__all__ = ["Agreement", "Block", "Limits", "Optimized", "optimize", "optimized", "stack_of", "take_back", "unwatched"]
 
 # what a mode has to hold to be chosen for a model whose user has named no limits
 DEFAULTS = {
@@ -69,6 +71,7 @@ class Optimized(Derived):
     note: str = ""
     agreement: Agreement | None = None
     pieces: tuple[weakref.ref[Any], ...] = field(default=(), repr=False, compare=False)
+    hooks: tuple[Any, ...] = field(default=(), repr=False, compare=False)
 
 
 def optimize(
@@ -141,6 +144,12 @@ def optimized(model: Any) -> Optimized | None:
     return None
 
 
+def unwatched(model: Any) -> bool:
+    """Whether `model` was optimized and has no hooks, which would see what is left out; quick, for every call."""
+    found = vars(model).get("_optimized")
+    return found is not None and not any(found.hooks) and not torch_module._has_any_global_hook()
+
+
 def take_back(model: Any) -> None:
     """Remove all that was derived."""
     for module in model.modules():
@@ -191,6 +200,7 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sequence[Batch]) -
         *(mode, asked, name, len(stacks), len(pieces) - len(stacks), sum(piece.bytes for piece in pieces)),
         note=" ".join(filter(None, notes)),
         pieces=tuple(map(weakref.ref, pieces)),
+        hooks=tuple(hooks for module in model.modules() for hooks in hooks_of(module)),
     )
 
 

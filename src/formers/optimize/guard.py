@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +20,23 @@ class Guard:
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         self.modules = list(modules)
-        self._members = [(members, dict(members)) for m in self.modules for members in (m._modules, m._parameters)]
+        # flat lists, since they are gone through before every call
+        self._members: list[dict[str, Any]] = [d for m in self.modules for d in (m._modules, m._parameters)]
+        self._sizes = [len(members) for members in self._members]
+        self._slots = [(members, name) for members in self._members for name in members]
+        self._values = [members[name] for members, name in self._slots]
         self._states = [vars(m) for m in self.modules]
-        self._hooks = [hooks for m in self.modules for hooks in _hooks_of(m)]
-        self._tensors = {id(p): p for _, members in self._members for p in members.values() if isinstance(p, Tensor)}
-        self._marks = [_mark(p) for p in self._tensors.values()]
+        self._hooks = [hooks for m in self.modules for hooks in hooks_of(m)]
+        self._tensors = list({id(x): x for x in self._values if isinstance(x, Tensor)}.values())
+        self._counted = [x for x in self._tensors if not x.is_inference()]
+        self._marks = self._mark()
 
     def unchanged(self) -> bool:
         """Whether modules and parameters are those remembered, with the same values."""
         return (
-            all(_same(now, then) for now, then in self._members)
-            and [_mark(p) for p in self._tensors.values()] == self._marks
+            all(map(operator.is_, [members.get(name) for members, name in self._slots], self._values))
+            and [len(members) for members in self._members] == self._sizes
+            and self._mark() == self._marks
         )
 
     def free(self) -> bool:
@@ -39,19 +47,15 @@ class Guard:
             or torch_module._has_any_global_hook()
         )
 
+    def _mark(self) -> list[int]:
+        return [x.data_ptr() for x in self._tensors] + [x._version for x in self._counted]
+
     def learns(self, x: Tensor) -> bool:
         """Whether gradients are recorded, for the input or for some of the parameters."""
-        return torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self._tensors.values()))
+        return torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self._tensors))
 
 
-def _same(now: Mapping[str, object], then: Mapping[str, object]) -> bool:
-    return len(now) == len(then) and all(now.get(name) is value for name, value in then.items())
-
-
-def _mark(tensor: Tensor) -> tuple[int, int]:
-    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
-
-
-def _hooks_of(module: nn.Module) -> tuple[object, ...]:
+def hooks_of(module: nn.Module) -> tuple[Any, ...]:
+    """The module's hooks, in dictionaries that change as hooks come and go."""
     # private to torch, but these names have been there for years and there is no public way to ask
     return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks

@@ -163,11 +163,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int
         rows = slice(run.start, run.start + run.texts * run.length)
         own = slice(texts, texts + run.texts) if first else rows
         q, k, v = (
-            x.unflatten(0, (run.texts, -1)).unflatten(2, (heads, -1)).transpose(1, 2)  # (texts, H, length, d)
+            x.view(run.texts, -1, heads, x.shape[1] // heads).transpose(1, 2)  # (texts, H, length, d)
             for x in (query[own], key[rows], value[rows])
         )
         context = F.scaled_dot_product_attention(q, k, v)
-        contexts.append(context.transpose(1, 2).flatten(2).flatten(0, 1))
+        contexts.append(context.transpose(1, 2).reshape(-1, query.shape[1]))
         texts += run.texts
     return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
 
