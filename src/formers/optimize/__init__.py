@@ -28,6 +28,7 @@ from ..logging import logger
 from . import calibrate, linear, probe, stack
 from .agreement import Agreement, Batch, Limits, Results
 from .guard import hooks_of
+from .int8 import NotFinite
 from .products import Maker, Source
 from .stack import Block, Derived, FusedBlock, Plan, Stack, blocks_of, stack_of
 
@@ -40,9 +41,11 @@ DEFAULTS = {
     "float32": Limits(cosine=0.99999),
 }
 # what bytes have to hold on the sample, which is small: a little more than on the texts to come
-_SAMPLE_LIMITS = Limits(cosine=0.9992, worst_cosine=0.997)
+_SAMPLE_LIMITS = Limits(cosine=0.9995, worst_cosine=0.998)
 # how many times the usual harm of a product is too much, whatever the limits: texts to come may be worse
-_OUTSTANDING = 5
+_OUTSTANDING = 3
+# share of products that are not of bytes above which the others save too little to be chosen
+_MOST_LONGER = 0.25
 _ALIASES = {"bfloat16": "bf16", "fp32": "float32"}
 # single layers below this many weights cost as much to prepare for as to compute
 _SMALL = 2**16
@@ -58,6 +61,7 @@ class Optimized(Derived):
         products: what computes them.
         stacks, linears: how many stacks of layers, and how many other linear layers, have derived weights.
         bytes: of derived weights.
+        longer: share of the stacks' products that are of a longer type than the mode's, which would harm most there.
         note: why it is not the mode that was asked for, or what had to be left as it is; "" when all is as asked.
         agreement: with the model as it is; None when that was not looked at.
     """
@@ -68,6 +72,7 @@ class Optimized(Derived):
     stacks: int
     linears: int
     bytes: int
+    longer: float = 0.0
     note: str = ""
     agreement: Agreement | None = None
     pieces: tuple[weakref.ref[Any], ...] = field(default=(), repr=False, compare=False)
@@ -109,15 +114,22 @@ def optimize(
                     [] if asked is True else [f"{name} is missing on this {device} with torch {torch.__version__}."]
                 )
                 continue
-            found, broken = _derive(model, name, asked, sample), None
+            try:
+                found, broken = _derive(model, name, asked, sample), None
+            except NotFinite:
+                reasons.append(f"{name} has no codes for weights or hidden states that are infinite, or no numbers.")
+                continue
             if before is not None and compared is not None:
                 agreement = before.agreement(Results.of(runs, compared, beside=before))
                 found = replace(found, agreement=agreement)
                 broken = (limits or (DEFAULTS[name] if asked is True else Limits())).broken(agreement)
-            if broken is None:
+            if broken is None and not (asked is True and found.longer > _MOST_LONGER):
                 break
             take_back(model)
-            reasons.append(f"{name} does not agree well enough with the model: {broken} ({found.agreement}).")
+            why = (
+                f"does not agree well enough with the model: {broken} ({found.agreement})" if broken else "gains little"
+            )
+            reasons.append(f"{name} {why}. {found.note}".strip())
             if asked is not True:
                 raise InputError(reasons[-1])
         else:
@@ -180,12 +192,12 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sequence[Batch]) -
     name, make = next(iter(probe.makers(mode, device).items()))
     stacks, alone = _parts(model)
     shorter = _shorter(device)
-    notes = []
+    longer, note = [0.0], ""
     with torch.no_grad():
         for layers in stacks:
             if mode == "int8":
                 exact = next(iter(probe.makers("float32", device).values()))
-                notes.append(_mixed(model, layers, sample, shorter or exact, exact))
+                longer.append(_mixed(model, layers, sample, shorter or exact, exact))
             else:
                 plan = Plan(make, make, make, make)
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
@@ -194,18 +206,23 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sequence[Batch]) -
             for layer in alone:
                 linear.derive(layer, alone_make(Source.of(layer), torch.float32))
     if not stacks:
-        notes.append("It has no stack of layers that can be fused.")
+        note = "It has no stack of layers that can be fused."
+    if max(longer):
+        note = (
+            f"{max(longer):.0%} of its products are of {'bf16' if shorter else 'float32'}: bytes would harm most there."
+        )
     pieces = list(_pieces(model))
     return Optimized(
         *(mode, asked, name, len(stacks), len(pieces) - len(stacks), sum(piece.bytes for piece in pieces)),
-        note=" ".join(filter(None, notes)),
+        longer=max(longer),
+        note=note,
         pieces=tuple(map(weakref.ref, pieces)),
         hooks=tuple(hooks for module in model.modules() for hooks in hooks_of(module)),
     )
 
 
-def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: Maker, exact: Maker) -> str:
-    """Products of bytes for a stack, but for as many as needed of those that harm most; says how many these are."""
+def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: Maker, exact: Maker) -> float:
+    """Products of bytes for a stack, but for as many as needed of those that harm most: the share of these."""
     base, blocks = model.base_model, blocks_of(layers)
     before = Results.of(base, sample)
     made: dict[int, FusedBlock] = {}  # by the plan, which its block keeps alive
@@ -230,7 +247,7 @@ def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: M
         kept = stop
         if _SAMPLE_LIMITS.broken(agreement(plans)) is None:
             break
-    return f"{kept} of {len(harms)} products are not of bytes, which would harm most there." if kept else ""
+    return kept / len(harms)
 
 
 def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:

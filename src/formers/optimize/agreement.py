@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Batch = Mapping[str, Tensor]
+_AT_ONCE = 256  # rows of logits, which may be as wide as a vocabulary
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,14 @@ class Results:
                 logits = None if alone else _logits(model, batch)
                 if logits is None:
                     continue
-                labels.append(logits.argmax(-1))
-                known = labels[-1] if beside is None or beside.labels is None else beside.labels[start:][: len(logits)]
-                probabilities = logits.sigmoid() if logits.shape[-1] == 1 else logits.softmax(-1)
-                scores.append(probabilities.gather(-1, known[:, None])[:, 0])
-                start += len(logits)
+                for part in logits.float().split(_AT_ONCE):
+                    labels.append(part.argmax(-1))
+                    known = (
+                        labels[-1] if beside is None or beside.labels is None else beside.labels[start:][: len(part)]
+                    )
+                    probabilities = part.sigmoid() if part.shape[-1] == 1 else part.softmax(-1)
+                    scores.append(probabilities.gather(-1, known[:, None])[:, 0])
+                    start += len(part)
         return cls(torch.cat(embeddings), torch.cat(labels) if labels else None, torch.cat(scores) if scores else None)
 
     def agreement(self, other: Results) -> Agreement:
@@ -116,7 +120,7 @@ def _logits(model: Any, batch: Batch) -> Tensor | None:
     logits = model(**batch, return_dict=True).get("logits")
     if logits is None:
         return None
-    return (logits[mask_of(batch).bool()] if logits.dim() == 3 else logits).float()
+    return logits[mask_of(batch).bool()] if logits.dim() == 3 else logits
 
 
 def mask_of(batch: Batch) -> Tensor:

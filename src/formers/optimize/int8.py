@@ -6,6 +6,7 @@ et al. 2018 (arXiv 1712.05877).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from .products import _ALONE, Maker, Product, Source
 _LEVELS = 255  # of an unsigned byte
 _GELU_LEAST = -0.17  # of any GELU
 _TINY, _HUGE = 1e-30, 1e30
+_announced = False
 
 
 class NotFinite(ArithmeticError):
@@ -40,10 +42,20 @@ class Codes:
             raise NotFinite
         scale = max((high - low) / _LEVELS, _TINY)
         zero = round(-low / scale)
-        made = torch.quantize_per_tensor(x, scale, zero, torch.quint8)
+        made = _quantized(x, scale, zero)
         # its numbers without a copy: int_repr makes one, five times as slow as the quantisation
         codes = torch.empty(0, dtype=torch.uint8).set_(made.untyped_storage(), 0, made.shape, made.stride())
         return cls(codes, scale, zero)
+
+
+def _quantized(x: Tensor, scale: float, zero: int) -> Tensor:
+    global _announced
+    if _announced:
+        return torch.quantize_per_tensor(x, scale, zero, torch.quint8)
+    with warnings.catch_warnings():  # torch announces once that the operator will go, which is no user's concern
+        warnings.simplefilter("ignore")
+        _announced = True
+        return torch.quantize_per_tensor(x, scale, zero, torch.quint8)
 
 
 class Int8:
