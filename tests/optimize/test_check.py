@@ -164,3 +164,59 @@ def test_limits(limits: Limits, broken: str | None) -> None:
 
 def test_limits_on_labels_hold_where_there_are_none() -> None:
     assert Limits(labels_changed=0.0, score_change=0.0).broken(Agreement(3, 1.0, 1.0)) is None
+
+
+def test_an_agreement_that_is_no_number_holds_no_limit() -> None:
+    assert Limits(cosine=0.9).broken(Agreement(3, float("nan"), float("nan"))) is not None
+
+
+def test_one_encoding_and_one_with_labels(sentiment: Any, tokenizer: Any) -> None:
+    encoding = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    assert sentiment.optimize("bf16", check=encoding).optimized.agreement.texts == len(TEXTS)
+    labelled = {**encoding, "labels": torch.zeros(len(TEXTS), dtype=torch.long)}
+    assert sentiment.optimize("bf16", check=[labelled]).optimized.agreement.texts == len(TEXTS)
+
+
+def test_multiple_choice(build: Build) -> None:
+    model = build("bert", "multiple-choice")
+    assert model.optimize().optimized.agreement is not None
+    choices = {"input_ids": torch.randint(1, 99, (2, 3, 9), generator=torch.Generator().manual_seed(0))}
+    assert model.optimize("float32", check=[choices]).optimized.agreement.texts == 6
+
+
+def test_limits_without_texts_are_looked_at(build: Build) -> None:
+    model = build("bert")
+    assert model.optimize("bf16", min_cosine=0.5).optimized.agreement is not None
+    with pytest.raises(InputError, match="cosine"):
+        model.optimize("bf16", min_cosine=1)
+
+
+@pytest.mark.parametrize("limit", [{"min_cosine": 99}, {"max_labels_changed": 3}, {"max_score_change": -0.1}])
+def test_limits_are_shares(build: Build, limit: dict[str, float]) -> None:
+    with pytest.raises(ArgumentError, match=f"{next(iter(limit))}.*from 0 to 1"):
+        build("bert").optimize("bf16", **limit)
+
+
+def test_failing_midway_leaves_nothing(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build("bert", wide=True)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("formers.optimize.linear.derive", fail)
+    with pytest.raises(MemoryError):
+        model.optimize("bf16")
+    assert stack_of(model.bert.encoder.layer) is None and model.optimized is None
+
+
+def test_a_part_that_was_optimized_otherwise(build: Build) -> None:
+    """The model does not say what is no longer so."""
+    model = build("bert").optimize("bf16")
+    model.bert.optimize("float32")
+    assert model.optimized is None or model.optimized.mode == "float32"
+
+
+def test_no_warning_of_torch_reaches_users(sentiment: Any, recwarn: pytest.WarningsRecorder) -> None:
+    with torch.inference_mode():
+        sentiment.optimize("int8")(torch.tensor([[2, 5, 7]]))
+    assert not [warning for warning in recwarn if "quantize" in str(warning.message)]

@@ -182,7 +182,7 @@ def test_derived_weights_are_used(
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
-@pytest.mark.parametrize("mode", ["float32", "bf16"])
+@pytest.mark.parametrize("mode", ["float32", "bf16", "int8"])
 def test_weights_that_are_no_numbers(
     build: Callable[..., Any], inputs: Callable[..., Inputs], mode: str, value: float
 ) -> None:

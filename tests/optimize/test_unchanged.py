@@ -230,7 +230,7 @@ def test_graphs_have_the_models_own_operators(build: Build, mode: str, how: str)
             got = graph(others).logits
         else:
             torch._dynamo.reset()
-            graph = torch.compile(model, backend="eager")
+            graph = torch.compile(model, backend="eager", fullgraph=True)
             graph(ids)
             got = graph(others).logits
         assert difference(got, expected) < (0.05 if how == "compile" else 1e-5)

@@ -49,6 +49,22 @@ class OwnForward(formers.BertForSequenceClassification):
         return formers.outputs.SequenceClassifierOutput(logits=self.classifier(states.mean(1)))
 
 
+class MeanFromMixin:
+    """Scores the mean; not itself a model."""
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(layout.unpack(body.last_hidden_state).mean(1))  # type: ignore[attr-defined]
+
+
+class MixedIn(MeanFromMixin, formers.BertForSequenceClassification):
+    pass
+
+
+class OwnResults(formers.BertForSequenceClassification):
+    def results(self, body: Any, layout: Layout, inputs: Any, targets: Any) -> Any:
+        return {"loss": None, "logits": self.classifier(layout.unpack(body.last_hidden_state).mean(1))}
+
+
 class FirstTokenAgain(formers.BertForSequenceClassification):
     """Says that it reads the first column alone."""
 
@@ -74,7 +90,7 @@ def batch() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("cls", [MeanOfAll, MeanOfAllToo, LastToken, OwnForward, FirstTokenAgain])
+@pytest.mark.parametrize("cls", [MeanOfAll, MeanOfAllToo, MixedIn, OwnResults, LastToken, OwnForward, FirstTokenAgain])
 def test_heads_of_users(cls: Any, mode: str, ragged: bool) -> None:
     model, inputs = made(cls), batch()
     if not ragged:
