@@ -15,7 +15,7 @@ import gc
 import itertools
 import statistics
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -100,40 +100,27 @@ def optimize(
             f"{type(model).__name__} is in training mode, which needs the weights as they are. Call model.eval() first."
         )
     take_back(model)
-    device = model.device.type
     sample = sample or _random_batches(model)
     compared, runs = check, model
     if check is None and (asked is True or limits is not None):
         compared, runs = sample, model.base_model  # the sample's texts are single, which some heads do not take
     before = None if compared is None else Results.of(runs, compared)
+
+    def agreement() -> Agreement | None:
+        if before is None or compared is None:
+            return None
+        return before.agreement(Results.of(runs, compared, beside=before))
+
     reasons: list[str] = []
     try:
         for name in probe.MODES[0 if asked is True else probe.MODES.index(str(asked)) :]:
-            if not (probe.worthwhile(name, device) if asked is True else probe.makers(name, device)):
-                reasons += (
-                    [] if asked is True else [f"{name} is missing on this {device} with torch {torch.__version__}."]
-                )
-                continue
-            try:
-                found, broken = _derive(model, name, asked, sample), None
-            except NotFinite:
-                reasons.append(f"{name} has no codes for weights or hidden states that are infinite, or no numbers.")
-                continue
-            if before is not None and compared is not None:
-                agreement = before.agreement(Results.of(runs, compared, beside=before))
-                found = replace(found, agreement=agreement)
-                broken = (limits or (DEFAULTS[name] if asked is True else Limits())).broken(agreement)
-            if broken is None and not (asked is True and found.longer > _MOST_LONGER):
+            found = _attempt(model, name, asked, sample, agreement, limits)
+            if not isinstance(found, str):
                 break
             take_back(model)
-            why = (
-                f"does not agree well enough with the model: {broken} ({found.agreement})" if broken else "gains little"
-            )
-            reasons.append(f"{name} {why}. {found.note}".strip())
-            if asked is not True:
-                raise InputError(reasons[-1])
+            reasons += [found] if found else []
         else:
-            raise InputError(f"No mode agrees well enough with the model. {' '.join(reasons)}")
+            raise InputError(f"No mode can be taken. {' '.join(reasons)}")
     except BaseException:
         take_back(model)
         raise
@@ -141,6 +128,34 @@ def optimize(
     if reasons:
         logger.warning(f"optimize({'' if asked is True else repr(asked)}) took {found.mode}: {found.note}")
     vars(model)["_optimized"] = found
+    return found
+
+
+def _attempt(
+    model: Any,
+    name: str,
+    asked: str | bool,
+    sample: Sequence[Batch],
+    agreement: Callable[[], Agreement | None],
+    limits: Limits | None,
+) -> Optimized | str:
+    """The model in one mode, or why it is not taken; "" where it is no surprise."""
+    device, best = model.device.type, asked is True
+    if not (probe.worthwhile(name, device) if best else probe.makers(name, device)):
+        return "" if best else f"{name} is missing on this {device} with torch {torch.__version__}."
+    try:
+        found = _derive(model, name, asked, sample)
+    except NotFinite:
+        return f"{name} has no codes for weights or hidden states that are infinite, or no numbers."
+    if best and found.longer > _MOST_LONGER:
+        return f"{name} gains little: {found.note}"
+    if (agreed := agreement()) is not None:
+        found = replace(found, agreement=agreed)
+        if broken := (limits or (DEFAULTS[name] if best else Limits())).broken(agreed):
+            reason = f"{name} does not agree well enough with the model: {broken} ({agreed}). {found.note}".strip()
+            if best:
+                return reason
+            raise InputError(reason)
     return found
 
 
