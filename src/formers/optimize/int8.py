@@ -111,8 +111,8 @@ class GeluCodes(Int8):
             greatest *= 2
             if greatest > _HUGE:
                 raise NotFinite
-        # room of a tenth; not narrower by more than a fifth at a time, since a wider one means work done twice
-        self.greatest = max(1.1 * (top - zero) * scale, 0.8 * greatest, 1e-3)
+        # room of a fifth; not narrower by more than a tenth at a time, since a wider one means work done twice
+        self.greatest = max(1.2 * (top - zero) * scale, 0.9 * greatest, 1e-3)
         return found
 
 
