@@ -41,7 +41,7 @@ DEFAULTS = {
     "float32": Limits(cosine=0.99999),
 }
 # what bytes have to hold on the sample, which is small: a little more than on the texts to come
-_SAMPLE_LIMITS = Limits(cosine=0.9995, worst_cosine=0.998)
+_SAMPLE_LIMITS = Limits(cosine=0.9997, worst_cosine=0.999)
 # how many times the usual harm of a product is too much, whatever the limits: texts to come may be worse
 _OUTSTANDING = 3
 # share of products that are not of bytes above which the others save too little to be chosen

@@ -49,16 +49,19 @@ def worthwhile(mode: str, device: str) -> bool:
 def rows_at_once(outputs: int, inputs: int, dtype: torch.dtype) -> int | None:
     """How many rows a packed product of that shape should get at once; None for any number.
 
-    oneDNN 3 takes a path of half the speed for a few hundred rows of some shapes.
+    oneDNN 3 takes paths of half the speed for some numbers of rows, which are others for each shape.
     """
     if dtype == torch.float32:
         return None
+    choices = (None, 384, 768)
+    seconds = [0.0] * len(choices)
     with torch.inference_mode():
-        source, x = _example(outputs, inputs, "cpu", 768)
-        whole, parts = Packed(source, dtype), Packed(source, dtype, 384)
-        x = x.to(dtype)
-        by_parts, at_once = _fastest(partial(parts, x), partial(whole, x))
-        return 384 if by_parts < _FASTER * at_once else None
+        for rows in (768, 1536):
+            source, x = _example(outputs, inputs, "cpu", rows)
+            runs = [partial(Packed(source, dtype, choice), x.to(dtype)) for choice in choices]
+            seconds = [sum(pair) for pair in zip(seconds, _fastest(*runs, times=4), strict=True)]
+    best = min(range(len(choices)), key=seconds.__getitem__)
+    return choices[best] if seconds[best] < _FASTER * seconds[0] else None
 
 
 def _times(modes: tuple[str, ...], device: str) -> list[float]:

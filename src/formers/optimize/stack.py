@@ -25,7 +25,6 @@ from .guard import Guard
 from .int8 import NotFinite, feed_forward
 from .products import Maker, Product, Source
 
-
 # texts that are short enough, and enough of them, for products of all heads at once to be faster
 _SHORT, _MANY = 128, 4
 _LARGE = 60.0  # scores whose exponentials, and sums of these, are neither zero nor infinite
@@ -180,7 +179,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int
 
 
 def _is_short(q: Tensor, k: Tensor) -> bool:
-    """Whether torch's kernel, which takes one head of one text at a time, would be busy with that more than with sums."""
+    """Whether torch's kernel, which takes one head of one text at a time, would be busy with that above all."""
     return q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.shape[2] <= _SHORT and q.shape[0] >= _MANY
 
 
