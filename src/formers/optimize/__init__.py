@@ -256,7 +256,7 @@ def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: M
     usual = statistics.median(harms.values())
     kept = sum(harm > _OUTSTANDING * usual for harm in harms.values())
     step = max(1, len(harms) // 12)
-    for start, stop in itertools.pairwise([0, *range(kept, len(harms) // 2 + 1, step)]):
+    for start, stop in itertools.pairwise([0, *range(kept, len(harms) * 2 // 3 + 1, step)]):
         for index, part in worst[start:stop]:
             plans[index] = plans[index].otherwise(part, longer)
         kept = stop
