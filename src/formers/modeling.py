@@ -18,6 +18,7 @@ from .loading import modules_of, put, tied_names
 from .ops.checks import batch_shape, check_mask
 from .ops.layout import Layout
 from .optimize import Limits, Optimized, optimize, optimized, stack_of, take_back
+from .optimize.guard import hooks_of, watched
 from .optimize.sample import SAMPLE
 from .outputs import ModelOutput
 from .pretrained import Pretrained
@@ -316,7 +317,10 @@ class PreTrainedModel(Pretrained):
         limits = Limits(min_cosine, None, max_labels_changed, max_score_change)
         named = limits if limits != Limits() else None
         checked = None if check is None else self._batches(check, tokenizer)
-        sample = self._sample(tokenizer) if checked is None else checked[:: -(-len(checked) // 2)]
+
+        def sample() -> list[Mapping[str, Tensor]]:
+            return self._sample(tokenizer) if checked is None else checked[:: -(-len(checked) // 2)]
+
         optimize(self, mode, sample, checked, named)
         return self
 
@@ -380,11 +384,7 @@ class PreTrainedModel(Pretrained):
         return layout
 
     def _is_watched(self) -> bool:
-        # private to torch, but these names have been there for years and there is no public way to ask
-        return torch.nn.modules.module._has_any_global_hook() or any(
-            m._forward_hooks or m._forward_pre_hooks or m._backward_hooks or m._backward_pre_hooks
-            for m in self.modules()
-        )
+        return watched(hooks_of(self.modules()))
 
     def options(self, **given: bool | None) -> dict[str, bool]:
         """What a call asks for, and where it does not say, what the configuration does."""

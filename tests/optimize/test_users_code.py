@@ -11,18 +11,11 @@ from families import difference, redraw
 from torch import Tensor, nn
 
 import formers
+from formers.models import bert, distilbert
 from formers.models.bert import BertAttention, BertLayer
 from formers.ops.layout import Layout
 
 MODES = ("int8", "bf16", "float32")
-SMALL = {
-    "vocab_size": 99,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 37,
-    "max_position_embeddings": 40,
-}
 
 
 class MeanOfAll(formers.BertForSequenceClassification):
@@ -75,10 +68,8 @@ class FirstTokenAgain(formers.BertForSequenceClassification):
 
 
 def made(cls: Any) -> Any:
-    values = dict(SMALL)
-    if issubclass(cls, formers.DistilBertForSequenceClassification):
-        values = {"vocab_size": 99, "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 37}
-    model = cls(cls.config_class(**values)).eval()
+    family = distilbert if issubclass(cls, formers.DistilBertForSequenceClassification) else bert
+    model = cls(cls.config_class(**family.TINY)).eval()
     redraw(model)
     return model
 
@@ -172,7 +163,7 @@ def test_modules_of_users_afterwards(change: Callable[[Any], None]) -> None:
 
 
 def test_an_activation_of_formers_that_no_operator_fuses() -> None:
-    model = formers.BertModel(formers.BertConfig(**SMALL, hidden_act="mish")).eval()
+    model = formers.BertModel(formers.BertConfig(**bert.TINY, hidden_act="mish")).eval()
     redraw(model)
     with torch.inference_mode():
         expected = model(**batch()).last_hidden_state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from ..errors import InputError
 from .layout import Layout
 
 Bias = Callable[[Tensor, Tensor], Tensor]
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def attention(
@@ -45,7 +47,8 @@ def attention(
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
     plain = bias is None and head_mask is None and not return_weights and kernel != "eager"
     if plain and layout.index is not None:
-        return _by_length(query, key, value, layout, heads, causal, dropout), None
+        fused = partial(F.scaled_dot_product_attention, dropout_p=dropout, is_causal=causal)
+        return by_runs(fused, query, key, value, layout, heads), None
     q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
     scores_bias = bias(q, k) if bias is not None else None
     visible = layout.visible(causal)
@@ -65,20 +68,22 @@ def _split(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, T, H·d) -> (B, H, T, d)
 
 
-def _by_length(
-    query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, causal: bool, dropout: float
+def by_runs(
+    kernel: Kernel, query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, first: bool = False
 ) -> Tensor:
-    """Attention on packed rows as they are: a call for each run of texts of one length, without padding or mask.
+    """Attention on packed rows (N, H·d) as they are: a call for each run of texts of one length, no padding, no mask.
 
-    Within a text rows are in the order of their columns, so `causal` needs no columns either.
+    kernel: from q, k, v, views (texts, H, length, d), to the context in the same shape. Within a text rows are in the
+    order of their columns, so it may be causal.
+    first: `query` has only column 0 of each text, in the order of the runs, (B, H·d); so has what is returned.
     """
     sizes = [run.texts * run.length for run in layout.runs]
+    counts = [run.texts for run in layout.runs] if first else sizes
     parts = []  # split, not slices: its backward joins the parts' gradients once
-    for run, *qkv in zip(layout.runs, *(x.split(sizes) for x in (query, key, value)), strict=True):
-        q, k, v = (_split(x.unflatten(0, (run.texts, run.length)), heads) for x in qkv)  # views, (texts, H, length, d)
-        context = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=causal)
-        parts.append(context.transpose(1, 2).flatten(2).flatten(0, 1))  # (texts · length, H · d)
-    return torch.cat(parts)
+    for run, *qkv in zip(layout.runs, query.split(counts), key.split(sizes), value.split(sizes), strict=True):
+        q, k, v = (x.view(run.texts, -1, heads, x.shape[1] // heads).transpose(1, 2) for x in qkv)
+        parts.append(kernel(q, k, v).transpose(1, 2).reshape(-1, value.shape[1]))  # (texts · length, H · d)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _written_out(

@@ -17,22 +17,24 @@ import statistics
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules import module as torch_module
 
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
 from . import calibrate, linear, probe, stack
 from .agreement import Agreement, Batch, Limits, Results
-from .guard import hooks_of
+from .guard import hooks_of, watched
 from .int8 import NotFinite
 from .products import Maker, Source
 from .stack import Block, Derived, FusedBlock, Plan, Stack, blocks_of, stack_of
 
 __all__ = ["Agreement", "Block", "Limits", "Optimized", "optimize", "optimized", "stack_of", "take_back", "unwatched"]
+
+Sample = Callable[[], Sequence[Batch]]
 
 # what a mode has to hold to be chosen for a model whose user has named no limits
 DEFAULTS = {
@@ -82,14 +84,14 @@ class Optimized(Derived):
 def optimize(
     model: Any,
     mode: str | bool,
-    sample: Sequence[Batch] = (),
+    sample: Sample,
     check: Sequence[Batch] | None = None,
     limits: Limits | None = None,
 ) -> Optimized:
     """Derive weights for `model`, which takes back what was derived before.
 
     mode: "int8", "bf16", "float32", or True for the fastest that holds `limits`, or its own defaults.
-    sample: a few texts to choose by how to compute; random tokens if there are none.
+    sample: makes a few texts to choose by how to compute, when they are needed; random tokens if there are none.
     check: inputs to compare results on; without them, True and limits compare on the sample.
 
     Raises InputError, with nothing derived, when a named mode does not hold `limits`.
@@ -100,10 +102,10 @@ def optimize(
             f"{type(model).__name__} is in training mode, which needs the weights as they are. Call model.eval() first."
         )
     take_back(model)
-    sample = sample or _random_batches(model)
+    few = cache(lambda: sample() or _random_batches(model))
     compared, runs = check, model
     if check is None and (asked is True or limits is not None):
-        compared, runs = sample, model.base_model  # the sample's texts are single, which some heads do not take
+        compared, runs = few(), model.base_model  # the sample's texts are single, which some heads do not take
     before = None if compared is None else Results.of(runs, compared)
 
     def agreement() -> Agreement | None:
@@ -114,7 +116,7 @@ def optimize(
     reasons: list[str] = []
     try:
         for name in probe.MODES[0 if asked is True else probe.MODES.index(str(asked)) :]:
-            found = _attempt(model, name, asked, sample, agreement, limits)
+            found = _attempt(model, name, asked, few, agreement, limits)
             if not isinstance(found, str):
                 break
             take_back(model)
@@ -135,7 +137,7 @@ def _attempt(
     model: Any,
     name: str,
     asked: str | bool,
-    sample: Sequence[Batch],
+    sample: Sample,
     agreement: Callable[[], Agreement | None],
     limits: Limits | None,
 ) -> Optimized | str:
@@ -174,7 +176,7 @@ def optimized(model: Any) -> Optimized | None:
 def unwatched(model: Any) -> bool:
     """Whether `model` was optimized and has no hooks, which would see what is left out; quick, for every call."""
     found = vars(model).get("_optimized")
-    return found is not None and not any(found.hooks) and not torch_module._has_any_global_hook()
+    return found is not None and not watched(found.hooks)
 
 
 def take_back(model: Any) -> None:
@@ -202,17 +204,17 @@ def _checked(mode: str | bool) -> str | bool:
     return name
 
 
-def _derive(model: Any, mode: str, asked: str | bool, sample: Sequence[Batch]) -> Optimized:
+def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimized:
     device = model.device.type
-    name, make = next(iter(probe.makers(mode, device).items()))
+    name, make = probe.preferred(mode, device)
     stacks, alone = _parts(model)
     shorter = _shorter(device)
     longer, note = [0.0], ""
     with torch.no_grad():
         for layers in stacks:
             if mode == "int8":
-                exact = next(iter(probe.makers("float32", device).values()))
-                longer.append(_mixed(model, layers, sample, shorter or exact, exact))
+                exact = probe.preferred("float32", device)[1]
+                longer.append(_mixed(model, layers, sample(), shorter or exact, exact))
             else:
                 plan = Plan(make, make, make, make)
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
@@ -232,7 +234,7 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sequence[Batch]) -
         longer=max(longer),
         note=note,
         pieces=tuple(map(weakref.ref, pieces)),
-        hooks=tuple(hooks for module in model.modules() for hooks in hooks_of(module)),
+        hooks=tuple(hooks_of(model.modules())),
     )
 
 
@@ -275,7 +277,7 @@ def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:
 
 def _shorter(device: str) -> Maker | None:
     """How to make products in bfloat16 where that is worth it."""
-    return next(iter(probe.makers("bf16", device).values()), None) if probe.worthwhile("bf16", device) else None
+    return probe.preferred("bf16", device)[1] if probe.worthwhile("bf16", device) else None
 
 
 def _random_batches(model: Any) -> list[Batch]:

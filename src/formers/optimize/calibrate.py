@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .agreement import Agreement, Batch, mask_of
 from .int8 import Int8
-from .products import Maker, Source
+from .products import Maker
 from .stack import Block, Plan, blocks_of
 
 # how much of a column's size goes from the rows to the weights
@@ -104,18 +104,16 @@ def harms(
 
 def _losses(block: Block, plan: Plan, given: Inputs) -> dict[str, float]:
     """Relative error of each product of bytes: of the sum, where its results are added to rows."""
-    sources = {
-        "qkv": (Source.of(block.query, block.key, block.value, smooth=plan.before), plan.before, None),
-        "output": (Source.of(block.output), None, given.qkv),
-        "up": (Source.of(block.up, smooth=plan.middle), plan.middle, None),
-        "down": (Source.of(block.down), None, given.up),
-    }
+    smooth = {"qkv": plan.before, "up": plan.middle}
+    beside = {"output": given.qkv, "down": given.up}
     found = {}
-    for part, (source, smooth, beside) in sources.items():
+    for part, source in plan.sources(block).items():
+        source = replace(source, activation=None)
         rows: Tensor = getattr(given, part)
-        rows = rows if smooth is None else rows / smooth
+        if (divided := smooth.get(part)) is not None:
+            rows = rows / divided
         exact = F.linear(rows, source.weight, source.bias)
         error = Int8(source)(rows) - exact
-        whole = exact if beside is None else exact + beside
+        whole = exact + beside[part] if part in beside else exact
         found[part] = float(error.norm() / whole.norm().clamp(min=_TINY))
     return found

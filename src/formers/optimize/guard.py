@@ -19,14 +19,14 @@ class Guard:
     """
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
-        self.modules = list(modules)
+        modules = list(modules)
         # flat lists, since they are gone through before every call
-        self._members: list[dict[str, Any]] = [d for m in self.modules for d in (m._modules, m._parameters)]
+        self._members: list[dict[str, Any]] = [d for m in modules for d in (m._modules, m._parameters)]
         self._sizes = [len(members) for members in self._members]
         self._slots = [(members, name) for members in self._members for name in members]
         self._values = [members[name] for members, name in self._slots]
-        self._states = [vars(m) for m in self.modules]
-        self._hooks = [hooks for m in self.modules for hooks in hooks_of(m)]
+        self._states = [vars(m) for m in modules]
+        self._hooks = hooks_of(modules)
         self._tensors = list({id(x): x for x in self._values if isinstance(x, Tensor)}.values())
         self._counted = [x for x in self._tensors if not x.is_inference()]
         self._marks = self._mark()
@@ -41,11 +41,7 @@ class Guard:
 
     def free(self) -> bool:
         """Whether the modules' own code may be passed by: no hooks, no training, no other `forward`."""
-        return not (
-            any(self._hooks)
-            or any(state["training"] or "forward" in state for state in self._states)
-            or torch_module._has_any_global_hook()
-        )
+        return not (watched(self._hooks) or any(state["training"] or "forward" in state for state in self._states))
 
     def _mark(self) -> list[int]:
         return [x.data_ptr() for x in self._tensors] + [x._version for x in self._counted]
@@ -55,7 +51,16 @@ class Guard:
         return torch.is_grad_enabled() and any(t.requires_grad for t in (x, *self._tensors))
 
 
-def hooks_of(module: nn.Module) -> tuple[Any, ...]:
-    """The module's hooks, in dictionaries that change as hooks come and go."""
+def hooks_of(modules: Iterable[nn.Module]) -> list[Any]:
+    """The hooks of modules, in dictionaries that change as hooks come and go."""
     # private to torch, but these names have been there for years and there is no public way to ask
-    return module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks
+    return [
+        hooks
+        for m in modules
+        for hooks in (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks, m._backward_pre_hooks)
+    ]
+
+
+def watched(hooks: Iterable[Any]) -> bool:
+    """Whether there are any of these `hooks_of` modules, or hooks on all modules."""
+    return any(hooks) or torch_module._has_any_global_hook()

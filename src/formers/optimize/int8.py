@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .products import _ALONE, Maker, Product, Source
+from .products import Maker, Product, Source
 
 _LEVELS = 255  # of an unsigned byte
 _GELU_LEAST = -0.17  # of any GELU
@@ -63,9 +63,7 @@ class Int8:
 
     def __init__(self, source: Source, dtype: torch.dtype = torch.float32) -> None:
         self.dtype = dtype
-        fused = source.fused()
-        self.operator, self.algorithm = fused or _ALONE
-        self.activation = source.activation if fused is None else None
+        self.operator, self.algorithm, self.activation = source.fused()
         self.scales = source.weight.abs().amax(1).clamp(min=_TINY) / 127  # (M,)
         codes = (source.weight / self.scales[:, None]).round().to(torch.int8)
         self.weight = torch.ops.onednn.qlinear_prepack(codes, None)
@@ -140,6 +138,6 @@ class FeedForward:
 
 def feed_forward(make_up: Maker, up: Source, make_down: Maker, down: Source) -> Product:
     """Both products of a feed-forward, handing codes on where both are of bytes."""
-    if make_up is Int8 and make_down is Int8 and (up.fused() or _ALONE)[0] == "gelu":
+    if make_up is Int8 and make_down is Int8 and up.fused()[0] == "gelu":
         return CodedFeedForward(up, down)
     return FeedForward(make_up(up, torch.bfloat16), make_down(down, torch.float32))

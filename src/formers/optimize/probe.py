@@ -35,6 +35,11 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
     return {name: make for name, make in known.items() if _works(make, _TOLERANCE[mode], device)}
 
 
+def preferred(mode: str, device: str) -> tuple[str, Maker]:
+    """The first of `makers`, where there are any."""
+    return next(iter(makers(mode, device).items()))
+
+
 @cache
 def worthwhile(mode: str, device: str) -> bool:
     """Whether `mode` works on `device` and is faster there than the modes after it that do."""
@@ -68,7 +73,7 @@ def _times(modes: tuple[str, ...], device: str) -> list[float]:
     """Seconds of one product in each of `modes`."""
     with torch.inference_mode():
         source, x = _example(_WIDTH, _WIDTH, device)
-        products = [next(iter(makers(mode, device).values()))(source, torch.float32) for mode in modes]
+        products = [preferred(mode, device)[1](source, torch.float32) for mode in modes]
         return _fastest(*(partial(product, x) for product in products))
 
 

@@ -24,7 +24,6 @@ FUSED: dict[type[nn.Module], tuple[str, str]] = {
     NewGELUActivation: ("gelu", "tanh"),
     nn.ReLU: ("relu", ""),
 }
-_ALONE = ("none", "")
 
 
 class Product(Protocol):
@@ -56,9 +55,11 @@ class Source:
         ]
         return cls(weight if smooth is None else weight * smooth, torch.cat(biases).float(), activation)
 
-    def fused(self) -> tuple[str, str] | None:
-        """The activation as oneDNN can fuse it; None when it has to be computed afterwards."""
-        return _ALONE if self.activation is None else FUSED.get(type(self.activation))
+    def fused(self) -> tuple[str, str, nn.Module | None]:
+        """Operator and algorithm of the activation as oneDNN fuses it, and the activation where it has to follow."""
+        if self.activation is not None and type(self.activation) in FUSED:
+            return *FUSED[type(self.activation)], None
+        return "none", "", self.activation
 
 
 # makes a product whose results are wanted in a type, if it has the choice
@@ -87,9 +88,7 @@ class Packed:
 
     def __init__(self, source: Source, dtype: torch.dtype, rows: int | None = None) -> None:
         self.dtype, self.rows = dtype, rows
-        fused = source.fused()
-        self.operator, self.algorithm = fused or _ALONE
-        self.activation = source.activation if fused is None else None
+        self.operator, self.algorithm, self.activation = source.fused()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(source.weight.to(dtype), None)
         self.bias = None if source.bias is None else source.bias.to(dtype)
         self.bytes = source.weight.numel() * dtype.itemsize

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..logging import logger
+from ..ops.attention import by_runs
 from ..ops.layout import Layout, is_tracing
 from .guard import Guard
 from .int8 import NotFinite, feed_forward
@@ -94,6 +95,15 @@ class Plan:
     middle: Tensor | None = None
     after: Tensor | None = None
 
+    def sources(self, block: Block) -> dict[str, Source]:
+        """What each product of `block` is made from."""
+        return {
+            "qkv": Source.of(block.query, block.key, block.value, smooth=self.before),
+            "output": Source.of(block.output),
+            "up": Source.of(block.up, activation=block.activation, smooth=self.middle),
+            "down": Source.of(block.down),
+        }
+
     def otherwise(self, part: str, make: Maker) -> Plan:
         """The plan with one product made in another way."""
         return replace(self, **{part: make})  # type: ignore[arg-type]
@@ -116,15 +126,12 @@ class FusedBlock:
 
     def __init__(self, block: Block, plan: Plan) -> None:
         self.block, self.plan = block, plan
-        self.heads = block.heads
-        self.qkv = plan.qkv(Source.of(block.query, block.key, block.value, smooth=plan.before), torch.bfloat16)
-        self.output = plan.output(Source.of(block.output), torch.float32)
-        self.attention_norm, self.output_norm = (
-            Norm(block.attention_norm, plan.middle),
-            Norm(block.output_norm, plan.after),
-        )
-        up = Source.of(block.up, activation=block.activation, smooth=plan.middle)
-        self.feed_forward = feed_forward(plan.up, up, plan.down, Source.of(block.down))
+        sources = plan.sources(block)
+        self.qkv = plan.qkv(sources["qkv"], torch.bfloat16)
+        self.output = plan.output(sources["output"], torch.float32)
+        self.attention_norm = Norm(block.attention_norm, plan.middle)
+        self.feed_forward = feed_forward(plan.up, sources["up"], plan.down, sources["down"])
+        self.output_norm = Norm(block.output_norm, plan.after)
         self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
 
     @cached_property
@@ -138,14 +145,14 @@ class FusedBlock:
     def __call__(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to rows."""
         query, key, value = self.qkv(rows).chunk(3, dim=1)
-        return self._after(attend(query, key, value, layout, self.heads), rows)
+        return self._after(attend(query, key, value, layout, self.block.heads), rows)
 
     def first(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to those of column 0 alone, (B, D): for the last layer, where nobody reads the others."""
         query, key_value = self._query_alone
         first = torch.cat([rows[run.start : run.start + run.texts * run.length : run.length] for run in layout.runs])
         key, value = key_value(rows).chunk(2, dim=1)
-        return self._after(attend(query(first), key, value, layout, self.heads, first=True), first)
+        return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first)
 
     def _after(self, context: Tensor, rows: Tensor) -> Tensor:
         rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
@@ -162,20 +169,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int
 
     With `first`, `query` has only column 0 of each text, in the order of the layout's runs: (B, H·d).
     """
-    contexts, texts = [], 0
-    for run in layout.runs:
-        rows = slice(run.start, run.start + run.texts * run.length)
-        own = slice(texts, texts + run.texts) if first else rows
-        q, k, v = (
-            x.view(run.texts, -1, heads, x.shape[1] // heads).transpose(1, 2)  # (texts, H, length, d)
-            for x in (query[own], key[rows], value[rows])
-        )
-        context = _short(q, k, v) if _is_short(q, k) else None
-        if context is None:
-            context = F.scaled_dot_product_attention(q, k, v)
-        contexts.append(context.transpose(1, 2).reshape(-1, query.shape[1]))
-        texts += run.texts
-    return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
+    return by_runs(_attention, query, key, value, layout, heads, first)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    context = _short(q, k, v) if _is_short(q, k) else None
+    return F.scaled_dot_product_attention(q, k, v) if context is None else context
 
 
 def _is_short(q: Tensor, k: Tensor) -> bool:
@@ -204,7 +203,7 @@ class Stack(Derived):
     def __init__(self, layers: nn.ModuleList, blocks: Sequence[FusedBlock]) -> None:
         self.layers, self.blocks = layers, blocks
         self.guard = Guard(layers.modules())
-        self._said: set[str] = set()
+        self._said = False
 
     @property
     def bytes(self) -> int:
@@ -222,7 +221,7 @@ class Stack(Derived):
             return False
         if self.guard.learns(rows):
             if not self._said:
-                self._said.add("learns")
+                self._said = True
                 logger.warning(
                     "optimize() is without effect while gradients are recorded. Use `with torch.inference_mode():`."
                 )
