@@ -324,7 +324,8 @@ class TestSafety:
         size = sum(path.lstat().st_size for path in (tmp_path / "model").iterdir())
         before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
         report = check(tmp_path / "model")
-        assert time.process_time() - start < 4  # half of it for what a load costs, which the weights' own tests hold
+        # a third of it for what a load costs, which the weights' own tests hold, the rest for machines at half speed
+        assert time.process_time() - start < 6
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < (256 << 10) + size // 1024
         assert report.ok == attack.loads, report.findings
         assert not (tmp_path / "model" / RAN).exists()

@@ -366,10 +366,13 @@ def _safety(subject: _Subject) -> _Found:
         yield "note", f"pickles that a load leaves closed: {listed(pickles)}"
     if code := [name for name in names if name.endswith(".py")]:
         yield "note", f"code, which is never run: {listed(code)}"
-    for name in ("config.json", "tokenizer_config.json"):
-        with suppress(FormersError):  # found by another check
-            if name in names and (there := source.file(name)) and "auto_map" in read_json(there):
-                yield "note", f"{name} has an auto_map, which names code; it is not used"
+    values = {"config.json": subject.values or {}, "tokenizer_config.json": {}}
+    with suppress(FormersError):  # found by another check
+        if "tokenizer_config.json" in names and (there := source.file("tokenizer_config.json")):
+            values["tokenizer_config.json"] = read_json(there)
+    for name, found in values.items():
+        if name in names and "auto_map" in found:
+            yield "note", f"{name} has an auto_map, which names code; it is not used"
     if not (pickles or opened or code):
         yield "ok", "no pickles and no code"
 
