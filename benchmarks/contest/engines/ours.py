@@ -12,7 +12,7 @@ from formers import AutoModel, AutoTokenizer, pipeline
 from ..inputs import Model
 from .padded import in_order, pad
 
-TOKENS = 2_500  # of a batch of embeddings
+TOKENS = 5_000  # of a batch of embeddings, which come from a narrow model
 
 
 def Engine(model: Model, threads: int, optimize: bool | str | None) -> Any:

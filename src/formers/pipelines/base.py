@@ -32,6 +32,7 @@ __all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
 _CALL_ARGUMENTS = ("batch_size", "num_workers")
 # a CPU is busy with a few sentences; an accelerator idles between steps of that size
 _ACCELERATOR_FACTOR = 8
+_WIDTH = 768  # of the models that step_tokens is for
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Pipeline(ABC):
     by_tokens: ClassVar[bool] = False
     # whether outputs have a row per token, so that a batch's padding must be cut off
     per_token: ClassVar[bool] = False
-    # tokens that one step computes on a CPU, and tokens whose results may wait for their turn
+    # tokens that one step computes on a CPU, up to twice as many in narrow models, and tokens whose results may wait
     step_tokens: ClassVar[int] = 2_500
     window_tokens: ClassVar[int] = 10_000
     # the same for lists, whose results are all kept anyway: more neighbours in length, and still a bar that moves
@@ -222,7 +223,7 @@ class Pipeline(ABC):
         """Results one by one; between two of them at most a chunk of inputs and a window of results are held."""
         preprocess, forward, postprocess = parameters
         encode = self.preprocess_batch if self.by_tokens else partial(Pipeline.preprocess_batch, self)
-        step_tokens = self.step_tokens * (1 if self.device.type == "cpu" else _ACCELERATOR_FACTOR)
+        step_tokens = self._step_tokens()
         for chunk in read:
             encoded = encode(chunk, first, **preprocess)
             lengths = [length_of(item) for item in encoded]
@@ -239,6 +240,12 @@ class Pipeline(ABC):
                     )
                 yield from (results[i] for i in sorted(results))
             first = None if first is None else first + len(chunk)
+
+    def _step_tokens(self) -> int:
+        if self.device.type != "cpu":
+            return self.step_tokens * _ACCELERATOR_FACTOR
+        width = getattr(getattr(self.model, "config", None), "hidden_size", _WIDTH)
+        return int(self.step_tokens * min(2, max(1, _WIDTH / width)))
 
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
         if len(items) == 1:
