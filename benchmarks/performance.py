@@ -3,15 +3,16 @@
     python benchmarks/performance.py [--rounds 7] [--only CASE] [--contestants NAME] [--engines PYTHON]
 
 Each contestant is a process of its own that has loaded its model and warmed up. They compute in turn, one at a time,
-all on the same cores with the same number of threads. `--only` takes cases with that in their name, such as
-"DistilBERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times. A run without
-either takes about an hour. `--engines` is a Python with what requirements.txt lists, where this one lacks it.
+all on the same cores with the same number of threads. `--only` takes cases that have these words in their name, such as
+"BERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times. A run without either
+takes hours. `--engines` is a Python with what requirements.txt lists, where this one lacks it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -80,7 +81,7 @@ def main() -> None:
     kept = given.folder / "results.json"
     results = report.load(kept) if given.keep and kept.exists() else {}
     for name, model, work, contestants in cases(write_models(given.folder)):
-        if not given.only or any(part in name for part in given.only):
+        if not given.only or any(re.search(rf"\b{re.escape(part)}", name) for part in given.only):
             wanted = [c for c in contestants if not given.contestants or any(n in c.name for n in given.contestants)]
             results[name] = measure(setting, name, model, work, wanted, given)
             print(report.section(results[name]), flush=True)

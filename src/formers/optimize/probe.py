@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .int8 import Int8
-from .products import Maker, Packed, Plain, Source
+from .products import Maker, Packed, Parts, Plain, Source
 
 # modes, the fastest first where all are there
 MODES = ("int8", "bf16", "float32")
@@ -51,20 +51,20 @@ def worthwhile(mode: str, device: str) -> bool:
 
 
 @cache
-def rows_at_once(outputs: int, inputs: int, dtype: torch.dtype) -> int | None:
-    """How many rows a packed product of that shape should get at once; None for any number.
+def rows_at_once(outputs: int, inputs: int, dtype: torch.dtype) -> Parts:
+    """How many rows a packed product of that shape should get at once.
 
     oneDNN 3 takes paths of half the speed for some numbers of rows, which are others for each shape.
     """
-    if dtype == torch.float32:
-        return None
-    choices = (None, 384, 768)
-    seconds = [0.0] * len(choices)
+    return Parts() if dtype == torch.float32 else Parts(*(_part(outputs, inputs, dtype, n) for n in (1024, 2048)))
+
+
+def _part(outputs: int, inputs: int, dtype: torch.dtype, rows: int) -> int | None:
+    choices = (None, 256, 384)
     with torch.inference_mode():
-        for rows in (768, 1536):
-            source, x = _example(outputs, inputs, "cpu", rows)
-            runs = [partial(Packed(source, dtype, choice), x.to(dtype)) for choice in choices]
-            seconds = [sum(pair) for pair in zip(seconds, _fastest(*runs, times=4), strict=True)]
+        source, x = _example(outputs, inputs, "cpu", rows)
+        runs = [partial(Packed(source, dtype, Parts(choice, choice)), x.to(dtype)) for choice in choices]
+        seconds = _fastest(*runs, times=5)
     best = min(range(len(choices)), key=seconds.__getitem__)
     return choices[best] if seconds[best] < _FASTER * seconds[0] else None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -80,14 +80,24 @@ class Plain:
         return y if self.activation is None else self.activation(y)
 
 
+class Parts(NamedTuple):
+    """How many rows a product gets at once, None for all: where there are `MANY` of them or more, and where fewer."""
+
+    few: int | None = None
+    many: int | None = None
+
+
+MANY = 1400
+
+
 class Packed:
     """oneDNN's product in `dtype`, with the weight laid out beforehand and not again at every call.
 
-    rows: how many at once; oneDNN has slow paths for some numbers of rows (`probe.rows_at_once` finds out).
+    parts: oneDNN has slow paths for some numbers of rows (`probe.rows_at_once` finds out).
     """
 
-    def __init__(self, source: Source, dtype: torch.dtype, rows: int | None = None) -> None:
-        self.dtype, self.rows = dtype, rows
+    def __init__(self, source: Source, dtype: torch.dtype, parts: Parts | None = None) -> None:
+        self.dtype, self.parts = dtype, Parts() if parts is None else parts
         self.operator, self.algorithm, self.activation = source.fused()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(source.weight.to(dtype), None)
         self.bias = None if source.bias is None else source.bias.to(dtype)
@@ -95,8 +105,9 @@ class Packed:
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
-        if self.rows is not None and x.shape[0] > self.rows:
-            y = torch.cat([self._run(part) for part in x.split(self.rows)])
+        rows = self.parts.many if x.shape[0] >= MANY else self.parts.few
+        if rows is not None and x.shape[0] > rows:
+            y = torch.cat([self._run(part) for part in x.split(rows)])
         else:
             y = self._run(x)
         return y if self.activation is None else self.activation(y)
