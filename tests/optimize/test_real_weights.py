@@ -45,6 +45,17 @@ def test_int8(model: Any, texts: list[str]) -> None:
     assert (found.labels_changed or 0) <= 0.0034  # one of 300: 0.3 %
 
 
+def test_int8_of_many_texts_at_once(model: Any, texts: list[str]) -> None:
+    """As pipelines compute them, thousands of tokens at a time: each of them has less of a say in the scale."""
+    tokenizer = formers.AutoTokenizer.from_pretrained(model.name_or_path)
+    together = dict(tokenizer(sorted(texts, key=len), padding=True, truncation=True, return_tensors="pt"))
+    found = model.optimize("int8", check=[together]).optimized
+    if found.mode != "int8":
+        pytest.skip(found.note)
+    assert found.agreement.texts == 300 and int(together["attention_mask"].sum()) > 6000
+    assert found.agreement.cosine >= 0.999 and found.agreement.worst_cosine >= 0.995
+
+
 def test_bf16(model: Any, texts: list[str]) -> None:
     found = agreement(model, "bf16", texts)
     assert found.cosine >= 0.9999 and found.worst_cosine >= 0.999

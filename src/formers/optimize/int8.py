@@ -7,6 +7,7 @@ et al. 2018 (arXiv 1712.05877).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from .products import Maker, Product, Source
 _LEVELS = 255  # of an unsigned byte
 _GELU_LEAST = -0.17  # of any GELU
 _TINY, _HUGE = 1e-30, 1e30
+_MOST_ROWS = 2560  # with one scale: the more there are, the larger the greatest is, and the steps for all the others
 _announced = False
 
 
@@ -58,6 +60,13 @@ def _quantized(x: Tensor, scale: float, zero: int) -> Tensor:
         return torch.quantize_per_tensor(x, scale, zero, torch.quint8)
 
 
+def _in_parts(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """`run` on x (N, K), as few times as its rows allow."""
+    if x.shape[0] <= _MOST_ROWS:
+        return run(x)
+    return torch.cat([run(part) for part in x.chunk(-(-x.shape[0] // _MOST_ROWS))])
+
+
 class Int8:
     """oneDNN's product of bytes; rows come out in `dtype`."""
 
@@ -71,7 +80,7 @@ class Int8:
         self.bias, self.bytes = source.bias, codes.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = self.of(Codes.of(x))
+        y = _in_parts(lambda part: self.of(Codes.of(part)), x)
         return y if self.activation is None else self.activation(y)
 
     def of(self, x: Codes) -> Tensor:
@@ -122,7 +131,7 @@ class CodedFeedForward:
         self.bytes = self.up.bytes + self.down.bytes
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.down.of(self.up.codes(x))
+        return _in_parts(lambda part: self.down.of(self.up.codes(part)), x)
 
 
 class FeedForward:
