@@ -15,7 +15,7 @@ ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "hub", "config", "tokenization", "outputs", "ops",
     "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
-    "training", "pipelines", "cli",
+    "training", "pipelines", "sentence_encoder", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

@@ -33,9 +33,13 @@ _HOME = {
         "FillMaskPipeline",
         "Pipeline",
         "PipelineException",
+        "QuestionAnsweringPipeline",
         "TextClassificationPipeline",
+        "TokenClassificationPipeline",
+        "ZeroShotClassificationPipeline",
         "pipeline",
     ),
+    "sentence_encoder": ("SentenceEncoder",),
     "tokenization": (
         "AddedToken",
         "BasicTokenizer",

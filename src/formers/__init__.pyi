@@ -64,8 +64,14 @@ from .pipelines import (
     FillMaskPipeline as FillMaskPipeline,
     Pipeline as Pipeline,
     PipelineException as PipelineException,
+    QuestionAnsweringPipeline as QuestionAnsweringPipeline,
     TextClassificationPipeline as TextClassificationPipeline,
+    TokenClassificationPipeline as TokenClassificationPipeline,
+    ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     pipeline as pipeline,
+)
+from .sentence_encoder import (
+    SentenceEncoder as SentenceEncoder,
 )
 from .tokenization import (
     AddedToken as AddedToken,

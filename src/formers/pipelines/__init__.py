@@ -25,10 +25,10 @@ _ELSEWHERE = (
     *("any-to-any", "audio-classification", "automatic-speech-recognition", "conversational", "decision"),
     *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
     *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
-    *("mask-generation", "ner", "object-detection", "question-answering", "summarization"),
+    *("mask-generation", "object-detection", "summarization"),
     *("table-question-answering", "text-generation", "text-to-audio", "text-to-speech", "text2text-generation"),
-    *("token-classification", "translation", "video-classification", "visual-question-answering", "vqa"),
-    *("zero-shot-audio-classification", "zero-shot-classification", "zero-shot-image-classification"),
+    *("translation", "video-classification", "visual-question-answering", "vqa"),
+    *("zero-shot-audio-classification", "zero-shot-image-classification"),
     "zero-shot-object-detection",
 )
 
@@ -58,8 +58,8 @@ def pipeline(
     """Make the pipeline of a task.
 
     Args:
-        task: "text-classification" (or "sentiment-analysis"), "feature-extraction", "fill-mask"; left out, the model's
-            architecture decides.
+        task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
+            "zero-shot-classification", "fill-mask", "feature-extraction"; left out, the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.

