@@ -37,9 +37,10 @@ class PartsPipeline(TextPipeline):
                     self.forward(collate([parts[i] for i in batch], self.tokenizer, True), **parameters)
                 )
                 logits.update(zip(batch, rows, strict=True))
+        start = 0
         for item in items:
-            start = next(i for i, part in enumerate(parts) if part is item["parts"][0])
             own = range(start, start + len(item["parts"]))
+            start = own.stop
             yield {**item, "logits": [logits[i][: lengths[i]] if self.per_token else logits[i] for i in own]}
 
     def _logits(self, outputs: Any) -> Tensor:

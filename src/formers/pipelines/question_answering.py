@@ -70,8 +70,7 @@ class QuestionAnsweringPipeline(PartsPipeline):
             value: Any = postprocess[name]
             if value is not None and value < 1:
                 raise ArgumentError(f"{name}={value} is not possible: it should be 1 or more.")
-        given = ({k: v for k, v in options.items() if v is not None} for options in (preprocess, postprocess))
-        return next(given), {}, next(given)
+        return _given(preprocess), {}, _given(postprocess)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Answer questions.
@@ -160,6 +159,10 @@ class QuestionAnsweringPipeline(PartsPipeline):
             answers.append(_answer(none if handle_impossible_answer else 0.0, 0, 0, ""))
         answers = sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
         return answers[0] if len(answers) == 1 else answers
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _answer(score: float, start: int, end: int, context: str) -> dict[str, Any]:
