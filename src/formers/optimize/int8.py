@@ -7,13 +7,12 @@ et al. 2018 (arXiv 1712.05877).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .products import Maker, Product, Source
+from .products import Maker, Product, Source, in_parts
 
 _LEVELS = 255  # of an unsigned byte
 _GELU_LEAST = -0.17  # of any GELU
@@ -60,11 +59,9 @@ def _quantized(x: Tensor, scale: float, zero: int) -> Tensor:
         return torch.quantize_per_tensor(x, scale, zero, torch.quint8)
 
 
-def _in_parts(run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """`run` on x (N, K), as few times as its rows allow."""
-    if x.shape[0] <= _MOST_ROWS:
-        return run(x)
-    return torch.cat([run(part) for part in x.chunk(-(-x.shape[0] // _MOST_ROWS))])
+def _rows(x: Tensor) -> int:
+    """How many rows of x get one scale: about as many in each part."""
+    return -(-x.shape[0] // max(1, -(-x.shape[0] // _MOST_ROWS)))
 
 
 class Int8:
@@ -80,7 +77,7 @@ class Int8:
         self.bias, self.bytes = source.bias, codes.nbytes
 
     def __call__(self, x: Tensor) -> Tensor:
-        y = _in_parts(lambda part: self.of(Codes.of(part)), x)
+        y = in_parts(lambda part: self.of(Codes.of(part)), x, _rows(x))
         return y if self.activation is None else self.activation(y)
 
     def of(self, x: Codes) -> Tensor:
@@ -131,7 +128,7 @@ class CodedFeedForward:
         self.bytes = self.up.bytes + self.down.bytes
 
     def __call__(self, x: Tensor) -> Tensor:
-        return _in_parts(lambda part: self.down.of(self.up.codes(part)), x)
+        return in_parts(lambda part: self.down.of(self.up.codes(part)), x, _rows(x))
 
 
 class FeedForward:

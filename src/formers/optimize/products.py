@@ -90,6 +90,13 @@ class Parts(NamedTuple):
 MANY = 1400
 
 
+def in_parts(run: Callable[[Tensor], Tensor], x: Tensor, rows: int | None) -> Tensor:
+    """`run` on x (N, K), on `rows` of them at once; None for all."""
+    if rows is None or x.shape[0] <= rows:
+        return run(x)
+    return torch.cat([run(part) for part in x.split(rows)])
+
+
 class Packed:
     """oneDNN's product in `dtype`, with the weight laid out beforehand and not again at every call.
 
@@ -105,11 +112,7 @@ class Packed:
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
-        rows = self.parts.many if x.shape[0] >= MANY else self.parts.few
-        if rows is not None and x.shape[0] > rows:
-            y = torch.cat([self._run(part) for part in x.split(rows)])
-        else:
-            y = self._run(x)
+        y = in_parts(self._run, x, self.parts.many if x.shape[0] >= MANY else self.parts.few)
         return y if self.activation is None else self.activation(y)
 
     def _run(self, x: Tensor) -> Tensor:

@@ -24,14 +24,15 @@ def windows(lengths: list[int], step_tokens: int, window_tokens: int) -> Iterato
     start = total = 0
     for index, length in enumerate(lengths):
         if total + length > window_tokens and index > start:
-            yield _by_length(range(start, index), lengths, step_tokens)
+            yield by_length(range(start, index), lengths, step_tokens)
             start, total = index, 0
         total += length
     if start < len(lengths):
-        yield _by_length(range(start, len(lengths)), lengths, step_tokens)
+        yield by_length(range(start, len(lengths)), lengths, step_tokens)
 
 
-def _by_length(window: range, lengths: list[int], step_tokens: int) -> list[Batch]:
+def by_length(window: range, lengths: list[int], step_tokens: int) -> list[Batch]:
+    """The inputs of a window by length, in batches of at most `step_tokens` tokens, or else just one input."""
     batches: list[Batch] = []
     room = 0
     for index in sorted(window, key=lambda i: lengths[i]):

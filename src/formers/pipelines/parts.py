@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .batches import collate, length_of, windows
-from .text import TextPipeline
+from .batches import by_length, collate, length_of
+from .text import TextPipeline, rows
 
 
 class PartsPipeline(TextPipeline):
@@ -27,16 +28,21 @@ class PartsPipeline(TextPipeline):
         """The parts of one input."""
         return self.preprocess_batch([inputs], None, **parameters)[0]
 
+    def _model_inputs(self, encoding: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+        """What the model reads of each row of an encoding of lists."""
+        return list(rows({key: encoding[key] for key in encoding if key in self.tokenizer.model_input_names}))
+
+    def _item(self, parts: list[dict[str, Tensor]], **more: Any) -> dict[str, Any]:
+        """What `preprocess` gives for one input."""
+        return {"input_ids": torch.cat([part["input_ids"] for part in parts], dim=1), "parts": parts, **more}
+
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
         parts = [part for item in items for part in item["parts"]]
         lengths = [length_of(part) for part in parts]
         logits: dict[int, Tensor] = {}
-        for window in windows(lengths, self._step_tokens(), max(1, sum(lengths))):
-            for batch in window:
-                rows = self._logits(
-                    self.forward(collate([parts[i] for i in batch], self.tokenizer, True), **parameters)
-                )
-                logits.update(zip(batch, rows, strict=True))
+        for batch in by_length(range(len(parts)), lengths, self._step_tokens()):
+            together = collate([parts[i] for i in batch], self.tokenizer, right=True)
+            logits.update(zip(batch, self._logits(self.forward(together, **parameters)), strict=True))
         start = 0
         for item in items:
             own = range(start, start + len(item["parts"]))

@@ -90,12 +90,8 @@ class QuestionAnsweringPipeline(PartsPipeline):
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """Each question beside the windows of its context."""
-        limits = (
-            parameters.get("max_seq_len", 384),
-            self.max_tokens,
-            getattr(self.tokenizer, "model_max_length", None),
-        )
-        limit = min(limit for limit in limits if limit is not None)
+        asked, known = parameters.get("max_seq_len", 384), self._limit()
+        limit = asked if known is None else min(asked, known)
         stride = parameters.get("doc_stride")
         return [self._windows(*_example(item, place(first, i)), limit, stride) for i, item in enumerate(inputs)]
 
@@ -121,15 +117,12 @@ class QuestionAnsweringPipeline(PartsPipeline):
             return_overflowing_tokens=True,
             verbose=False,
         )
-        parts, notes = [], []
-        for row, own in enumerate(encoding.encodings):
-            names = [key for key in encoding if key in self.tokenizer.model_input_names]
-            parts.append({key: torch.tensor([encoding[key][row]]) for key in names})
+        notes = []
+        for own in encoding.encodings:
             first = [number == self.tokenizer.cls_token_id for number in own.ids]
             may = [of == int(second) or start for of, start in zip(own.sequence_ids, first, strict=True)]
             notes.append({"encoding": own, "may": np.array(may)})
-        ids = torch.cat([part["input_ids"] for part in parts], dim=1)
-        return {"input_ids": ids, "context": context, "second": int(second), "parts": parts, "notes": notes}
+        return self._item(self._model_inputs(encoding), context=context, second=int(second), notes=notes)
 
     def _logits(self, outputs: Any) -> Tensor:
         if isinstance(outputs, Mapping) and "start_logits" in outputs:

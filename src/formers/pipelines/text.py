@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError
+from ..errors import ArgumentError, InputError, near
 from ..tokenization import PackedEncoding, PreTrainedTokenizerFast
 from .base import Pipeline
 from .batches import length_of
@@ -33,6 +34,7 @@ _PACKED_ARGUMENTS = {"truncation", "max_length", "padding", "add_special_tokens"
 _NO_LIMIT = 10**9
 
 Text = tuple[str, str | None]
+Choice = TypeVar("Choice", bound=Enum)
 
 
 class TextPipeline(Pipeline):
@@ -88,18 +90,20 @@ class TextPipeline(Pipeline):
         """The tokenizer's arguments, with the model's own limit where a limit is meant and none is given."""
         cut = _value(parameters.get("truncation")) not in (None, False, "do_not_truncate")
         fill = _value(parameters.get("padding")) == "max_length"
-        if (cut or fill) and parameters.get("max_length") is None:
-            limits = (self.max_tokens, getattr(self.tokenizer, "model_max_length", None))
-            if known := [limit for limit in limits if limit is not None and limit < _NO_LIMIT]:
-                return {**parameters, "max_length": min(known)}
+        if (cut or fill) and parameters.get("max_length") is None and (limit := self._limit()) is not None:
+            return {**parameters, "max_length": limit}
         return parameters
+
+    def _limit(self) -> int | None:
+        """The tokens that both the model and the tokenizer can take; None where neither knows a limit."""
+        return least_limit(self.max_tokens, getattr(self.tokenizer, "model_max_length", None))
 
     def _tokenize(self, texts: list[Text], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         parameters = {"padding": False, "verbose": False, **parameters}
         if _value(parameters["padding"]) in (True, "longest"):
             if parameters.get("pad_to_multiple_of"):  # a multiple of each text's own length, not of the longest one's
                 for text, pair in texts:
-                    yield from _rows(self.tokenizer([text], pair and [pair], **parameters))
+                    yield from rows(self.tokenizer([text], pair and [pair], **parameters))
                 return
             parameters["padding"] = False  # each text is its own longest
         encoded: dict[int, dict[str, Tensor]] = {}
@@ -113,8 +117,8 @@ class TextPipeline(Pipeline):
     def _encode(self, columns: list[list[Any]], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         if len(columns[0]) > 1 and self._packs(parameters):  # for a single sentence the call costs less
             packed = self.tokenizer.packed(*columns, **{k: v for k, v in parameters.items() if k != "padding"})
-            return _views(packed, "attention_mask" in self.tokenizer.model_input_names)
-        return _rows(self.tokenizer(*columns, **parameters))
+            return views(packed, "attention_mask" in self.tokenizer.model_input_names)
+        return rows(self.tokenizer(*columns, **parameters))
 
     def _packs(self, parameters: dict[str, Any]) -> bool:
         """Whether the tokenizer's `packed` gives what its call would: its call is our own, and nothing is padded."""
@@ -145,7 +149,21 @@ class TextPipeline(Pipeline):
         return {**given, **(nested or {})}
 
 
-def _rows(encoding: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
+def least_limit(*limits: int | None) -> int | None:
+    """The least of those that are limits at all; None where there is none."""
+    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
+
+
+def member(kind: type[Choice], name: str | Choice, argument: str) -> Choice:
+    """The member of an enumeration that `name` names, in any case. Raises ArgumentError naming the argument."""
+    try:
+        return kind(name if isinstance(name, kind) else str(name).lower())
+    except ValueError as error:
+        known = [choice.value for choice in kind]
+        raise ArgumentError(f"{argument}={name!r} is not known.{near(name, known)} Use {', '.join(known)}.") from error
+
+
+def rows(encoding: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
     """Each row of lists as tensors (1, T)."""
     keys = list(encoding)
     return (
@@ -154,7 +172,7 @@ def _rows(encoding: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
     )
 
 
-def _views(packed: PackedEncoding, with_mask: bool) -> Iterator[dict[str, Tensor]]:
+def views(packed: PackedEncoding, with_mask: bool) -> Iterator[dict[str, Tensor]]:
     """Each row as tensors (1, T), views of the packed ones."""
     columns = {"input_ids": torch.from_numpy(packed.input_ids)}
     if packed.token_type_ids is not None:

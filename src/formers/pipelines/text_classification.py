@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError, near
+from ..errors import ArgumentError, InputError
 from .base import Task
 from .batches import collate
-from .text import TextPipeline
+from .text import TextPipeline, member
 
 
 class ClassificationFunction(str, Enum):
@@ -52,7 +52,7 @@ class TextClassificationPipeline(TextPipeline):
         elif return_all_scores is not None:
             postprocess["top_k"] = None if return_all_scores else 1
         if function_to_apply is not None:
-            postprocess["function_to_apply"] = _function(function_to_apply)
+            postprocess["function_to_apply"] = member(ClassificationFunction, function_to_apply, "function_to_apply")
         return self._tokenizer_parameters(tokenizer_kwargs), {}, postprocess
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
@@ -103,16 +103,6 @@ class TextClassificationPipeline(TextPipeline):
         if config.problem_type == "multi_label_classification" or config.num_labels == 1:
             return ClassificationFunction.SIGMOID
         return ClassificationFunction.SOFTMAX
-
-
-def _function(name: str | ClassificationFunction) -> ClassificationFunction:
-    try:
-        return ClassificationFunction(name if isinstance(name, ClassificationFunction) else str(name).lower())
-    except ValueError as error:
-        known = [function.value for function in ClassificationFunction]
-        raise ArgumentError(
-            f"function_to_apply={name!r} is not known.{near(name, known)} Use {', '.join(known)}."
-        ) from error
 
 
 _APPLY: dict[ClassificationFunction, Callable[[Tensor], Tensor]] = {

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError, near
+from ..errors import ArgumentError, InputError
 from ..logging import logger
 from .base import Task
 from .parts import PartsPipeline
-from .text import TextPipeline, place, read_text
+from .text import TextPipeline, member, place, read_text
 
 
 class AggregationStrategy(str, Enum):
@@ -86,7 +85,9 @@ class TokenClassificationPipeline(PartsPipeline):
             older = AggregationStrategy.FIRST if ignore_subwords else AggregationStrategy.SIMPLE
             postprocess["aggregation_strategy"] = older if grouped_entities else AggregationStrategy.NONE
         if aggregation_strategy is not None:
-            postprocess["aggregation_strategy"] = _strategy(aggregation_strategy)
+            postprocess["aggregation_strategy"] = member(
+                AggregationStrategy, aggregation_strategy, "aggregation_strategy"
+            )
         if ignore_labels is not None:
             postprocess["ignore_labels"] = tuple(ignore_labels)
         if is_split_into_words is not None:
@@ -137,15 +138,13 @@ class TokenClassificationPipeline(PartsPipeline):
             return self._windows(text, text, None, stride, offset_mapping)
         if not isinstance(item, list) or not all(isinstance(word, str) for word in item):
             raise InputError(f"{name} is no list of words, which is_split_into_words=True asks for.")
-        lengths = [len(word) + len(delimiter) for word in item]
-        starts = [sum(lengths[:i]) for i in range(len(lengths))]
+        starts = [0, *accumulate(len(word) + len(delimiter) for word in item)]
         return self._windows(delimiter.join(item), item, starts, stride, offset_mapping)
 
     def _windows(
         self, text: str, given: Any, starts: list[int] | None, stride: int | None, offsets: Any
     ) -> dict[str, Any]:
-        limits = (self.max_tokens, getattr(self.tokenizer, "model_max_length", None))
-        limit = min((limit for limit in limits if limit is not None and limit < 10**9), default=None)
+        limit = self._limit()
         room = None if limit is None else limit - self.tokenizer.num_special_tokens_to_add()
         if stride is not None and room is not None and stride >= room:
             raise ArgumentError(f"stride={stride} is too large: a window has room for {room} tokens.")
@@ -157,7 +156,7 @@ class TokenClassificationPipeline(PartsPipeline):
             [given], is_split_into_words=starts is not None, return_offsets_mapping=True,
             return_special_tokens_mask=True, verbose=False, **cut,
         )  # fmt: skip
-        parts, notes = [], []
+        notes = []
         for row, own in enumerate(encoding.encodings):
             words = own.word_ids if starts is not None else [None] * len(own.ids)
             places = [
@@ -165,12 +164,9 @@ class TokenClassificationPipeline(PartsPipeline):
                 for (start, end), word in zip(offsets or own.offsets, words, strict=True)
                 for shift in [0 if word is None or starts is None else starts[word]]
             ]
-            names = [key for key in encoding if key in self.tokenizer.model_input_names]
-            parts.append({key: torch.tensor([encoding[key][row]]) for key in names})
             first = row * ((room or 0) - int(cut.get("stride", 0)))
             notes.append({"special": own.special_tokens_mask, "offsets": places, "first": first})
-        ids = torch.cat([part["input_ids"] for part in parts], dim=1)
-        return {"input_ids": ids, "text": text, "parts": parts, "notes": notes}
+        return self._item(self._model_inputs(encoding), text=text, notes=notes)
 
     def postprocess(
         self,
@@ -293,16 +289,6 @@ def _without_overlap(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
         elif (entity["end"] - entity["start"], entity["score"]) > (last["end"] - last["start"], last["score"]):
             kept[-1] = entity
     return kept
-
-
-def _strategy(name: str | AggregationStrategy) -> AggregationStrategy:
-    try:
-        return AggregationStrategy(name if isinstance(name, AggregationStrategy) else str(name).lower())
-    except ValueError as error:
-        known = [strategy.value for strategy in AggregationStrategy]
-        raise ArgumentError(
-            f"aggregation_strategy={name!r} is not known.{near(name, known)} Use {', '.join(known)}."
-        ) from error
 
 
 TASK = Task(

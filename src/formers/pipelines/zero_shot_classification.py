@@ -89,8 +89,7 @@ class ZeroShotClassificationPipeline(PartsPipeline):
                 raise InputError(f"{name} is {'a pair of texts' if pair is not None else 'empty'}; one text is needed.")
             options = self._with_limit({"truncation": "only_first", "padding": False, "verbose": False})
             parts = list(self._tokenize([(text, sentence) for sentence in sentences], options))
-            ids = torch.cat([part["input_ids"] for part in parts], dim=1)
-            found.append({"input_ids": ids, "text": text, "parts": parts, "labels": list(labels)})
+            found.append(self._item(parts, text=text, labels=list(labels)))
         return found
 
     def postprocess(self, model_outputs: Any, multi_label: bool = False) -> dict[str, Any]:
