@@ -32,6 +32,20 @@ from .errors import (
 from .modeling import (
     PreTrainedModel as PreTrainedModel,
 )
+from .models.albert import (
+    AlbertConfig as AlbertConfig,
+    AlbertForMaskedLM as AlbertForMaskedLM,
+    AlbertForMultipleChoice as AlbertForMultipleChoice,
+    AlbertForPreTraining as AlbertForPreTraining,
+    AlbertForPreTrainingOutput as AlbertForPreTrainingOutput,
+    AlbertForQuestionAnswering as AlbertForQuestionAnswering,
+    AlbertForSequenceClassification as AlbertForSequenceClassification,
+    AlbertForTokenClassification as AlbertForTokenClassification,
+    AlbertModel as AlbertModel,
+    AlbertPreTrainedModel as AlbertPreTrainedModel,
+    AlbertTokenizer as AlbertTokenizer,
+    AlbertTokenizerFast as AlbertTokenizerFast,
+)
 from .models.bert import (
     BertConfig as BertConfig,
     BertForMaskedLM as BertForMaskedLM,
