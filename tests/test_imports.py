@@ -12,10 +12,10 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "atomic", "registry", "hub", "config", "tokenization", "outputs", "ops",
+    "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
     "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
-    "training", "pipelines", "sentence_encoder", "cli",
+    "training", "pipelines", "sentence_encoder", "visualize", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from . import hub, registry
 from .atomic import replacing
 from .errors import ArgumentError, ConfigError, NotFoundError, near
+from .views.config import config_html
 
 CONFIG_NAME = "config.json"
 
@@ -272,6 +273,8 @@ class PretrainedConfig:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
+
+    _repr_html_ = config_html
 
 
 _OWN = {"_name_or_path", "_commit_hash", "_attn_implementation"}

@@ -23,6 +23,7 @@ from .optimize.sample import SAMPLE
 from .outputs import ModelOutput
 from .pretrained import Pretrained
 from .pruning import resized
+from .views.model import model_html
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,6 +97,8 @@ class PreTrainedModel(Pretrained):
         for module in self.modules():
             if hasattr(module, "kernel"):
                 module.kernel = attn_implementation  # type: ignore[assignment]
+
+    _repr_html_ = model_html
 
     # ---- parts
 

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
+from ..views import notebook
 from .batches import collate, consecutive, length_of, map_tensors, part, windows
 from .pt_utils import KeyDataset
 from .streams import Results, chunks, progress
@@ -127,6 +128,7 @@ class Pipeline(ABC):
             fit_threads()
         if optimize:
             _optimize(model, optimize, tokenizer)
+        notebook.register_where_running()
         self.call_count = 0
         self._batch_size = checked_batch_size(batch_size)
         self._preprocess_params, self._forward_params, self._postprocess_params = self._sanitize_parameters(**kwargs)
