@@ -189,6 +189,7 @@ from .training.seed import (
     set_seed as set_seed,
 )
 from . import logging as logging
+from . import visualize as visualize
 from .version import __version__ as __version__
 
 PreTrainedConfig = PretrainedConfig

@@ -118,7 +118,8 @@ def _shown(node: Node, depth: int) -> str:
         facts = [*node.lines, *facts] if len(node.lines) < 3 else facts
     said = " · ".join(html.escape(fact) for fact in facts if fact)
     size = f" · {_size(node.bytes)}" if node.bytes >= 2**20 else ""
-    title = f"<code><b>{html.escape(node.name)}</b></code>{times} {html.escape(node.kind)} <span class=dim>{said}{size}</span>"
+    name = f"<code><b>{html.escape(node.name)}</b></code>{times} {html.escape(node.kind)}"
+    title = f"{name} <span class=dim>{said}{size}</span>"
     if alone and len(node.lines) < 3:
         return f'<div class="leaf">{title}</div>'
     return f'<div class="leaf">{html.folded(title, _inside(node, depth), unfolded=depth == 1)}</div>'

@@ -128,7 +128,7 @@ def _answers(items: list[Item], text: str | None) -> str:
 def _zero_shot(items: list[Item], _: str | None) -> str:
     return "".join(
         f'<div class="text"><bdi>{html.shortened(item["sequence"], 2000)}</bdi></div>'
-        + _bars([pair for pair in zip(item["labels"], item["scores"], strict=False)])
+        + _bars(list(zip(item["labels"], item["scores"], strict=False)))
         for item in items[:_MOST_LINES]
     )
 
