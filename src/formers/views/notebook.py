@@ -26,7 +26,7 @@ def load_ipython_extension(shell: Any) -> None:
     global _registered
     formatter = shell.display_formatter.formatters["text/html"]
     for kind in (list, dict):
-        before = formatter.for_type(kind)
+        before = formatter.type_printers.get(kind)
         if not isinstance(before, _Formatter):
             formatter.for_type(kind, _Formatter(kind, before))
     formatter.for_type_by_name("tokenizers", "Encoding", row_html)
@@ -35,10 +35,9 @@ def load_ipython_extension(shell: Any) -> None:
 
 def register_where_running() -> None:
     """The same, if this is a notebook; IPython is not imported for that."""
-    if _registered or "IPython" not in sys.modules:
-        return
-    shell = sys.modules["IPython"].get_ipython()
-    if shell is not None and hasattr(shell, "display_formatter"):
+    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = ask() if ask is not None else None
+    if getattr(shell, "display_formatter", None) is not None:
         load_ipython_extension(shell)
 
 
