@@ -141,7 +141,7 @@ def test_bfloat16(classifier: Any, tokenizer: Any) -> None:
 
 
 def test_the_text_is_shown_as_it_was_given(classifier: Any, tokenizer: Any) -> None:
-    text, pair = "Ünbelievably  good\n— 電影 </div><script>x()</script> 🤗 & so on. ", "it's \"fine\""
+    text, pair = "Ünbelievably  good\n— 電影 </div><script>x()</script> 🤗 & so on. ", 'it\'s "fine"'
     found = visualize.attributions(classifier, tokenizer, text, pair, steps=2)
     shown = re.search(r'<div class="text">(.*?)</div>', found._repr_html_(), re.DOTALL)
     assert shown is not None

@@ -70,6 +70,11 @@ function draw(canvas, weights) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
+// two digits are what a byte holds
+function said(weight) {
+  return weight ? weight.toPrecision(2) : "0";
+}
+
 function largestOf(values) {
   return values.reduce((most, value) => Math.max(most, value), 1e-9);
 }
@@ -79,7 +84,7 @@ function fill(table, values) {
   table.replaceChildren(
     ...order.map(([value, i]) => {
       const row = make("tr", "");
-      make("td", value.toFixed(3), row);
+      make("td", said(value), row);
       make("td", tokens[i], row);
       make("td", `at ${i}`, row).className = "dim";
       return row;
@@ -96,7 +101,7 @@ function showToken() {
   options.forEach((option, i) => {
     option.style.background = `rgba(${BLUE},${(0.75 * Math.sqrt(from[i] / mostFrom)).toFixed(3)})`;
     option.style.borderBottomColor = `rgba(225,130,20,${Math.sqrt(to[i] / mostTo).toFixed(3)})`;
-    option.title = `${i}: attended to ${from[i].toFixed(4)}, attends ${to[i].toFixed(4)}`;
+    option.title = `${i}: attended to ${said(from[i])}, attends ${said(to[i])}`;
     option.ariaSelected = i === token;
     option.tabIndex = i === token ? 0 : -1;
   });
@@ -106,7 +111,7 @@ function showToken() {
   byId("column").style.cssText = `left:${(100 * token) / T}%;width:${100 / T}%`;
   const where = `Layer ${state.layer}, ${state.head === MEAN ? "mean of heads" : `head ${state.head}`}`;
   byId("said").textContent =
-    `${where}: token ${token}, ${tokens[token]}, attends most to ${tokens[strongest[1]]} (${strongest[0].toFixed(3)})` +
+    `${where}: token ${token}, ${tokens[token]}, attends most to ${tokens[strongest[1]]} (${said(strongest[0])})` +
     (state.held ? "; held" : "");
   publish();
 }
@@ -205,7 +210,7 @@ function build() {
   byId("head").onchange = (event) => choose({ head: event.target.value === MEAN ? MEAN : Number(event.target.value) });
   byId("matrix").onmousemove = (event) => {
     const [i, j] = cellAt(event);
-    byId("cell").textContent = `${tokens[i]} (${i}) → ${tokens[j]} (${j}): ${shown[i * T + j].toFixed(4)}`;
+    byId("cell").textContent = `${tokens[i]} (${i}) → ${tokens[j]} (${j}): ${said(shown[i * T + j])}`;
     if (!state.held) point(i);
   };
   byId("matrix").onclick = (event) => point(cellAt(event)[0], true);
