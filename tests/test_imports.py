@@ -63,6 +63,8 @@ def test_imports_go_up(path: Path) -> None:
         ("import formers", ["torch", "numpy", "tokenizers", "huggingface_hub", "tqdm"]),
         ("import formers.errors, formers.hub, formers.config", ["torch", "numpy", "huggingface_hub"]),
         ("from formers import PretrainedConfig, logging", ["torch", "numpy"]),
+        ("import formers; formers.PretrainedConfig()._repr_html_()", ["torch", "numpy", "IPython"]),
+        ("from formers import visualize", ["matplotlib", "IPython"]),
         ("import formers.tokenization", ["torch"]),
         ("from formers import pipeline", ["torch", "transformers"]),
         ("import formers.cli", ["torch", "numpy", "tokenizers", "huggingface_hub"]),

@@ -301,7 +301,7 @@ class TestNotebook:
 
 
 def test_control_characters_are_shown_as_numbers() -> None:
-    assert escape("a\u202eb\x00\n<") == "a‹U+202E›b‹U+0000›\n&lt;"
+    assert escape("a\u202eb\x00\n<\ud800") == "a‹U+202E›b‹U+0000›\n&lt;‹U+D800›"
 
 
 @needs_chromium

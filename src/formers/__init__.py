@@ -110,4 +110,4 @@ def _missing(name: str) -> errors.MissingNameError:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF, *_public_classes()})
+    return sorted({*globals(), *_MODULE_OF, *_ROOMS, *_public_classes()})

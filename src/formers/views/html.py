@@ -35,8 +35,8 @@ _PAGE_STYLE = """
 :root{color-scheme:light dark}
 body{margin:16px;background:Canvas;color:CanvasText}
 """
-# what would break lines, hide, or turn the direction of what follows is shown as the symbol or number of the character
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+# what would hide, turn the direction of what follows, or be no text at all, is shown as the number of the character
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def escape(value: object) -> str:

@@ -72,7 +72,7 @@ function draw(canvas, weights) {
 
 // two digits are what a byte holds
 function said(weight) {
-  return weight ? weight.toPrecision(2) : "0";
+  return weight >= 0.0001 ? weight.toPrecision(2) : weight ? "< 0.0001" : "0";
 }
 
 function largestOf(values) {

@@ -127,7 +127,8 @@ def attention(
     if attentions is None and all(value is not None for value in given):
         encoding = encoded(model, tokenizer, text, text_pair)  # type: ignore[arg-type]
         with in_evaluation(model), torch.no_grad():
-            attentions = model(**encoding, output_attentions=True, return_dict=True).attentions
+            outputs = model(**encoding, output_attentions=True, return_dict=True)
+        attentions = getattr(outputs, "attentions", None)
         tokens = tokenizer.convert_ids_to_tokens(encoding["input_ids"][0].tolist())
     elif attentions is None or tokens is None or any(value is not None for value in (*given, text_pair)):
         raise ArgumentError(

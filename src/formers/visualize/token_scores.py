@@ -26,7 +26,7 @@ _LARGE_GAP = 0.05  # share of all scores
 Scores = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Attributions(html.Shown):
     """What each token adds to the score of a label; shows as the text in colours, blue for and red against.
 
