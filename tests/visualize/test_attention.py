@@ -19,7 +19,7 @@ from formers import FormersError, visualize
 TEXT = "A warm, funny film."
 HOSTILE = ["</script><img src=x onerror=\"document.title='owned'\">", "<b>", "&amp;", "']`${", "", "\u202e", "ok"]
 
-# moves with the keyboard and the mouse once the page is drawn, and notes where that leads
+# moves with the keyboard and the mouse once the page is drawn, notes where that leads, and then chooses layer 0
 _USE = """<script>
 const timer = setInterval(() => {
   if (!("ready" in document.documentElement.dataset)) return;
@@ -38,6 +38,10 @@ const timer = setInterval(() => {
   enter(4);
   press("Enter"); enter(2); press("Escape"); enter(2);
   document.documentElement.dataset.notes = notes.join(" ");
+  document.documentElement.dataset.first = document.getElementById("said").textContent;
+  const layer = document.getElementById("layer");
+  layer.value = "0";
+  layer.dispatchEvent(new Event("change"));
 }, 20);
 </script>"""
 
@@ -132,12 +136,13 @@ def test_the_page_works_and_hostile_tokens_are_text(tmp_path: Path) -> None:
     document = dom(page, "#layer=1&head=2&token=3")
     assert "<title>Attention</title>" in document  # nothing of a token ran
     assert "&lt;/script&gt;&lt;img src=x onerror=\"document.title='owned'\"&gt;</span>" in document
-    assert (attribute(document, "layer"), attribute(document, "head")) == ("1", "2")
+    assert attribute(document, "first").startswith("Layer 1, head 2: token 2, ")
+    assert (attribute(document, "layer"), attribute(document, "head")) == ("0", "2")
     assert attribute(document, "notes") == "6 5 0 1 4 4 4 4 2"
-    matrix, token = view.matrix(1, 2), 2
+    matrix, token = view.matrix(0, 2), 2
     said = re.search(r'<p id="said"[^>]*>(.*?)</p>', document)
     assert said is not None
-    assert said[1].startswith("Layer 1, head 2: token 2, &amp;amp;, attends most to ")
+    assert said[1].startswith("Layer 0, head 2: token 2, &amp;amp;, attends most to ")
     firsts = [float(said[1].rpartition("(")[2].strip(")"))]
     firsts += [
         float(re.search(rf'<table id="{name}">.*?<td>([\d.]+)</td>', document, re.DOTALL)[1]) for name in ("from", "to")
