@@ -263,8 +263,9 @@ class TestNotebook:
         shown = text_of(self.shown(shell, found) or "")
         assert shown.startswith("A ") and "< warm" in shown.replace("PER ", "").replace("LOC ", "")
         assert "A <warm> film." not in (self.shown(shell, [dict(entity) for entity in found]) or "")  # equal, not known
-        none = label("A film.", ignore_labels=["PER", "LOC"])
-        assert none == [] and text_of(self.shown(shell, none) or "") == "A film."
+        texts = ["A film.", "A story."]
+        nothing = [label(text, ignore_labels=["PER", "LOC"]) for text in texts]
+        assert nothing == [[], []] and [text_of(self.shown(shell, none) or "") for none in nothing] == texts
         asked = formers.AutoModelForQuestionAnswering.from_config(model.config)
         answer = pipeline("question-answering", model=asked, tokenizer=tokenizer)(
             question="What?", context="A warm film.", max_answer_len=1

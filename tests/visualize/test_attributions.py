@@ -70,6 +70,13 @@ def test_a_linear_model_has_known_attributions(tokenizer: Any, steps: int) -> No
     assert complete.gap == pytest.approx(0, abs=1e-4)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5000])
+def test_midpoints_are_exact_for_squares(steps: int) -> None:
+    x, baseline = torch.randn(2, 1, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = visualize.token_scores.integrated(lambda rows: rows.square().sum((1, 2)), x, baseline, steps)
+    torch.testing.assert_close(found.double(), (x.square() - baseline.square()).sum(-1)[0], rtol=1e-4, atol=1e-4)
+
+
 def test_without_a_padding_token_the_baseline_is_zero(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     model, bare = Linear(), copy.copy(tokenizer)
     monkeypatch.setattr(type(bare), "pad_token_id", None)
