@@ -16,7 +16,8 @@ STYLE = """
 .formers{font:13px/1.5 system-ui,sans-serif;max-width:100%;overflow-x:auto}
 .formers *{box-sizing:border-box}
 .formers table{border-collapse:collapse;margin:4px 0;font:inherit;color:inherit;background:none}
-.formers tr,.formers td,.formers th{background:none;color:inherit;border:0}
+.formers tr{background:none!important}
+.formers td,.formers th{background:none;color:inherit;border:0}
 .formers td,.formers th{padding:1px 12px 1px 0;text-align:left;vertical-align:top;white-space:pre-wrap}
 .formers th{font-weight:600}
 .formers code,.formers .mono{font:12px/1.5 ui-monospace,monospace;background:none;color:inherit;padding:0}
