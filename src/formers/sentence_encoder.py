@@ -23,13 +23,13 @@ from .auto import AutoModel, AutoTokenizer
 from .checkpoints import open_checkpoint
 from .config import read_json
 from .errors import ArgumentError, ConfigError, InputError
-from .pipelines.batches import by_length, collate
-from .pipelines.text import least_limit, rows
+from .ops.activations import torch_activation
+from .ops.pooling import POOLINGS, pooled
+from .pipelines.batches import by_count, by_length, collate
+from .pipelines.encoding import encoded
+from .pipelines.text import least_limit
 
 _STEP_TOKENS = 5_000
-_ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Sigmoid": nn.Sigmoid}
-# the order in which vectors of several kinds stand side by side
-_POOLINGS = ("cls", "max", "mean", "mean_sqrt_len", "weightedmean", "lasttoken")
 
 
 class Pooling(nn.Module):
@@ -41,30 +41,15 @@ class Pooling(nn.Module):
         if named is None:
             flags = {key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token"): value
                      for key, value in config.items() if key.startswith("pooling_mode_")}  # fmt: skip
-            named = [kind for kind in _POOLINGS if flags.get(kind)]
+            named = [kind for kind in POOLINGS if flags.get(kind)]
         self.kinds = [named] if isinstance(named, str) else list(named)
-        if not self.kinds or (unknown := [kind for kind in self.kinds if kind not in _POOLINGS]):
-            raise ConfigError(f"The pooling {unknown or 'of nothing'} is not known; it is of {', '.join(_POOLINGS)}.")
+        if not self.kinds or (unknown := [kind for kind in self.kinds if kind not in POOLINGS]):
+            raise ConfigError(f"The pooling {unknown or 'of nothing'} is not known; it is of {', '.join(POOLINGS)}.")
         self.with_prompt = bool(config.get("include_prompt", True))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D) and 1 at the tokens that count (B, T), to (B, D · kinds)."""
-        real = mask[..., None].to(hidden.dtype)
-        return torch.cat([self._pooled(kind, hidden, real) for kind in self.kinds], dim=1)
-
-    def _pooled(self, kind: str, hidden: Tensor, real: Tensor) -> Tensor:
-        rows = torch.arange(len(hidden), device=hidden.device)
-        if kind == "cls":
-            return hidden[rows, real[..., 0].argmax(1)]
-        if kind == "lasttoken":
-            last = hidden.shape[1] - 1 - real[..., 0].flip(1).argmax(1)
-            return hidden[rows, last] * real[rows, last]
-        if kind == "max":
-            return hidden.masked_fill(real == 0, -1e9).amax(1)
-        if kind == "weightedmean":
-            real = real * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)[:, None]
-        count = real.sum(1).clamp(min=1e-9)
-        return (hidden * real).sum(1) / (count.sqrt() if kind == "mean_sqrt_len" else count)
+        return torch.cat([pooled(hidden, mask, kind) for kind in self.kinds], dim=1)
 
 
 class Dense(nn.Module):
@@ -72,12 +57,9 @@ class Dense(nn.Module):
 
     def __init__(self, config: dict[str, Any], weights: Any) -> None:
         super().__init__()
-        name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
-        if name not in _ACTIVATIONS:
-            raise ConfigError(f"The activation {name} is not known; it is one of {', '.join(_ACTIVATIONS)}.")
+        self.activation = torch_activation(config.get("activation_function", "Tanh"), "activation_function")
         self.linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
         self.linear.load_state_dict({key.removeprefix("linear."): lazy.load() for key, lazy in weights.items()})
-        self.activation = _ACTIVATIONS[name]()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) to (B, D′)."""
@@ -212,14 +194,12 @@ class SentenceEncoder:
                 raise InputError(f"sentences[{index}] is {text!r:.60} ({type(text).__name__}); a text (str) is needed.")
         before = self._prompt(prompt_name, prompt)
         skipped = len(self.tokenizer(before)["input_ids"]) - 1 if before and not self.pooling.with_prompt else 0
-        encoded = self._tokenized([before + text for text in texts])
-        lengths = [row["input_ids"].shape[1] for row in encoded]
+        read = self._tokenized([before + text for text in texts])
+        lengths = [row["input_ids"].shape[1] for row in read]
         found: list[Tensor] = [torch.empty(0)] * len(texts)
         bar = tqdm(total=len(texts), disable=not show_progress_bar, desc="Texts")
         for batch in self._batches(lengths, batch_size):
-            inputs = {
-                k: v.to(self.device) for k, v in collate([encoded[i] for i in batch], self.tokenizer, True).items()
-            }
+            inputs = {k: v.to(self.device) for k, v in collate([read[i] for i in batch], self.tokenizer, True).items()}
             mask = inputs["attention_mask"].clone()
             mask[:, :skipped] = 0
             vectors = self.pooling(self.model(**inputs).last_hidden_state.float(), mask)
@@ -247,16 +227,15 @@ class SentenceEncoder:
     def _tokenized(self, texts: list[str]) -> list[dict[str, Tensor]]:
         """Each text as tensors (1, T)."""
         cut = {} if self.max_seq_length is None else {"truncation": True, "max_length": self.max_seq_length}
-        encoding = self.tokenizer([text.strip() for text in texts], verbose=False, **cut) if texts else {}
-        return list(rows({key: encoding[key] for key in encoding if key in self.tokenizer.model_input_names}))
+        stripped = [text.strip() for text in texts]
+        return list(encoded(self.tokenizer, [stripped], {"padding": False, "verbose": False, **cut})) if texts else []
 
     def _batches(self, lengths: list[int], size: int | None) -> list[list[int]]:
         if size is None:
             return by_length(range(len(lengths)), lengths, _STEP_TOKENS)
         if size < 1:
             raise ArgumentError(f"batch_size={size} is not possible: it should be 1 or more.")
-        order = sorted(range(len(lengths)), key=lengths.__getitem__)
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return by_count(range(len(lengths)), lengths, size)
 
 
 def _returned(found: list[Tensor], single: bool, as_tensor: bool, as_numpy: bool) -> Any:

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError
+from ..errors import ArgumentError
 from ..logging import logger
 from .base import PipelineException, Task
-from .text import TextPipeline, place
+from .failures import place
+from .text import TextPipeline, no_head
 
 
 class FillMaskPipeline(TextPipeline):
@@ -83,10 +84,7 @@ class FillMaskPipeline(TextPipeline):
         """The candidates of one text; `target_ids` are the only tokens to consider."""
         ids, logits = model_outputs["input_ids"][0], model_outputs["logits"][0]
         if logits.ndim != 2 or logits.shape[0] != ids.shape[0]:
-            raise InputError(
-                f"{type(self.model).__name__} gives no logits per token. Filling masks needs a model with a masked "
-                "language model head: AutoModelForMaskedLM loads one."
-            )
+            raise no_head(self.model, "token", "Filling masks", "AutoModelForMaskedLM")
         masks = (ids == self.tokenizer.mask_token_id).nonzero()[:, 0]
         probabilities = logits[masks].softmax(dim=-1)
         if target_ids is not None:
