@@ -100,8 +100,8 @@ class Pipeline(ABC):
         super().__init_subclass__(**kwargs)
         if {"preprocess", "forward", "_forward"} & vars(cls).keys() and "by_tokens" not in vars(cls):
             cls.by_tokens = False  # hooks written for one input must not meet a batch nobody asked for
-        if "preprocess" in vars(cls) and not {"preprocess_batch", "check_input"} & vars(cls).keys():
-            cls.check_input = Pipeline.check_input  # type: ignore[method-assign]  # it may read inputs of its own form
+            if "preprocess" in vars(cls) and "check_input" not in vars(cls):  # it may read inputs of its own form
+                cls.check_input = Pipeline.check_input  # type: ignore[method-assign]
 
     def __init__(
         self,
