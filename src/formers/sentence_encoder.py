@@ -1,6 +1,6 @@
 """SentenceEncoder: texts to vectors that are near each other when the texts mean much the same.
 
-It reads the folders of sentence-transformers: a modules.json names what is done one after the other.
+It reads and writes the folders of sentence-transformers: a modules.json names what is done one after the other.
 Source: Reimers and Gurevych 2019 (arXiv 1908.10084).
 Letters: B texts, T columns, D width.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import hub
+from .atomic import replacing
 from .auto import AutoModel, AutoTokenizer
 from .checkpoints import open_checkpoint
+from .checkpoints.write import save_checkpoint
 from .config import read_json
 from .errors import ArgumentError, ConfigError, InputError
 from .ops.activations import torch_activation
@@ -30,6 +33,10 @@ from .pipelines.encoding import encoded
 from .pipelines.text import least_limit
 
 _STEP_TOKENS = 5_000
+# what modules.json calls the modules of sentence-transformers, in all its releases
+_TYPES = "sentence_transformers.models"
+# the keys of a pooling's config.json that have no "tokens" at their end
+_FLAGS = {"cls": "pooling_mode_cls_token", "lasttoken": "pooling_mode_lasttoken"}
 
 
 class Pooling(nn.Module):
@@ -42,7 +49,7 @@ class Pooling(nn.Module):
             flags = {key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token"): value
                      for key, value in config.items() if key.startswith("pooling_mode_")}  # fmt: skip
             named = [kind for kind in POOLINGS if flags.get(kind)]
-        self.kinds = [named] if isinstance(named, str) else list(named)
+        self.kinds = [kind.removesuffix("_tokens") for kind in ([named] if isinstance(named, str) else named)]
         if not self.kinds or (unknown := [kind for kind in self.kinds if kind not in POOLINGS]):
             raise ConfigError(f"The pooling {unknown or 'of nothing'} is not known; it is of {', '.join(POOLINGS)}.")
         self.with_prompt = bool(config.get("include_prompt", True))
@@ -50,6 +57,17 @@ class Pooling(nn.Module):
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D) and 1 at the tokens that count (B, T), to (B, D · kinds)."""
         return torch.cat([pooled(hidden, mask, kind) for kind in self.kinds], dim=1)
+
+    def save(self, folder: Path, width: int) -> None:
+        """Write its config.json, for vectors of `width` numbers a token."""
+        own: dict[str, Any] = {"include_prompt": self.with_prompt}
+        if self.kinds == [kind for kind in POOLINGS if kind in self.kinds]:  # older releases read nothing else
+            flags = {_FLAGS.get(kind, f"pooling_mode_{kind}_tokens"): kind in self.kinds for kind in POOLINGS}
+            own |= {"word_embedding_dimension": width, **flags}
+        else:
+            names = [f"{kind}_tokens" if kind == "mean_sqrt_len" else kind for kind in self.kinds]
+            own |= {"embedding_dimension": width, "pooling_mode": names}
+        _write_json(folder / "config.json", own)
 
 
 class Dense(nn.Module):
@@ -65,6 +83,18 @@ class Dense(nn.Module):
         """(B, D) to (B, D′)."""
         return self.activation(self.linear(x))
 
+    def save(self, folder: Path, width: int) -> None:
+        """Write its config.json and its weights."""
+        kind = type(self.activation)
+        own = {
+            "in_features": self.linear.in_features,
+            "out_features": self.linear.out_features,
+            "bias": self.linear.bias is not None,
+            "activation_function": f"{kind.__module__}.{kind.__qualname__}",
+        }
+        _write_json(folder / "config.json", own)
+        save_checkpoint(self.state_dict(), folder)
+
 
 class Normalize(nn.Module):
     """Vectors at length 1."""
@@ -72,6 +102,10 @@ class Normalize(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) to (B, D)."""
         return F.normalize(x, dim=1)
+
+    def save(self, folder: Path, width: int) -> None:
+        """Write a config.json, which has nothing to say."""
+        _write_json(folder / "config.json", {})
 
 
 class SentenceEncoder:
@@ -83,6 +117,7 @@ class SentenceEncoder:
         max_seq_length: the tokens of a text that are read; None for no limit.
         prompts: {name: what is put before a text}; default_prompt_name: the one for calls that name none.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
+        do_lower_case: whether texts are lowercased before the tokenizer reads them.
     """
 
     def __init__(
@@ -90,15 +125,17 @@ class SentenceEncoder:
         model: Any,
         tokenizer: Any,
         pooling: Pooling,
-        after: Sequence[nn.Module] = (),
+        after: Sequence[Dense | Normalize] = (),
         max_seq_length: int | None = None,
         prompts: dict[str, str] | None = None,
         default_prompt_name: str | None = None,
         similarity_fn_name: str = "cosine",
+        do_lower_case: bool = False,
     ) -> None:
         self.model, self.tokenizer, self.pooling, self.after = model.eval(), tokenizer, pooling, list(after)
         self.max_seq_length, self.prompts = max_seq_length, prompts or {}
         self.default_prompt_name, self.similarity_fn_name = default_prompt_name, similarity_fn_name
+        self.do_lower_case = do_lower_case
         if similarity_fn_name not in _SIMILARITIES:
             raise ConfigError(f"similarity_fn_name={similarity_fn_name!r} is not one of {', '.join(_SIMILARITIES)}.")
 
@@ -119,7 +156,7 @@ class SentenceEncoder:
             name, **{**where, **({"subfolder": kwargs["subfolder"]} if first else {})}
         )
         model = AutoModel.from_pretrained(name, **kwargs)
-        after: list[nn.Module] = []
+        after: list[Dense | Normalize] = []
         pooling = Pooling({"pooling_mode": "mean"})
         for step in steps[1:]:
             made = _module(step, source)
@@ -140,7 +177,34 @@ class SentenceEncoder:
             config.get("prompts"),
             config.get("default_prompt_name"),
             config.get("similarity_fn_name") or "cosine",
+            bool(own.get("do_lower_case")),
         )
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Write a folder that from_pretrained, and sentence-transformers, read again.
+
+        The model, its tokenizer, and what follows them are written one after the other, each of them at once. kwargs
+        go to the model's `save_pretrained`. Errors: as there.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory)
+        steps = [{"idx": 0, "name": "0", "path": "", "type": f"{_TYPES}.Transformer"}]
+        own = {"max_seq_length": self.max_seq_length, "do_lower_case": self.do_lower_case}
+        config = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+        }
+        with replacing(save_directory) as stage:
+            for number, module in enumerate((self.pooling, *self.after), 1):
+                kind = type(module).__name__
+                step = {"idx": number, "name": str(number), "path": f"{number}_{kind}", "type": f"{_TYPES}.{kind}"}
+                (stage / f"{number}_{kind}").mkdir()
+                module.save(stage / f"{number}_{kind}", self.model.config.hidden_size)
+                steps.append(step)
+            _write_json(stage / "modules.json", steps)
+            _write_json(stage / "sentence_bert_config.json", own)
+            _write_json(stage / "config_sentence_transformers.json", config)
 
     @property
     def device(self) -> torch.device:
@@ -227,7 +291,7 @@ class SentenceEncoder:
     def _tokenized(self, texts: list[str]) -> list[dict[str, Tensor]]:
         """Each text as tensors (1, T)."""
         cut = {} if self.max_seq_length is None else {"truncation": True, "max_length": self.max_seq_length}
-        stripped = [text.strip() for text in texts]
+        stripped = [(text.lower() if self.do_lower_case else text).strip() for text in texts]
         return list(encoded(self.tokenizer, [stripped], {"padding": False, "verbose": False, **cut})) if texts else []
 
     def _batches(self, lengths: list[int], size: int | None) -> list[list[int]]:
@@ -259,7 +323,7 @@ def _steps(path: Any) -> list[dict[str, str]]:
     return steps
 
 
-def _module(step: dict[str, str], source: hub.Source) -> nn.Module:
+def _module(step: dict[str, str], source: hub.Source) -> Pooling | Dense | Normalize:
     kind, path = step["type"], step["path"]
     if kind == "Pooling":
         return Pooling(_config(source, f"{path}/config.json"))
@@ -269,6 +333,10 @@ def _module(step: dict[str, str], source: hub.Source) -> nn.Module:
         weights = source.require(f"{path}/model.safetensors", f"{path}/pytorch_model.bin")
         return Dense(_config(source, f"{path}/config.json"), open_checkpoint([weights]))
     raise ConfigError(f"modules.json has a {kind}, which is not known here; Pooling, Dense and Normalize are.")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _config(source: hub.Source, name: str) -> dict[str, Any]:
