@@ -64,6 +64,12 @@ MODELS = (
         pickled=True,
     ),
     Model("textattack/bert-base-uncased-yelp-polarity", "BertForSequenceClassification", pickled=True),
+    Model(
+        "cross-encoder/ms-marco-MiniLM-L6-v2",
+        "BertForSequenceClassification",
+        labels=("LABEL_0",),
+        config={"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"},
+    ),
     Model("bert-base-cased-finetuned-mrpc", "BertForSequenceClassification", "bert-base-cased"),
     Model("deepset/bert-base-cased-squad2", "BertForQuestionAnswering", "bert-base-cased"),
     Model("bert-large-uncased-whole-word-masking-finetuned-squad", "BertForQuestionAnswering"),
