@@ -247,8 +247,11 @@ def test_hooks_of_one_s_own(classifier: Any, monkeypatch: pytest.MonkeyPatch) ->
     assert [str(one) for one in classifier(["a", "b"], on_error="return")] == [
         f"inputs[{n}]: ZeroDivisionError: no result" for n in range(2)
     ]
-    with pytest.raises(ZeroDivisionError):
-        classifier(["a", "b"])
+    for given in (["a", "b"], iter(["a", "b"])):
+        with pytest.raises(ZeroDivisionError) as error:
+            list(classifier(given))
+        if sys.version_info >= (3, 11):
+            assert error.value.__notes__ == ["The input in question is inputs[0]."]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "return"])

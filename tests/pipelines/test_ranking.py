@@ -97,7 +97,8 @@ def test_what_the_file_beside_it_says_of_scores(tmp_path: Path) -> None:
     beside.write_text(json.dumps({"model_type": "CrossEncoder", "activation_fn": IDENTITY, "prompts": {}}))
     ranker = pipeline("text-ranking", model=tmp_path / "new")
     ranker.save_pretrained(tmp_path / "again")
-    for made in (ranker, pipeline("text-ranking", model=tmp_path / "again")):
+    model = formers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "new")
+    for made in (ranker, *(pipeline("text-ranking", model=place) for place in (tmp_path / "again", model))):
         assert made(PAIRS[:20]) == pytest.approx(GOLDENS["identity"][:20], abs=1e-5)
     beside.write_text(json.dumps({"default_prompt_name": "query", "prompts": {"query": "query: "}}))
     with pytest.raises(ConfigError, match="default_prompt_name='query'"):

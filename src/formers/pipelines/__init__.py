@@ -210,12 +210,11 @@ def _load(
             config = auto.AutoConfig.from_pretrained(config, **hub)
         given = {} if config is None else {"config": config}
         model = getattr(auto, task.auto).from_pretrained(name, **given, **hub, **loading)
-        if task.beside and (path := locate(name, **hub).file(task.beside)) is not None:
-            own = getattr(model.config, "sentence_transformers", None) or {}
-            model.config.sentence_transformers = {**read_json(path), **own}
     elif loading:
         # existing code passes them along with a loaded model, where they never had an effect
         logger.warning(f"The model is loaded already: {', '.join(loading)} changes nothing. Use model.to(…) instead.")
+    if task.beside is not None:
+        _read_beside(task.beside, model, name, hub)
     if tokenizer is None:
         tokenizer = name or getattr(model, "name_or_path", None)
         if not tokenizer:
@@ -233,6 +232,17 @@ def _load(
             own = {**hub, "revision": getattr(model.config, "_commit_hash", None) or hub.get("revision")}
         tokenizer = auto.AutoTokenizer.from_pretrained(str(tokenizer), **own, **options)
     return model, tokenizer
+
+
+def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -> None:
+    """Add what a file beside config.json says to the model's configuration, where that does not say it itself."""
+    place = name or str(getattr(model, "name_or_path", ""))
+    if name is None and not Path(place).is_dir():  # made in memory, or its folder is gone
+        return
+    path = locate(place, **(hub if name else {})).file(file)
+    if path is not None:
+        own = getattr(model.config, "sentence_transformers", None) or {}
+        model.config.sentence_transformers = {**read_json(path), **own}
 
 
 def __getattr__(name: str) -> Any:

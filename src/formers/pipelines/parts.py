@@ -43,15 +43,16 @@ class PartsPipeline(TextPipeline):
         return {"input_ids": torch.cat(ids, dim=1) if ids else torch.empty(1, 0), "parts": parts, **more}
 
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
-        size, parameters = parameters.get("parts_per_step"), {**parameters}
-        parameters.pop("parts_per_step", None)
+        options = dict(parameters)
+        size = options.pop("parts_per_step", None)
         parts = [part for item in items for part in item["parts"]]
         lengths = [length_of(part) for part in parts]
         logits: dict[int, Tensor] = {}
         every = range(len(parts))
-        for batch in by_length(every, lengths, self._step_tokens()) if size is None else by_count(every, lengths, size):
+        plan = by_length(every, lengths, self._step_tokens()) if size is None else by_count(every, lengths, size)
+        for batch in plan:
             together = collate([parts[i] for i in batch], self.tokenizer, right=True)
-            logits.update(zip(batch, self._logits(self.forward(together, **parameters)), strict=True))
+            logits.update(zip(batch, self._logits(self.forward(together, **options)), strict=True))
         start = 0
         for item in items:
             own = range(start, start + len(item["parts"]))

@@ -89,10 +89,10 @@ class Steps:
         try:
             outputs = list(self.pipe._batch_outputs(list(items.values()), self.forward))
         except Exception as error:
+            add_note(error, first, list(items))
             if not self.keep or not isinstance(error, InputError) or isinstance(error, ArgumentError):
-                add_note(error, first, list(items))
                 raise
-            if len(items) > 1:  # one of them alone will tell
+            if len(items) > 1:  # each of them alone will tell
                 yield from (outcome for index in items for outcome in self._outcomes({index: items[index]}, first))
             else:
                 yield from ((index, Failed(error, place(first, index))) for index in items)
@@ -101,8 +101,8 @@ class Steps:
             try:
                 result = self.pipe.postprocess(output, **self.postprocess)
             except Exception as error:
+                add_note(error, first, [index])
                 if not self.keep or isinstance(error, ArgumentError):
-                    add_note(error, first, [index])
                     raise
                 result = Failed(error, place(first, index))
             yield index, result
