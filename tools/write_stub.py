@@ -22,6 +22,7 @@ def stub() -> str:
         names = ",\n    ".join(f"{n} as {n}" for n in sorted(homes[home]))
         lines.append(f"from .{home} import (\n    {names},\n)")
     lines.append("from . import logging as logging")
+    lines.append("from . import visualize as visualize")
     lines.append("from .version import __version__ as __version__")
     lines.append("")
     lines.extend(f"{old} = {new}" for old, new in formers._RENAMED.items())

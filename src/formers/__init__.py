@@ -64,6 +64,10 @@ _INSTEAD = {
     "TrainingArguments": "a loop of your own for now: model(**batch, labels=labels).loss.backward()",
     "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
 }
+_ROOMS = (
+    *("auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines", "tokenization"),
+    "visualize",
+)
 _RENAMED = {"PreTrainedConfig": "PretrainedConfig", "AutoModelWithLMHead": "AutoModelForMaskedLM"}
 
 
@@ -72,8 +76,10 @@ def __getattr__(name: str) -> Any:
         return __getattr__(_RENAMED[name])
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    if name in ("logging", "outputs", "pipelines", "models", "auto", "modeling", "heads", "tokenization", "ops", "hub"):
+    if name in _ROOMS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "load_ipython_extension":  # what `%load_ext formers` calls
+        return importlib.import_module(f"{__name__}.views.notebook").load_ipython_extension
     if name == "__all__":
         return sorted({*_MODULE_OF, *_public_classes()})
     if name[:1].isupper():
@@ -107,4 +113,4 @@ def _missing(name: str) -> errors.MissingNameError:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF, *_public_classes()})
+    return sorted({*globals(), *_MODULE_OF, *_ROOMS, *_public_classes()})

@@ -33,6 +33,20 @@ from .errors import (
 from .modeling import (
     PreTrainedModel as PreTrainedModel,
 )
+from .models.albert import (
+    AlbertConfig as AlbertConfig,
+    AlbertForMaskedLM as AlbertForMaskedLM,
+    AlbertForMultipleChoice as AlbertForMultipleChoice,
+    AlbertForPreTraining as AlbertForPreTraining,
+    AlbertForPreTrainingOutput as AlbertForPreTrainingOutput,
+    AlbertForQuestionAnswering as AlbertForQuestionAnswering,
+    AlbertForSequenceClassification as AlbertForSequenceClassification,
+    AlbertForTokenClassification as AlbertForTokenClassification,
+    AlbertModel as AlbertModel,
+    AlbertPreTrainedModel as AlbertPreTrainedModel,
+    AlbertTokenizer as AlbertTokenizer,
+    AlbertTokenizerFast as AlbertTokenizerFast,
+)
 from .models.bert import (
     BertConfig as BertConfig,
     BertForMaskedLM as BertForMaskedLM,
@@ -48,6 +62,31 @@ from .models.bert import (
     BertTokenizer as BertTokenizer,
     BertTokenizerFast as BertTokenizerFast,
 )
+from .models.camembert import (
+    CamembertConfig as CamembertConfig,
+    CamembertForCausalLM as CamembertForCausalLM,
+    CamembertForMaskedLM as CamembertForMaskedLM,
+    CamembertForMultipleChoice as CamembertForMultipleChoice,
+    CamembertForQuestionAnswering as CamembertForQuestionAnswering,
+    CamembertForSequenceClassification as CamembertForSequenceClassification,
+    CamembertForTokenClassification as CamembertForTokenClassification,
+    CamembertModel as CamembertModel,
+    CamembertPreTrainedModel as CamembertPreTrainedModel,
+    CamembertTokenizer as CamembertTokenizer,
+    CamembertTokenizerFast as CamembertTokenizerFast,
+)
+from .models.deberta_v2 import (
+    DebertaV2Config as DebertaV2Config,
+    DebertaV2ForMaskedLM as DebertaV2ForMaskedLM,
+    DebertaV2ForMultipleChoice as DebertaV2ForMultipleChoice,
+    DebertaV2ForQuestionAnswering as DebertaV2ForQuestionAnswering,
+    DebertaV2ForSequenceClassification as DebertaV2ForSequenceClassification,
+    DebertaV2ForTokenClassification as DebertaV2ForTokenClassification,
+    DebertaV2Model as DebertaV2Model,
+    DebertaV2PreTrainedModel as DebertaV2PreTrainedModel,
+    DebertaV2Tokenizer as DebertaV2Tokenizer,
+    DebertaV2TokenizerFast as DebertaV2TokenizerFast,
+)
 from .models.distilbert import (
     DistilBertConfig as DistilBertConfig,
     DistilBertForMaskedLM as DistilBertForMaskedLM,
@@ -59,6 +98,68 @@ from .models.distilbert import (
     DistilBertPreTrainedModel as DistilBertPreTrainedModel,
     DistilBertTokenizer as DistilBertTokenizer,
     DistilBertTokenizerFast as DistilBertTokenizerFast,
+)
+from .models.electra import (
+    ElectraConfig as ElectraConfig,
+    ElectraForCausalLM as ElectraForCausalLM,
+    ElectraForMaskedLM as ElectraForMaskedLM,
+    ElectraForMultipleChoice as ElectraForMultipleChoice,
+    ElectraForPreTraining as ElectraForPreTraining,
+    ElectraForQuestionAnswering as ElectraForQuestionAnswering,
+    ElectraForSequenceClassification as ElectraForSequenceClassification,
+    ElectraForTokenClassification as ElectraForTokenClassification,
+    ElectraModel as ElectraModel,
+    ElectraPreTrainedModel as ElectraPreTrainedModel,
+    ElectraTokenizer as ElectraTokenizer,
+    ElectraTokenizerFast as ElectraTokenizerFast,
+)
+from .models.modernbert import (
+    ModernBertConfig as ModernBertConfig,
+    ModernBertForMaskedLM as ModernBertForMaskedLM,
+    ModernBertForMultipleChoice as ModernBertForMultipleChoice,
+    ModernBertForQuestionAnswering as ModernBertForQuestionAnswering,
+    ModernBertForSequenceClassification as ModernBertForSequenceClassification,
+    ModernBertForTokenClassification as ModernBertForTokenClassification,
+    ModernBertModel as ModernBertModel,
+    ModernBertPreTrainedModel as ModernBertPreTrainedModel,
+)
+from .models.mpnet import (
+    MPNetConfig as MPNetConfig,
+    MPNetForMaskedLM as MPNetForMaskedLM,
+    MPNetForMultipleChoice as MPNetForMultipleChoice,
+    MPNetForQuestionAnswering as MPNetForQuestionAnswering,
+    MPNetForSequenceClassification as MPNetForSequenceClassification,
+    MPNetForTokenClassification as MPNetForTokenClassification,
+    MPNetModel as MPNetModel,
+    MPNetPreTrainedModel as MPNetPreTrainedModel,
+    MPNetTokenizer as MPNetTokenizer,
+    MPNetTokenizerFast as MPNetTokenizerFast,
+)
+from .models.roberta import (
+    RobertaConfig as RobertaConfig,
+    RobertaForCausalLM as RobertaForCausalLM,
+    RobertaForMaskedLM as RobertaForMaskedLM,
+    RobertaForMultipleChoice as RobertaForMultipleChoice,
+    RobertaForQuestionAnswering as RobertaForQuestionAnswering,
+    RobertaForSequenceClassification as RobertaForSequenceClassification,
+    RobertaForTokenClassification as RobertaForTokenClassification,
+    RobertaModel as RobertaModel,
+    RobertaPreTrainedModel as RobertaPreTrainedModel,
+    RobertaTokenizer as RobertaTokenizer,
+    RobertaTokenizerFast as RobertaTokenizerFast,
+)
+from .models.xlm_roberta import (
+    XLMRobertaConfig as XLMRobertaConfig,
+    XLMRobertaForCausalLM as XLMRobertaForCausalLM,
+    XLMRobertaForMaskedLM as XLMRobertaForMaskedLM,
+    XLMRobertaForMultipleChoice as XLMRobertaForMultipleChoice,
+    XLMRobertaForQuestionAnswering as XLMRobertaForQuestionAnswering,
+    XLMRobertaForSequenceClassification as XLMRobertaForSequenceClassification,
+    XLMRobertaForTokenClassification as XLMRobertaForTokenClassification,
+    XLMRobertaModel as XLMRobertaModel,
+    XLMRobertaPreTrainedModel as XLMRobertaPreTrainedModel,
+    XLMRobertaTokenizer as XLMRobertaTokenizer,
+    XLMRobertaTokenizerFast as XLMRobertaTokenizerFast,
 )
 from .pipelines import (
     FeatureExtractionPipeline as FeatureExtractionPipeline,
@@ -92,6 +193,7 @@ from .training.seed import (
     set_seed as set_seed,
 )
 from . import logging as logging
+from . import visualize as visualize
 from .version import __version__ as __version__
 
 PreTrainedConfig = PretrainedConfig

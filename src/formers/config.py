@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from . import hub, registry
 from .atomic import replacing
 from .errors import ArgumentError, ConfigError, NotFoundError, near
+from .views.config import config_html
 
 CONFIG_NAME = "config.json"
 
@@ -75,7 +76,8 @@ class PretrainedConfig:
     def keys(cls) -> list[str]:
         """The family's own keys, in the order of its file."""
         owners = [c for c in reversed(cls.__mro__) if issubclass(c, PretrainedConfig) and c is not PretrainedConfig]
-        return [name for c in owners for name in vars(c).get("__annotations__", {}) if name not in _NOT_KEYS]
+        names = dict.fromkeys(name for c in owners for name in vars(c).get("__annotations__", {}))
+        return [name for name in names if name not in _NOT_KEYS]
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class PretrainedConfig:
                 continue
             kind = "rate" if "drop" in key else kind.removesuffix(" | None")
             if kind == "int" and default and not key.endswith("_id"):
-                kind = "size"
+                kind = "size" if default > 0 else "number"  # a negative one stands for none
             fits, rule = _KINDS.get(kind, (None, ""))
             if fits is not None and not fits(value):
                 raise ConfigError(f"{who}: {key}={_shown(value)}; it should be {rule}.")
@@ -272,6 +274,8 @@ class PretrainedConfig:
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
 
+    _repr_html_ = config_html
+
 
 _OWN = {"_name_or_path", "_commit_hash", "_attn_implementation"}
 
@@ -290,6 +294,7 @@ _MOST_BYTES, _MOST_BYTES_WITH_LABELS, _MOST_BRACKETS, _MOST_KEYS = 5_000_000, 20
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (lambda x: type(x) is int and 0 <= x < 2**31, "an integer from 0 to 2³¹ - 1"),
     "size": (lambda x: type(x) is int and 1 <= x < 2**31, "an integer from 1 to 2³¹ - 1"),
+    "number": (lambda x: type(x) is int and abs(x) < 2**31, "an integer"),
     "float": (lambda x: type(x) in (int, float) and math.isfinite(x), "a number"),
     "rate": (lambda x: type(x) in (int, float) and 0 <= x <= 1, "a number from 0 to 1"),
     "str": (lambda x: isinstance(x, str), "a string"),

@@ -194,22 +194,40 @@ class NextSentencePrediction(Head):
 
 
 class PreTraining(_TokenHead):
-    """BERT's two pretraining tasks at once; the loss is their sum, and needs both labels."""
+    """BERT's two pretraining tasks at once; the loss is their sum, and needs both labels.
+
+    PAIR: what the labels of pairs, and their logits, are called.
+    """
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BertForPreTrainingOutput
     TARGETS = ("labels", "next_sentence_label")
+    PAIR: ClassVar[tuple[str, str]] = ("next_sentence_label", "seq_relationship_logits")
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         tokens, pair = self.score_both(body, layout)
-        loss, follows = None, targets["next_sentence_label"]
+        name, logits = self.PAIR
+        loss, follows = None, targets[name]
         if targets["labels"] is not None and follows is not None:
-            next_loss = losses.choice(pair, follows, "next_sentence_label")
+            next_loss = losses.choice(pair, follows, name)
             loss = self.loss(tokens, targets["labels"], layout) + next_loss  # type: ignore[operator]
-        return {"loss": loss, "prediction_logits": layout.unpack(tokens), "seq_relationship_logits": pair}
+        return {"loss": loss, "prediction_logits": layout.unpack(tokens), logits: pair}
 
     def score_both(self, body: Any, layout: Layout) -> tuple[Tensor, Tensor]:
         """Logits of the tokens, in rows of V, and of the pair, (B, 2)."""
         raise NotImplementedError
+
+
+class ReplacedTokenDetection(Head):
+    """Tell replaced tokens from the text's own. labels (B, T): 1 replaced, 0 not; logits (B, T), zeros at padding.
+
+    Source: Clark et al. 2020 (arXiv 2003.10555)."""
+
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ElectraForPreTrainingOutput
+
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        logits, labels = layout.unpack(self.score(body, layout)), targets["labels"]
+        loss = None if labels is None else losses.replaced(logits, labels, inputs.get("attention_mask"))
+        return {"loss": loss, "logits": logits}
 
 
 class MultipleChoice(Head):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,6 +23,7 @@ from .optimize.sample import SAMPLE
 from .outputs import ModelOutput
 from .pretrained import Pretrained
 from .pruning import resized
+from .views.model import model_html
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,6 +97,8 @@ class PreTrainedModel(Pretrained):
         for module in self.modules():
             if hasattr(module, "kernel"):
                 module.kernel = attn_implementation  # type: ignore[assignment]
+
+    _repr_html_ = model_html
 
     # ---- parts
 
@@ -178,7 +181,8 @@ class PreTrainedModel(Pretrained):
                     module.weight[module.padding_idx].zero_()
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
     def _std(self) -> float:
         return getattr(self.config, "initializer_range", 0.02)  # a user's configuration need not have it
@@ -420,7 +424,7 @@ def _forward_names(cls: Any) -> frozenset[str] | None:
 
 
 def run_layers(
-    layers: Iterable[nn.Module],
+    layers: Iterable[Callable[..., Any]],
     rows: Tensor,
     layout: Layout,
     head_masks: list[Tensor | None],

@@ -26,7 +26,7 @@ from ..ops.bias import relative_key
 from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
 from ..optimize import Block
-from ..outputs import BaseModelOutputWithPoolingAndCrossAttentions
+from ..outputs import BaseModelOutputWithPoolingAndCrossAttentions, ModelOutput
 from ..pruning import keep, remaining
 from ..tokenization import WordPieceTokenizer
 
@@ -64,15 +64,19 @@ BertTokenizerFast = BertTokenizer
 
 
 class BertEmbeddings(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig, width: int | None = None) -> None:
         super().__init__()
-        D = config.hidden_size
+        D = width or config.hidden_size
         self.word_embeddings = nn.Embedding(config.vocab_size, D, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, D)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, D)
         self.LayerNorm = nn.LayerNorm(D, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
+
+    def positions(self, layout: Layout, rows: Tensor, input_ids: Tensor | None) -> Tensor:
+        """The position of every row, where the caller gives none: its column."""
+        return layout.positions(rows.device)
 
     def forward(
         self,
@@ -87,7 +91,9 @@ class BertEmbeddings(nn.Module):
         else:
             rows = layout.pack(inputs_embeds)
         positions = (
-            layout.positions(rows.device) if position_ids is None else packed_ids(position_ids, layout, "position_ids")
+            self.positions(layout, rows, input_ids)
+            if position_ids is None
+            else packed_ids(position_ids, layout, "position_ids")
         )
         types = (
             torch.zeros_like(positions)
@@ -101,7 +107,7 @@ class BertEmbeddings(nn.Module):
 
 
 class BertSelfAttention(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         D, H = config.hidden_size, config.num_attention_heads
         if D % H:
@@ -144,7 +150,7 @@ class BertSelfAttention(nn.Module):
 
 
 class BertSelfOutput(nn.Module):
-    def __init__(self, config: BertConfig, width: int | None = None) -> None:
+    def __init__(self, config: PretrainedConfig, width: int | None = None) -> None:
         super().__init__()
         self.dense = nn.Linear(width or config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -155,7 +161,7 @@ class BertSelfOutput(nn.Module):
 
 
 class BertAttention(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.self = BertSelfAttention(config)
         self.output = BertSelfOutput(config)
@@ -177,7 +183,7 @@ class BertAttention(nn.Module):
 
 
 class BertIntermediate(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
         self.intermediate_act_fn = activation(config.hidden_act)
@@ -187,12 +193,12 @@ class BertIntermediate(nn.Module):
 
 
 class BertOutput(BertSelfOutput):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__(config, config.intermediate_size)
 
 
 class BertLayer(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.attention = BertAttention(config)
         self.intermediate = BertIntermediate(config)
@@ -215,7 +221,7 @@ class BertLayer(nn.Module):
 
 
 class BertEncoder(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
         self.gradient_checkpointing = False
@@ -226,7 +232,7 @@ class BertEncoder(nn.Module):
 
 
 class BertPooler(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.activation = nn.Tanh()
@@ -257,13 +263,22 @@ class BertPreTrainedModel(PreTrainedModel):
     }
 
 
+def check_encoder(config: PretrainedConfig) -> None:
+    """Raise ConfigError where a decoder that attends to another text is asked for."""
+    if config.add_cross_attention:
+        raise ConfigError(
+            f"add_cross_attention=True: {config.model_type} attends to its own text only here; set it to False."
+        )
+
+
 class BertModel(BertPreTrainedModel):
     """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
 
+    OUTPUT: ClassVar[type[ModelOutput]] = BaseModelOutputWithPoolingAndCrossAttentions
+
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        if config.add_cross_attention:
-            raise ConfigError("add_cross_attention=True: BERT attends to its own text only here; set it to False.")
+        check_encoder(config)
         self.embeddings = BertEmbeddings(config)
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
@@ -271,6 +286,10 @@ class BertModel(BertPreTrainedModel):
 
     def _attentions(self) -> list[Any]:
         return [layer.attention for layer in self.encoder.layer]
+
+    def embed(self, layout: Layout, *inputs: Tensor | None) -> Tensor:
+        """Rows from the model's inputs."""
+        return self.embeddings(layout, *inputs)
 
     def forward(
         self,
@@ -297,21 +316,23 @@ class BertModel(BertPreTrainedModel):
         Hidden states are zeros at padding.
         """
         if encoder_hidden_states is not None or past_key_values is not None:
-            raise InputError("BERT here takes no encoder_hidden_states and no past_key_values; leave them out.")
+            raise InputError(
+                f"{type(self).__name__} here takes no encoder_hidden_states and no past_key_values; leave them out."
+            )
         given = layout is not None
         if layout is None:
             layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows = self.embeddings(layout, input_ids, token_type_ids, position_ids, inputs_embeds)
+        rows = self.embed(layout, input_ids, token_type_ids, position_ids, inputs_embeds)
         rows, states, weights = self.encoder(
             rows,
             layout,
             self.head_masks(head_mask, len(self.encoder.layer)),
             **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
         )
-        pooled = None if self.pooler is None else self.pooler(layout.first(rows))
-        result = BaseModelOutputWithPoolingAndCrossAttentions(
+        pooled = {} if self.pooler is None else {"pooler_output": self.pooler(layout.first(rows))}
+        result = self.OUTPUT(
             last_hidden_state=rows if given else layout.unpack(rows),
-            pooler_output=pooled,
+            **pooled,
             hidden_states=states,
             attentions=weights,
         )
@@ -319,7 +340,7 @@ class BertModel(BertPreTrainedModel):
 
 
 class BertPredictionHeadTransform(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.transform_act_fn = activation(config.hidden_act)
@@ -330,7 +351,7 @@ class BertPredictionHeadTransform(nn.Module):
 
 
 class BertLMPredictionHead(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.transform = BertPredictionHeadTransform(config)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
@@ -341,7 +362,7 @@ class BertLMPredictionHead(nn.Module):
 
 
 class BertOnlyMLMHead(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.predictions = BertLMPredictionHead(config)
 
@@ -350,7 +371,7 @@ class BertOnlyMLMHead(nn.Module):
 
 
 class BertOnlyNSPHead(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.seq_relationship = nn.Linear(config.hidden_size, 2)
 
@@ -359,7 +380,7 @@ class BertOnlyNSPHead(nn.Module):
 
 
 class BertPreTrainingHeads(nn.Module):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.predictions = BertLMPredictionHead(config)
         self.seq_relationship = nn.Linear(config.hidden_size, 2)
@@ -428,6 +449,12 @@ class BertForNextSentencePrediction(BertPreTrainedModel, heads.NextSentencePredi
         return self.cls(body.pooler_output)
 
 
+def classifier_dropout(config: Any) -> nn.Dropout:
+    """The dropout before a classifier; some families have no rate for it alone."""
+    rate = getattr(config, "classifier_dropout", None)
+    return nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
+
+
 class _Classifier(BertPreTrainedModel):
     """BERT with dropout and one linear layer."""
 
@@ -437,8 +464,7 @@ class _Classifier(BertPreTrainedModel):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.bert = BertModel(config, add_pooling_layer=self.pooled)
-        rate = config.hidden_dropout_prob if config.classifier_dropout is None else config.classifier_dropout
-        self.dropout = nn.Dropout(rate)
+        self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, self.labels())
         self.post_init()
 

@@ -25,6 +25,7 @@ def attention(
     heads: int,
     bias: Bias | None = None,
     causal: bool = False,
+    window: int | None = None,
     dropout: float = 0.0,
     head_mask: Tensor | None = None,
     return_weights: bool = False,
@@ -35,6 +36,7 @@ def attention(
     query, key, value: rows of `layout`, (N, H·d) or (B, T, H·d).
     bias: from query and key, (B, H, T, d) each, to what is added to the scores, broadcastable to (B, H, T, T).
     causal: no column sees a later one.
+    window: how many columns away, at most, what a column sees may be; None for any.
     dropout: probability of dropping a weight; give 0 outside training.
     head_mask: what each weight is multiplied by after dropout, broadcastable to (B, H, T, T).
     return_weights: also return the weights, (B, H, T, T).
@@ -46,22 +48,35 @@ def attention(
     if head_mask is not None and head_mask.shape[1] not in (1, heads):
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
     plain = bias is None and head_mask is None and not return_weights and kernel != "eager"
-    if plain and layout.index is not None:
-        fused = partial(F.scaled_dot_product_attention, dropout_p=dropout, is_causal=causal)
-        return by_runs(fused, query, key, value, layout, heads), None
+    if plain and layout.index is not None and (window is None or layout.contiguous):
+        return by_runs(_fused(causal, window, dropout), query, key, value, layout, heads), None
     q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
     scores_bias = bias(q, k) if bias is not None else None
-    visible = layout.visible(causal)
+    visible = layout.visible(causal, window)
     if visible is not None:
-        hidden = torch.zeros((), dtype=q.dtype, device=q.device) if scores_bias is None else scores_bias
-        scores_bias = torch.where(visible.to(q.device), hidden, torch.finfo(q.dtype).min)  # (B, 1 or H, 1 or T, T)
+        least = torch.finfo(q.dtype).min
+        hidden = torch.zeros((), dtype=q.dtype, device=q.device).where(visible.to(q.device), least)
+        # added, so that gradients reach the bias where a query sees nothing; (B, 1 or H, 1 or T, T)
+        scores_bias = hidden if scores_bias is None else (scores_bias + hidden).clamp(min=least)
     # fused kernels have a wrong backward where a query sees nothing: the minimum swallows their sum of exponentials
-    if kernel == "eager" or return_weights or head_mask is not None or layout.blind(causal):
+    if kernel == "eager" or return_weights or head_mask is not None or layout.blind(causal, window):
         context, weights = _written_out(q, k, v, scores_bias, dropout, head_mask)
     else:
         context, weights = F.scaled_dot_product_attention(q, k, v, attn_mask=scores_bias, dropout_p=dropout), None
     rows = layout.pack(context.transpose(1, 2).flatten(2))  # (B, H, T, d) -> (B, T, H·d) -> rows
     return rows, weights if return_weights else None
+
+
+def _fused(causal: bool, window: int | None, dropout: float) -> Kernel:
+    """Attention of texts of one length, none of whose columns is padding."""
+    if window is None:
+        return partial(F.scaled_dot_product_attention, dropout_p=dropout, is_causal=causal)
+
+    def near(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        seen = Layout(q.shape[0], q.shape[2]).visible(causal, window, q.device)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+
+    return near
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

@@ -5,6 +5,8 @@ Letters: B batch, H heads, T columns, d width of a head, P largest number of pos
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,3 +25,55 @@ def relative_key(query: Tensor, key: Tensor, table: Tensor, with_key: bool = Fal
     if with_key:
         bias = bias + torch.einsum("bhjd,ijd->bhij", key, distance)
     return bias / query.shape[-1] ** 0.5
+
+
+def buckets(columns: int, count: int = 32, farthest: int = 128, device: torch.device | None = None) -> Tensor:
+    """(T, T) the bucket of each key column's distance from each query column, T = `columns`.
+
+    Half of the buckets are for keys behind the query. Of each half, half are for one distance each, and the others for
+    ranges that grow up to `farthest`; whatever is farther away has the last one.
+    Source: Raffel et al. 2020 (arXiv 1910.10683).
+    """
+    place = torch.arange(columns, device=device)
+    distance = place[None] - place[:, None]
+    half = count // 2
+    exact, away = half // 2, distance.abs()
+    ranges = exact + (torch.log(away.float() / exact) / math.log(farthest / exact) * (half - exact)).long()
+    return (distance > 0) * half + torch.where(away < exact, away, ranges.clamp(max=half - 1))
+
+
+def log_buckets(columns: int, count: int, farthest: int, device: torch.device | None = None) -> Tensor:
+    """(T, T) how far each key column is behind each query column, T = `columns`; with `count`, in buckets.
+
+    Distances up to half of `count` are themselves, larger ones shrink by their logarithms, up to `farthest`.
+    Source: He et al. 2021 (arXiv 2111.09543).
+    """
+    place = torch.arange(columns, device=device)
+    distance = place[:, None] - place[None]
+    if count <= 0 or farthest <= 0:
+        return distance
+    middle = count // 2
+    away = distance.abs().clamp(min=middle - 1)  # in float32, step by step as models were trained: ceil is sensitive
+    longest = torch.log(torch.tensor((farthest - 1) / middle))
+    shrunk = torch.ceil(torch.log(away / middle) / longest * (middle - 1)) + middle
+    return torch.where(away <= middle, distance, (shrunk * distance.sign()).long())
+
+
+def disentangled(
+    query: Tensor, key: Tensor, distance: Tensor, position_key: Tensor | None, position_query: Tensor | None
+) -> Tensor:
+    """Content to position, and position to content: what a query gives for a distance, and a distance for a key.
+
+    query, key: (B, H, T, d); distance: (T, T), query column minus key column; position_key, position_query: (H, 2S, d),
+    row p for distance p - S, where the last and the first are for all beyond. Returns (B, H, T, T), scaled by 1/√d.
+    Source: He et al. 2020 (arXiv 2006.03654).
+    """
+    B, H, T, d = query.shape
+    bias = query.new_zeros(())
+    for rows, table, sign in ((query, position_key, 1), (key, position_query, -1)):
+        if table is not None:
+            span = table.shape[1] // 2
+            place = (sign * distance + span).clamp(0, 2 * span - 1)  # for keys, (key column, query column)
+            scores = (rows @ table.transpose(1, 2)).gather(-1, place.expand(B, H, T, T))
+            bias = bias + (scores if sign == 1 else scores.transpose(-1, -2))
+    return bias / d**0.5

@@ -152,26 +152,42 @@ class Layout:
             return torch.arange(self.columns, device=device)[None]
         return self.index % self.columns
 
-    def blind(self, causal: bool = False) -> bool:
+    @cached_property
+    def contiguous(self) -> bool:
+        """Whether there is no padding within a text, so that its rows are as far apart as their columns."""
+        if self.index is None:
+            return True
+        text, column = self.index // self.columns, self.index % self.columns
+        return bool((column.diff()[text.diff() == 0] == 1).all())
+
+    def blind(self, causal: bool = False, window: int | None = None) -> bool:
         """Whether some query may see nothing at all; not asked while a graph is being traced."""
         if self.mask is None or is_tracing():
             return False
+        if window is not None and window < self.columns:
+            return True  # padding may lie too far away from all that is real
         sees = self.mask[:, 0] if causal and self.mask.dim() == 2 else self.mask.any(-1)
         return not bool(sees.all())
 
-    def visible(self, causal: bool = False) -> Tensor | None:
-        """Which keys each query sees: bool, broadcastable to (B, 1, T, T); None when all see all."""
+    def visible(
+        self, causal: bool = False, window: int | None = None, device: torch.device | None = None
+    ) -> Tensor | None:
+        """Which keys each query sees: bool, broadcastable to (B, 1, T, T); None when all see all.
+
+        window: how many columns away they may be. device: for what no tensor here says a device for.
+        """
         mask = self.mask
         if self.index is not None:
             mask = torch.zeros(self.batch * self.columns, dtype=torch.bool, device=self.index.device)
             mask = mask.index_fill(0, self.index, True).view(self.batch, self.columns)
         if mask is not None:
             mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]  # (B, 1, 1 or T, T)
-        if causal:
-            lower = torch.ones(
-                self.columns, self.columns, dtype=torch.bool, device=None if mask is None else mask.device
-            )
-            mask = lower.tril() if mask is None else mask & lower.tril()
+        if causal or (window is not None and window < self.columns - 1):
+            column = torch.arange(self.columns, device=device if mask is None else mask.device)
+            distance = column[:, None] - column  # (T, T)
+            near = distance >= 0 if causal else distance == distance
+            near = near if window is None else near & (distance.abs() <= window)
+            mask = near if mask is None else mask & near
         return mask
 
 

@@ -37,6 +37,19 @@ def span(start_logits: Tensor, end_logits: Tensor, starts: Tensor, ends: Tensor)
     return (losses[0] + losses[1]) / 2
 
 
+def replaced(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean binary cross entropy of (B, T) logits against labels 1 and 0, where `mask` (B, T) is 1."""
+    if labels.shape != logits.shape:
+        raise InputError(
+            f"labels has shape {tuple(labels.shape)}; give one label a token, {tuple(logits.shape)}: "
+            "1 where it was replaced, else 0."
+        )
+    if mask is not None:
+        real = mask.view_as(logits) == 1
+        logits, labels = logits[real], labels[real]
+    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+
+
 def problem_type(num_labels: int, labels: Tensor) -> str:
     """The kind of classification that `labels` speak of when the configuration does not say."""
     if num_labels == 1:

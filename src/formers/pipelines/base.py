@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
+from ..views import notebook
 from .batches import collate, length_of, map_tensors, part
 from .choices import member
 from .failures import OnError, settled
@@ -135,6 +136,7 @@ class Pipeline(ABC):
             fit_threads()
         if optimize:
             _optimize(model, optimize, tokenizer)
+        notebook.register_where_running()
         self.call_count = 0
         self._batch_size = checked_batch_size(batch_size)
         self._on_error = member(OnError, on_error, "on_error")

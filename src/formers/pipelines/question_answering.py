@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from ..errors import ArgumentError, InputError
 from ..logging import logger
+from ..views import notebook
 from .base import Task
 from .failures import place
 from .parts import PartsPipeline
@@ -159,7 +160,7 @@ class QuestionAnsweringPipeline(PartsPipeline):
         if handle_impossible_answer or not answers:
             answers.append(_answer(none if handle_impossible_answer else 0.0, 0, 0, ""))
         answers = sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
-        return answers[0] if len(answers) == 1 else answers
+        return notebook.remember(answers[0] if len(answers) == 1 else answers, model_outputs["context"])
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import ArgumentError, InputError
 from ..logging import logger
+from ..views import notebook
 from .base import Task
 from .choices import member
 from .failures import place
@@ -194,14 +195,16 @@ class TokenClassificationPipeline(PartsPipeline):
                 }
                 for piece in _once(parts)
             ]
-            return [entity for entity in found if entity["entity"] not in ignore_labels]
+            kept = [entity for entity in found if entity["entity"] not in ignore_labels]
+            return notebook.remember(kept, model_outputs["text"])
         grouped = [
             entity
             for pieces in parts
             for entity in self._grouped(self._words(pieces, aggregation_strategy))
             if entity["entity_group"] not in ignore_labels
         ]
-        return grouped if len(parts) == 1 else _without_overlap(grouped)
+        kept = grouped if len(parts) == 1 else _without_overlap(grouped)
+        return notebook.remember(kept, model_outputs["text"])
 
     def _pieces(self, text: str, part: Mapping[str, Tensor], note: Mapping[str, Any], logits: Tensor) -> list[Piece]:
         """The tokens of a window that are no special ones."""

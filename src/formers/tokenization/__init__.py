@@ -6,6 +6,8 @@ packing.py     PackedEncoding, what `packed` gives: ids without padding; words.p
 backend.py     running a `tokenizers.Tokenizer` that no call changes; its errors
 cutting.py     very long texts, cut where that cannot change the tokens kept
 wordpiece.py   the recipe for vocab.txt; basic.py: its steps in plain Python
+byte_level.py  the recipe for vocab.json with merges.txt; sentencepiece.py: that for .model files
+frames.py      what special tokens are put around texts
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ from tokenizers import AddedToken, Encoding
 
 from .base import PreTrainedTokenizerFast
 from .basic import BasicTokenizer, WordpieceTokenizer
+from .byte_level import ByteLevelTokenizer
 from .encoding import BatchEncoding
+from .frames import frame
 from .packing import PackedEncoding
+from .sentencepiece import SentencePieceModel, SentencePieceTokenizer
 from .special import SpecialTokens
 from .types import CharSpan, PaddingStrategy, TensorType, TokenSpan, TruncationStrategy
 from .wordpiece import WordPieceTokenizer, read_vocabulary
@@ -27,6 +32,7 @@ __all__ = [
     "AddedToken",
     "BasicTokenizer",
     "BatchEncoding",
+    "ByteLevelTokenizer",
     "CharSpan",
     "Encoding",
     "PackedEncoding",
@@ -34,11 +40,14 @@ __all__ = [
     "PreTrainedTokenizer",
     "PreTrainedTokenizerBase",
     "PreTrainedTokenizerFast",
+    "SentencePieceModel",
+    "SentencePieceTokenizer",
     "SpecialTokens",
     "TensorType",
     "TokenSpan",
     "TruncationStrategy",
     "WordPieceTokenizer",
     "WordpieceTokenizer",
+    "frame",
     "read_vocabulary",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
-from ..errors import FormersError, InputError, TokenizerError
+from ..errors import ArgumentError, FormersError, InputError, TokenizerError
 from . import patterns
 from .arguments import Settings, Texts, explain
 from .types import PaddingStrategy
@@ -157,7 +158,17 @@ def translated(what: str) -> Iterator[None]:
         raise TokenizerError(f"{what}: {error}") from error
 
 
-def open_tokenizer(path: Path | str) -> Tokenizer:
+def given(tokenizer_object: Any, tokenizer_file: str | os.PathLike[str] | None) -> Tokenizer | None:
+    """A copy of the object, or what is in the tokenizer.json; None when neither is given."""
+    if tokenizer_object is not None:
+        if not isinstance(tokenizer_object, Tokenizer):
+            kind = type(tokenizer_object).__name__
+            raise ArgumentError(f"tokenizer_object must be a tokenizers.Tokenizer, not {kind}.")
+        return Tokenizer.from_str(tokenizer_object.to_str())
+    return None if tokenizer_file is None else open_tokenizer(tokenizer_file)
+
+
+def open_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
     """Read a tokenizer.json; TokenizerError naming the file when it cannot be."""
     path = Path(path)
     try:
@@ -166,7 +177,7 @@ def open_tokenizer(path: Path | str) -> Tokenizer:
         raise TokenizerError(f"{str(path)!r} cannot be read: {error}. Download it again.") from error
     try:
         if "charsmap" in text or "\\u00" in text:  # this name, possibly with its letters written as numbers
-            _check_charsmap(json.loads(text))
+            _check_charsmaps(json.loads(text))
         made = Tokenizer.from_str(text)
     except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
@@ -177,16 +188,19 @@ def open_tokenizer(path: Path | str) -> Tokenizer:
     return made
 
 
-def _check_charsmap(value: Any) -> None:
+def _check_charsmaps(value: Any) -> None:
+    for part in patterns.objects(value):
+        if isinstance(found := part.get("precompiled_charsmap"), str):
+            check_charsmap(base64.b64decode(found, validate=True))
+
+
+def check_charsmap(raw: bytes) -> None:
     """Raise ValueError for a character map that says it is longer than it is: the library makes room for all it says.
 
     Its first 4 bytes are the size of the table that follows them.
     """
-    for part in patterns.objects(value):
-        if isinstance(found := part.get("precompiled_charsmap"), str):
-            raw = base64.b64decode(found, validate=True)
-            if len(raw) < 4 or int.from_bytes(raw[:4], "little") > len(raw) - 4:
-                raise ValueError(f"its precompiled_charsmap of {len(raw):,} bytes is cut short")
+    if len(raw) < 4 or int.from_bytes(raw[:4], "little") > len(raw) - 4:
+        raise ValueError(f"its precompiled_charsmap of {len(raw):,} bytes is cut short")
 
 
 def _what_is_wrong(text: str, error: BaseException) -> str:

@@ -34,15 +34,8 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
     def __init__(
         self, tokenizer_object: Tokenizer | None = None, tokenizer_file: str | None = None, **kwargs: Any
     ) -> None:
-        if tokenizer_object is not None:
-            if not isinstance(tokenizer_object, Tokenizer):
-                raise ArgumentError(
-                    f"tokenizer_object must be a tokenizers.Tokenizer, not {type(tokenizer_object).__name__}."
-                )
-            made = Tokenizer.from_str(tokenizer_object.to_str())
-        elif tokenizer_file is not None:
-            made = backend.open_tokenizer(tokenizer_file)
-        else:
+        made = backend.given(tokenizer_object, tokenizer_file)
+        if made is None:
             raise ArgumentError(
                 f"{type(self).__name__} needs tokenizer_file= or tokenizer_object=. "
                 "To load one by name or folder, use from_pretrained()."

@@ -12,6 +12,7 @@ from tokenizers import Encoding
 
 from ..errors import InputError, near
 from ..logging import logger
+from ..views.encoding import encoding_html
 from .types import CharSpan, TensorType, TokenSpan
 
 
@@ -86,6 +87,8 @@ class BatchEncoding(UserDict[str, Any]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    _repr_html_ = encoding_html
 
     # Tokens, words and characters
 

@@ -67,11 +67,11 @@ class Loading:
         files = {argument: str(path) for argument, path in found.items() if path is not None}
         if not files:
             source.require(*sorted(cls.vocab_files_names.values(), key=lambda name: name != "tokenizer.json"))
-        config = _object(source.file(CONFIG))
+        config = read_object(source.file(CONFIG))
         options = {k: _token(v) for k, v in config.items() if k not in _NOT_KEPT and k not in cls.vocab_files_names}
         options["added_tokens_decoder"] = _added(options.get("added_tokens_decoder"), source.file(CONFIG))
         cls._check_options(options, source.file(CONFIG))
-        special = {k: v for k, v in _object(source.file(SPECIAL)).items() if k == MORE or k.endswith("_token")}
+        special = {k: v for k, v in read_object(source.file(SPECIAL)).items() if k == MORE or k.endswith("_token")}
         for key, value in special.items():
             options[key] = [_token(one) for one in value] if isinstance(value, list) else _token(value)
         cls._check_options({key: options[key] for key in special}, source.file(SPECIAL))
@@ -121,13 +121,14 @@ def _is_limit(value: Any) -> bool:
     return isinstance(value, (int, float)) and 1 <= value <= LARGE_INTEGER
 
 
-def _object(path: Path | None) -> dict[str, Any]:
-    """The JSON object in a file; empty when there is no file."""
+def read_object(path: Path | None, most: int | None = None) -> dict[str, Any]:
+    """The JSON object in a file of `most` bytes; empty when there is no file."""
     if path is None:
         return {}
+    most = most or _MOST_BYTES
     try:
-        if (size := path.stat().st_size) > _MOST_BYTES:  # as Python objects it could be twenty times as large
-            raise ValueError(f"it has {size:,} bytes, more than the {_MOST_BYTES:,} that such a file may have")
+        if (size := path.stat().st_size) > most:  # as Python objects it could be twenty times as large
+            raise ValueError(f"it has {size:,} bytes, more than the {most:,} that such a file may have")
         text = path.read_text(encoding="utf-8")
         value = json.loads(text)
         if "\\ud" in text.lower():
@@ -156,7 +157,9 @@ def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
 
 
 def _added_by_name(path: Path | None) -> dict[int, AddedToken]:
-    return _numbered([(number, AddedToken(token, normalized=True)) for token, number in _object(path).items()], path)
+    return _numbered(
+        [(number, AddedToken(token, normalized=True)) for token, number in read_object(path).items()], path
+    )
 
 
 def _numbered(tokens: list[tuple[Any, Any]], path: Path | None) -> dict[int, AddedToken]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import (
     NormalizedString,
@@ -20,23 +20,16 @@ from tokenizers import (
     normalizers,
     pre_tokenizers,
 )
-from tokenizers.processors import TemplateProcessing
 
 from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import backend
 from .base import PreTrainedTokenizerFast
+from .frames import frame
 from .loading import Loading
 
 _MOST_LINES = 1_000_000  # twice as many as the largest that was published
 _PUNCTUATION = Regex(r"[!-/:-@\[-`{-~]|\p{P}")
-_TOKENS = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
 
 
 class WordPieceTokenizer(PreTrainedTokenizerFast):
@@ -49,6 +42,14 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
     the text as it is.
     """
 
+    # a family's special tokens
+    TOKENS: ClassVar[dict[str, Any]] = {
+        "unk_token": "[UNK]",
+        "sep_token": "[SEP]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+    }
     vocab_files_names = {"vocab_file": "vocab.txt", "tokenizer_file": "tokenizer.json"}
     _options = (
         *Loading._options, "do_lower_case", "do_basic_tokenize", "never_split", "tokenize_chinese_chars",
@@ -72,7 +73,7 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         self._check_names(kwargs)
         if not isinstance(do_lower_case, (bool, type(None))):
             raise ArgumentError(f"do_lower_case must be True or False, not {do_lower_case!r}.")
-        special = {name: kwargs.pop(name, default) for name, default in _TOKENS.items()}
+        special = {name: kwargs.pop(name, default) for name, default in self.TOKENS.items()}
         vocab_file = vocab if vocab_file is None else vocab_file
         made = self._open(vocab_file, tokenizer_file, tokenizer_object, special)
         basic = _basic(made, do_lower_case, tokenize_chinese_chars, strip_accents)
@@ -95,18 +96,13 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         }
         self._start(made, {**options, **special, **kwargs})
         if tokenizer_file is None and tokenizer_object is None:
-            self._tokenizer.post_processor = self._frame_of_bert()
+            self._tokenizer.post_processor = self.frame()
         self._tokenizer = self._dressed(self._tokenizer)
 
     @staticmethod
     def _open(vocab_file: Any, tokenizer_file: Any, tokenizer_object: Any, special: dict[str, Any]) -> Tokenizer:
-        if tokenizer_object is not None:
-            if not isinstance(tokenizer_object, Tokenizer):
-                kind = type(tokenizer_object).__name__
-                raise ArgumentError(f"tokenizer_object must be a tokenizers.Tokenizer, not {kind}.")
-            return Tokenizer.from_str(tokenizer_object.to_str())
-        if tokenizer_file is not None:
-            return backend.open_tokenizer(tokenizer_file)
+        if (made := backend.given(tokenizer_object, tokenizer_file)) is not None:
+            return made
         if vocab_file is None:
             raise ArgumentError(
                 "A vocabulary is needed: vocab_file='vocab.txt' or tokenizer_file='tokenizer.json'. "
@@ -124,15 +120,9 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         made.decoder = decoders.WordPiece(prefix="##")
         return made
 
-    def _frame_of_bert(self) -> TemplateProcessing:
-        cls, sep = self.cls_token, self.sep_token
-        if cls is None or sep is None:
-            return TemplateProcessing(single=["$A:0"], pair=["$A:0", "$B:1"], special_tokens=[])
-        return TemplateProcessing(
-            single=[f"{cls}:0", "$A:0", f"{sep}:0"],
-            pair=[f"{cls}:0", "$A:0", f"{sep}:0", "$B:1", f"{sep}:1"],
-            special_tokens=[(cls, self.cls_token_id), (sep, self.sep_token_id)],
-        )
+    def frame(self) -> Any:
+        """What is put around a text or a pair: [CLS] A [SEP], or [CLS] A [SEP] B [SEP]."""
+        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write vocab.txt: the tokens in the order of their ids."""

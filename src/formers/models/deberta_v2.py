@@ -1,0 +1,545 @@
+"""DeBERTa-v2, and v3: attention scores of contents and of distances apart, added up; positions are only there.
+
+Source: He et al. 2020 (arXiv 2006.03654) and 2021 (arXiv 2111.09543); microsoft/DeBERTa.
+Letters: B batch, T columns, D width, E width of the embeddings, H heads, d width of a head, S largest distance,
+V vocabulary, C labels. "rows": see ops/layout.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
+from torch import Tensor, nn
+
+from .. import heads
+from ..config import PretrainedConfig
+from ..errors import ConfigError
+from ..modeling import PreTrainedModel, run_layers
+from ..ops.activations import activation
+from ..ops.attention import Bias, attention
+from ..ops.bias import disentangled, log_buckets
+from ..ops.embedding import lookup, packed_ids
+from ..ops.layout import Layout
+from ..outputs import BaseModelOutput
+from ..tokenization import SentencePieceTokenizer, frame
+from . import bert
+
+
+class DebertaV2Config(PretrainedConfig):
+    """Defaults are those of microsoft/deberta-v2-xlarge, but for its relative attention.
+
+    Further keys, which the published files have: position_buckets, share_att_key, norm_rel_ebd, conv_kernel_size,
+    conv_groups, conv_act, embedding_size, attention_head_size, cls_dropout, pooler_hidden_size.
+    """
+
+    model_type = "deberta-v2"
+
+    vocab_size: int = 128100
+    hidden_size: int = 1536
+    num_hidden_layers: int = 24
+    num_attention_heads: int = 24
+    intermediate_size: int = 6144
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 0
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-7
+    relative_attention: bool = False
+    max_relative_positions: int = -1
+    pad_token_id: int | None = 0
+    position_biased_input: bool = True
+    pos_att_type: str | list[str] | None = None
+    pooler_dropout: float = 0.0
+    pooler_hidden_act: str = "gelu"
+    legacy: bool = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if isinstance(self.pos_att_type, str):
+            self.pos_att_type = [kind.strip() for kind in self.pos_att_type.lower().split("|")]
+        if not hasattr(self, "pooler_hidden_size"):
+            self.pooler_hidden_size = self.hidden_size
+
+    def span(self) -> tuple[int, int]:
+        """The largest distance, and how many buckets there are for distances, not positive for none."""
+        farthest = self.max_relative_positions
+        return self.max_position_embeddings if farthest < 1 else farthest, getattr(self, "position_buckets", -1)
+
+
+class DebertaV2Tokenizer(SentencePieceTokenizer):
+    """SentencePiece with BERT's special tokens: [CLS] A [SEP], or [CLS] A [SEP] B [SEP].
+
+    `do_lower_case` (default False); `split_by_punct` (default False) cuts at every punctuation mark.
+    """
+
+    TOKENS = {
+        "bos_token": "[CLS]",
+        "eos_token": "[SEP]",
+        "unk_token": "[UNK]",
+        "sep_token": "[SEP]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "mask_token": AddedToken("[MASK]", special=True),  # it leaves the space before it alone
+    }
+    vocab_files_names = {"vocab_file": "spm.model", "tokenizer_file": "tokenizer.json"}
+    model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    _options = (*SentencePieceTokenizer._options, "do_lower_case", "split_by_punct")
+
+    def __init__(self, *args: Any, do_lower_case: bool = False, split_by_punct: bool = False, **kwargs: Any) -> None:
+        self.do_lower_case, self.split_by_punct = do_lower_case, split_by_punct
+        super().__init__(*args, **kwargs, do_lower_case=do_lower_case, split_by_punct=split_by_punct)
+
+    def normalizing(self, charsmap: list[Any]) -> Any:
+        """Case and white space, then what the file says."""
+        lower = [normalizers.Lowercase()] if self.do_lower_case else []
+        return normalizers.Sequence([*lower, normalizers.Strip(), *charsmap, normalizers.Replace(Regex(" {2,}"), " ")])
+
+    def splitting(self, pieces: Any) -> Any:
+        """Pieces, within what is between punctuation marks."""
+        marks = [pre_tokenizers.Punctuation(behavior="isolated")] if self.split_by_punct else []
+        return pre_tokenizers.Sequence([*marks, pieces])
+
+    def frame(self) -> Any:
+        """[CLS] A [SEP], or [CLS] A [SEP] B [SEP]."""
+        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
+
+
+DebertaV2TokenizerFast = DebertaV2Tokenizer
+
+
+def _real(rows: Tensor, layout: Layout) -> Tensor:
+    """Rows, (B, T, D), or biases, (B, H, T, T), with zeros where padding was kept."""
+    if layout.mask is None:
+        return rows
+    mask = layout.mask if layout.mask.dim() == 2 else layout.mask.any(1)  # (B, T)
+    return rows * (mask[..., None] if rows.dim() == 3 else mask[:, None, :, None]).to(rows.dtype)
+
+
+def _apart(layout: Layout) -> Layout:
+    """The layout in which padding that was kept sees nothing either."""
+    if layout.mask is None or layout.mask.dim() != 2:
+        return layout
+    return replace(layout, mask=layout.mask[:, None] & layout.mask[:, :, None])  # (B, T, T)
+
+
+class DebertaV2Embeddings(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        E, D = getattr(config, "embedding_size", config.hidden_size), config.hidden_size
+        self.word_embeddings = nn.Embedding(config.vocab_size, E, padding_idx=config.pad_token_id)
+        positions, types = config.max_position_embeddings if config.position_biased_input else 0, config.type_vocab_size
+        self.position_embeddings = nn.Embedding(positions, E) if positions else None
+        self.token_type_embeddings = nn.Embedding(types, E) if types else None
+        self.embed_proj = nn.Linear(E, D, bias=False) if E != D else None
+        self.LayerNorm = nn.LayerNorm(D, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(
+        self,
+        layout: Layout,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+    ) -> Tensor:
+        if inputs_embeds is None:  # (B, T) ids -> rows of E
+            rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
+        else:
+            rows = layout.pack(inputs_embeds)
+        places = layout.positions(rows.device)
+        if self.position_embeddings is not None:
+            chosen = places if position_ids is None else packed_ids(position_ids, layout, "position_ids")
+            rows = rows + lookup(self.position_embeddings, chosen, layout, "position_ids", "max_position_embeddings")
+        if self.token_type_embeddings is not None:
+            zeros = places.new_zeros(places.shape)
+            types = zeros if token_type_ids is None else packed_ids(token_type_ids, layout, "token_type_ids")
+            rows = rows + lookup(self.token_type_embeddings, types, layout, "token_type_ids", "type_vocab_size")
+        if self.embed_proj is not None:
+            rows = self.embed_proj(rows)  # rows of E -> rows of D
+        return self.dropout(_real(self.LayerNorm(rows), layout))
+
+
+class DisentangledSelfAttention(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        D, H = config.hidden_size, config.num_attention_heads
+        if D % H:
+            raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
+        self.num_attention_heads = H
+        self.attention_head_size = getattr(config, "attention_head_size", D // H)
+        self.kernel, width = config._attn_implementation, H * self.attention_head_size
+        self.query_proj = nn.Linear(D, width)
+        self.key_proj = nn.Linear(D, width)
+        self.value_proj = nn.Linear(D, width)
+        self.share_att_key = getattr(config, "share_att_key", False)
+        self.kinds = config.pos_att_type or []  # c2p: of contents with distances; p2c: the reverse
+        self.relative_attention = config.relative_attention
+        if config.relative_attention:
+            farthest, buckets = config.span()
+            self.reach = buckets if buckets > 0 else farthest  # S
+            self.pos_dropout = nn.Dropout(config.hidden_dropout_prob)
+            if not self.share_att_key:
+                if "c2p" in self.kinds:
+                    self.pos_key_proj = nn.Linear(D, width)
+                if "p2c" in self.kinds:
+                    self.pos_query_proj = nn.Linear(D, width)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def tables(self, distances: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Keys and queries for distances, (H, 2S, d) each, from their embeddings (2S, D)."""
+        found: list[Tensor | None] = []
+        embedded = self.pos_dropout(distances[: 2 * self.reach])
+        for kind, shared, own in (("c2p", "key_proj", "pos_key_proj"), ("p2c", "query_proj", "pos_query_proj")):
+            if kind in self.kinds:
+                made = getattr(self, shared if self.share_att_key else own)(embedded)
+                found.append(made.unflatten(-1, (self.num_attention_heads, -1)).transpose(0, 1))
+            else:
+                found.append(None)
+        return found[0], found[1]
+
+    def forward(
+        self,
+        rows: Tensor,
+        layout: Layout,
+        head_mask: Tensor | None,
+        output_attentions: bool,
+        distance: Tensor | None,
+        distances: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        factor = 1 + len({"c2p", "p2c"} & set(self.kinds))  # as many scores are added up
+        bias: Bias | None = None
+        if self.relative_attention and distance is not None and distances is not None and factor > 1:
+            keys, queries = self.tables(distances)
+            queries = None if queries is None else queries * factor**-0.5
+            found = partial(disentangled, distance=distance, position_key=keys, position_query=queries)
+
+            def bias(q: Tensor, k: Tensor) -> Tensor:
+                return _real(found(q, k), layout)
+
+        return attention(
+            _real(self.query_proj(rows) * factor**-0.5, layout),  # padding that was kept asks for nothing
+            self.key_proj(rows),
+            self.value_proj(rows),
+            layout,
+            heads=self.num_attention_heads,
+            bias=bias,
+            dropout=self.dropout.p if self.training else 0.0,
+            head_mask=head_mask,
+            return_weights=output_attentions,
+            kernel=self.kernel,
+        )
+
+
+class DebertaV2Attention(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.self = DisentangledSelfAttention(config)
+        self.output = bert.BertSelfOutput(config)
+
+    def forward(self, rows: Tensor, *rest: Any) -> tuple[Tensor, Tensor | None]:
+        context, weights = self.self(rows, *rest)
+        return self.output(context, rows), weights
+
+
+class DebertaV2Layer(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.attention = DebertaV2Attention(config)
+        self.intermediate = bert.BertIntermediate(config)
+        self.output = bert.BertOutput(config)
+
+    def forward(
+        self,
+        rows: Tensor,
+        layout: Layout,
+        head_mask: Tensor | None,
+        output_attentions: bool,
+        distance: Tensor | None,
+        distances: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        rows, weights = self.attention(rows, layout, head_mask, output_attentions, distance, distances)
+        return self.output(self.intermediate(rows), rows), weights
+
+
+class ConvLayer(nn.Module):
+    """A convolution over the columns of the embeddings, beside the first layer."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        size, D = config.conv_kernel_size, config.hidden_size
+        groups = getattr(config, "conv_groups", 1)
+        self.conv_act = activation(getattr(config, "conv_act", "tanh"))
+        self.conv = nn.Conv1d(D, D, size, padding=(size - 1) // 2, groups=groups)
+        self.LayerNorm = nn.LayerNorm(D, config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, embedded: Tensor, rows: Tensor, layout: Layout) -> Tensor:
+        columns = self.conv(layout.unpack(embedded).transpose(1, 2)).transpose(1, 2)  # (B, T, D)
+        seen = self.dropout(_real(layout.pack(columns), layout))
+        return _real(self.LayerNorm(rows + self.conv_act(seen)), layout)
+
+
+class DebertaV2Encoder(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(DebertaV2Layer(config) for _ in range(config.num_hidden_layers))
+        self.relative_attention = config.relative_attention
+        self.farthest, self.buckets = config.span()
+        if config.relative_attention:
+            reach = self.buckets if self.buckets > 0 else self.farthest
+            self.rel_embeddings = nn.Embedding(2 * reach, config.hidden_size)
+        self.normed = "layer_norm" in getattr(config, "norm_rel_ebd", "none").lower()
+        if self.normed:
+            self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
+        self.conv = ConvLayer(config) if getattr(config, "conv_kernel_size", 0) > 0 else None
+        self.gradient_checkpointing = False
+
+    def forward(self, rows: Tensor, layout: Layout, head_masks: list[Tensor | None], **options: bool) -> Any:
+        distance = distances = None
+        if self.relative_attention:
+            distance = log_buckets(layout.columns, self.buckets, self.farthest, rows.device)  # (T, T)
+            distances = self.rel_embeddings.weight
+            distances = self.LayerNorm(distances) if self.normed else distances  # (2S, D)
+        steps = [partial(layer, distance=distance, distances=distances) for layer in self.layer]
+        if self.conv is not None:
+            steps[0] = partial(self._first, steps[0])
+        checkpointing = self.gradient_checkpointing and self.training
+        return run_layers(steps, rows, layout, head_masks, checkpointing=checkpointing, **options)
+
+    def _first(self, layer: Any, embedded: Tensor, layout: Layout, *rest: Any) -> tuple[Tensor, Tensor | None]:
+        assert self.conv is not None
+        rows, weights = layer(embedded, layout, *rest)
+        return self.conv(embedded, rows, layout), weights
+
+
+class DebertaV2PreTrainedModel(PreTrainedModel):
+    """What the models of DeBERTa-v2 share."""
+
+    config_class = DebertaV2Config
+    base_model_prefix = "deberta"
+    INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+
+
+class DebertaV2Model(DebertaV2PreTrainedModel):
+    """The encoder: hidden states (B, T, D)."""
+
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__(config)
+        self.embeddings = DebertaV2Embeddings(config)
+        self.encoder = DebertaV2Encoder(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        layout: Layout | None = None,
+    ) -> Any:
+        """Encode a batch.
+
+        input_ids, attention_mask (1 real, 0 padding), token_type_ids, position_ids: integers (B, T).
+        inputs_embeds: (B, T, E) instead of input_ids.
+        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
+        Hidden states are zeros at padding.
+        """
+        given = layout is not None
+        if layout is None:
+            layout = self.layout(input_ids, attention_mask, inputs_embeds)
+        rows, states, weights = self.encoder(
+            self.embeddings(layout, input_ids, token_type_ids, position_ids, inputs_embeds),
+            _apart(layout),
+            self.head_masks(None, len(self.encoder.layer)),
+            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
+        )
+        result = BaseModelOutput(rows if given else layout.unpack(rows), states, weights)
+        return self.returned(result, return_dict)
+
+
+class LegacyDebertaV2PredictionHeadTransform(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        E = getattr(config, "embedding_size", config.hidden_size)
+        self.dense = nn.Linear(config.hidden_size, E)
+        self.transform_act_fn = activation(config.hidden_act)
+        self.LayerNorm = nn.LayerNorm(E, eps=config.layer_norm_eps)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.LayerNorm(self.transform_act_fn(self.dense(rows)))
+
+
+class LegacyDebertaV2LMPredictionHead(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.transform = LegacyDebertaV2PredictionHeadTransform(config)
+        self.decoder = nn.Linear(self.transform.dense.out_features, config.vocab_size)
+        self.bias = self.decoder.bias  # checkpoints have it under both names
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.decoder(self.transform(rows))  # rows of D -> rows of V
+
+
+class LegacyDebertaV2OnlyMLMHead(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.predictions = LegacyDebertaV2LMPredictionHead(config)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.predictions(rows)
+
+
+class DebertaV2LMPredictionHead(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.transform_act_fn = activation(config.hidden_act)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+
+    def forward(self, rows: Tensor, embeddings: Tensor) -> Tensor:
+        rows = self.LayerNorm(self.transform_act_fn(self.dense(rows)))
+        return rows @ embeddings.T + self.bias  # rows of D -> rows of V
+
+
+class DebertaV2OnlyMLMHead(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        self.lm_head = DebertaV2LMPredictionHead(config)
+
+    def forward(self, rows: Tensor, embeddings: Tensor) -> Tensor:
+        return self.lm_head(rows, embeddings)
+
+
+class DebertaV2ForMaskedLM(DebertaV2PreTrainedModel, heads.MaskedLM):
+    """Fills in tokens, with the head of `legacy=False` or, as the files of today say, the one of BERT."""
+
+    TIED = {
+        "cls.predictions.decoder.weight": "deberta.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__(config)
+        self.deberta = DebertaV2Model(config)
+        if config.legacy:
+            self.cls = LegacyDebertaV2OnlyMLMHead(config)
+        else:
+            self.TIED = {}  # type: ignore[misc]  # it scores with the embeddings themselves
+            self.lm_predictions = DebertaV2OnlyMLMHead(config)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        if self.config.legacy:
+            return self.cls(body.last_hidden_state)
+        return self.lm_predictions(body.last_hidden_state, self.get_input_embeddings().weight)
+
+
+class ContextPooler(nn.Module):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__()
+        D = config.pooler_hidden_size
+        self.dense = nn.Linear(D, D)
+        self.dropout = nn.Dropout(config.pooler_dropout)
+        self.act = activation(config.pooler_hidden_act, "pooler_hidden_act")
+
+    def forward(self, first: Tensor) -> Tensor:
+        return self.act(self.dense(self.dropout(first)))  # (B, D)
+
+
+class _FirstColumnClassifier(DebertaV2PreTrainedModel):
+    """A pooler, dropout and a linear layer on the first column."""
+
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.deberta = DebertaV2Model(config)
+        self.pooler = ContextPooler(config)
+        self.classifier = nn.Linear(config.hidden_size, self.labels())
+        rate = getattr(config, "cls_dropout", None)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
+        self.post_init()
+
+    def labels(self) -> int:
+        return self.num_labels
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.dropout(self.pooler(layout.first(body.last_hidden_state))))
+
+
+class DebertaV2ForSequenceClassification(_FirstColumnClassifier, heads.SequenceClassification):
+    """Labels a text. Where config.problem_type says nothing, labels (B, C) of floats are shares of the labels."""
+
+    READS_FIRST = True
+
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        labels = targets["labels"]
+        shares = isinstance(labels, Tensor) and labels.shape == (layout.batch, self.num_labels) and self.num_labels > 1
+        if not shares or self.config.problem_type is not None:
+            return super().results(body, layout, inputs, targets)
+        logits = self.score(body, layout)
+        return {"loss": -(logits.log_softmax(-1) * labels).sum(-1).mean(), "logits": logits}
+
+
+class DebertaV2ForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):
+    READS_FIRST = True
+
+    def labels(self) -> int:
+        return 1  # one score a choice
+
+
+class DebertaV2ForTokenClassification(DebertaV2PreTrainedModel, heads.TokenClassification):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.deberta = DebertaV2Model(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.dropout(body.last_hidden_state))
+
+
+class DebertaV2ForQuestionAnswering(DebertaV2PreTrainedModel, heads.QuestionAnswering):
+    def __init__(self, config: DebertaV2Config) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.deberta = DebertaV2Model(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.qa_outputs(body.last_hidden_state)
+
+
+MODEL_TYPES = {"deberta-v2": DebertaV2Config}
+TOKENIZER = DebertaV2Tokenizer
+HEADS = {
+    "base": DebertaV2Model,
+    "pretraining": DebertaV2ForMaskedLM,
+    "masked-lm": DebertaV2ForMaskedLM,
+    "sequence-classification": DebertaV2ForSequenceClassification,
+    "token-classification": DebertaV2ForTokenClassification,
+    "question-answering": DebertaV2ForQuestionAnswering,
+    "multiple-choice": DebertaV2ForMultipleChoice,
+}
+TINY = {
+    **bert.TINY,
+    "relative_attention": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_buckets": 6,
+    "norm_rel_ebd": "layer_norm",
+    "conv_kernel_size": 3,
+    "position_biased_input": False,
+}

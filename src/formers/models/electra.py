@@ -1,0 +1,252 @@
+"""ELECTRA: BERT's encoder, trained to tell tokens that a small generator has replaced. Narrow embeddings, no pooler.
+
+Source: Clark et al. 2020 (arXiv 2003.10555); google-research/electra.
+Letters: B batch, T columns, D width, E width of the embeddings, V vocabulary, C labels. "rows": see ops/layout.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from .. import heads
+from ..config import PretrainedConfig
+from ..errors import ConfigError
+from ..logging import logger
+from ..modeling import PreTrainedModel
+from ..ops.activations import activation
+from ..ops.layout import Layout
+from ..outputs import BaseModelOutputWithPastAndCrossAttentions
+from . import bert
+
+
+class ElectraConfig(PretrainedConfig):
+    """Defaults are those of google/electra-small-discriminator."""
+
+    model_type = "electra"
+
+    vocab_size: int = 30522
+    embedding_size: int = 128
+    hidden_size: int = 256
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 4
+    intermediate_size: int = 1024
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    summary_type: str = "first"
+    summary_use_proj: bool = True
+    summary_activation: str | None = "gelu"
+    summary_last_dropout: float = 0.1
+    pad_token_id: int | None = 0
+    position_embedding_type: str = "absolute"
+    use_cache: bool = True
+    classifier_dropout: float | None = None
+
+
+class ElectraTokenizer(bert.BertTokenizer):
+    """BERT's tokenizer."""
+
+
+ElectraTokenizerFast = ElectraTokenizer
+
+
+class ElectraPreTrainedModel(PreTrainedModel):
+    """What ELECTRA's models share."""
+
+    config_class = ElectraConfig
+    base_model_prefix = "electra"
+    INPUTS = bert.BertPreTrainedModel.INPUTS
+
+
+class ElectraModel(ElectraPreTrainedModel):
+    """The encoder: hidden states (B, T, D)."""
+
+    OUTPUT = BaseModelOutputWithPastAndCrossAttentions
+    pooler = None
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        bert.check_encoder(config)
+        self.embeddings = bert.BertEmbeddings(config, config.embedding_size)
+        if config.embedding_size != config.hidden_size:
+            self.embeddings_project = nn.Linear(config.embedding_size, config.hidden_size)
+        self.encoder = bert.BertEncoder(config)
+        self.post_init()
+
+    def embed(self, layout: Layout, *inputs: Tensor | None) -> Tensor:
+        """Rows of D from the model's inputs."""
+        rows = self.embeddings(layout, *inputs)
+        return self.embeddings_project(rows) if hasattr(self, "embeddings_project") else rows  # E -> D
+
+    _attentions = bert.BertModel._attentions
+    forward = bert.BertModel.forward
+
+
+class ElectraDiscriminatorPredictions(nn.Module):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = activation(config.hidden_act)
+        self.dense_prediction = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.dense_prediction(self.activation(self.dense(rows))).squeeze(-1)  # rows of D -> one number each
+
+
+class ElectraForPreTraining(ElectraPreTrainedModel, heads.ReplacedTokenDetection):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.electra = ElectraModel(config)
+        self.discriminator_predictions = ElectraDiscriminatorPredictions(config)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.discriminator_predictions(body.last_hidden_state)
+
+
+class ElectraGeneratorPredictions(nn.Module):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.activation = activation("gelu")
+        self.LayerNorm = nn.LayerNorm(config.embedding_size, eps=config.layer_norm_eps)
+        self.dense = nn.Linear(config.hidden_size, config.embedding_size)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.LayerNorm(self.activation(self.dense(rows)))  # rows of D -> rows of E
+
+
+class ElectraForMaskedLM(ElectraPreTrainedModel, heads.MaskedLM):
+    TIED = {"generator_lm_head.weight": "electra.embeddings.word_embeddings.weight"}
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.electra = ElectraModel(config)
+        self.generator_predictions = ElectraGeneratorPredictions(config)
+        self.generator_lm_head = nn.Linear(config.embedding_size, config.vocab_size)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.generator_lm_head(self.generator_predictions(body.last_hidden_state))  # rows of D -> rows of V
+
+
+class ElectraForCausalLM(ElectraForMaskedLM, heads.CausalLM):
+    """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
+
+    OUTPUT = heads.CausalLM.OUTPUT
+    NEWER_INPUTS = ("past_key_values", "use_cache")
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        if not config.is_decoder:
+            logger.warning(
+                "ElectraForCausalLM: is_decoder is False, so each token sees the ones to be predicted; set it to True."
+            )
+
+
+class ElectraClassificationHead(nn.Module):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = activation("gelu")
+        self.dropout = bert.classifier_dropout(config)
+        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, first: Tensor) -> Tensor:
+        hidden = self.activation(self.dense(self.dropout(first)))
+        return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
+
+
+class ElectraForSequenceClassification(ElectraPreTrainedModel, heads.SequenceClassification):
+    READS_FIRST = True
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.electra = ElectraModel(config)
+        self.classifier = ElectraClassificationHead(config)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(layout.first(body.last_hidden_state))
+
+
+class ElectraForTokenClassification(ElectraPreTrainedModel, heads.TokenClassification):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.electra = ElectraModel(config)
+        self.dropout = bert.classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.dropout(body.last_hidden_state))
+
+
+class ElectraForQuestionAnswering(ElectraPreTrainedModel, heads.QuestionAnswering):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.electra = ElectraModel(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.qa_outputs(body.last_hidden_state)
+
+
+class ElectraSequenceSummary(nn.Module):
+    """One vector a text, of the columns that `summary_type` says: first, last, or the mean of all."""
+
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__()
+        self.kind, D = config.summary_type, config.hidden_size
+        if self.kind not in ("first", "last", "mean", "cls_index"):
+            raise ConfigError(f"summary_type={self.kind!r} is unknown; it is first, last, mean or cls_index.")
+        self.first_dropout = nn.Identity()
+        self.summary = nn.Linear(D, D) if config.summary_use_proj else nn.Identity()
+        self.activation = activation(config.summary_activation) if config.summary_activation else nn.Identity()
+        self.last_dropout = nn.Dropout(config.summary_last_dropout) if config.summary_last_dropout else nn.Identity()
+
+    def forward(self, rows: Tensor, layout: Layout) -> Tensor:
+        if self.kind == "first":
+            chosen = layout.first(rows)  # (B, D)
+        else:  # padding is kept; cls_index without an index is the last column
+            chosen = rows.mean(dim=1) if self.kind == "mean" else rows[:, -1]
+        return self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
+
+
+class ElectraForMultipleChoice(ElectraPreTrainedModel, heads.MultipleChoice):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.electra = ElectraModel(config)
+        self.sequence_summary = ElectraSequenceSummary(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        return self.sequence_summary.kind != "first"
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.sequence_summary(body.last_hidden_state, layout))  # one score a choice
+
+
+MODEL_TYPES = {"electra": ElectraConfig}
+TOKENIZER = ElectraTokenizer
+HEADS = {
+    "base": ElectraModel,
+    "pretraining": ElectraForPreTraining,
+    "masked-lm": ElectraForMaskedLM,
+    "causal-lm": ElectraForCausalLM,
+    "sequence-classification": ElectraForSequenceClassification,
+    "token-classification": ElectraForTokenClassification,
+    "question-answering": ElectraForQuestionAnswering,
+    "multiple-choice": ElectraForMultipleChoice,
+}
+TINY = {**bert.TINY, "embedding_size": 24}

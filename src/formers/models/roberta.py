@@ -1,0 +1,234 @@
+"""RoBERTa: BERT's encoder with byte-level tokens, trained longer and on tokens alone.
+
+Source: Liu et al. 2019 (arXiv 1907.11692); fairseq.
+Letters: B batch, T columns, D width, V vocabulary, C labels. "rows": see ops/layout.py.
+
+Positions count real tokens, from pad_token_id + 1; padding has the position pad_token_id.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import heads
+from ..config import PretrainedConfig
+from ..logging import logger
+from ..modeling import PreTrainedModel
+from ..ops.layout import Layout
+from ..tokenization import ByteLevelTokenizer
+from . import bert
+
+
+class RobertaConfig(bert.BertConfig):
+    """Defaults are those of roberta-base, but for max_position_embeddings (514 there) and type_vocab_size (1)."""
+
+    model_type = "roberta"
+
+    vocab_size: int = 50265
+    pad_token_id: int | None = 1
+    bos_token_id: int | None = 0
+    eos_token_id: int | None = 2
+
+
+TOKENS = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "cls_token": "<s>",
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+    "mask_token": "<mask>",
+}
+
+
+class RobertaTokenizer(ByteLevelTokenizer):
+    """Byte-level BPE with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
+
+    TOKENS = TOKENS
+
+
+RobertaTokenizerFast = RobertaTokenizer
+
+
+def positions(layout: Layout, rows: Tensor, input_ids: Tensor | None, padding: int) -> Tensor:
+    """Of every row: how many tokens it is of its text, `padding` aside; of embeddings, its column."""
+    if input_ids is None:
+        return layout.positions(rows.device) + padding + 1
+    real = (input_ids != padding).long()  # (B, T)
+    return layout.pack(real.cumsum(1) * real + padding)
+
+
+class RobertaEmbeddings(bert.BertEmbeddings):
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        self.padding_idx: int = 0 if config.pad_token_id is None else config.pad_token_id
+        self.position_embeddings = nn.Embedding(
+            config.max_position_embeddings, config.hidden_size, padding_idx=config.pad_token_id
+        )
+
+    def positions(self, layout: Layout, rows: Tensor, input_ids: Tensor | None) -> Tensor:
+        return positions(layout, rows, input_ids, self.padding_idx)
+
+
+class RobertaPreTrainedModel(PreTrainedModel):
+    """What RoBERTa's models share."""
+
+    config_class = RobertaConfig
+    base_model_prefix = "roberta"
+    INPUTS = bert.BertPreTrainedModel.INPUTS
+    OPTIONAL = ("pooler.",)
+
+    def body(self, config: RobertaConfig, pooling: bool = False) -> RobertaModel:
+        """The encoder under a head."""
+        return RobertaModel(config, add_pooling_layer=pooling)
+
+
+class RobertaModel(RobertaPreTrainedModel):
+    """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
+
+    OUTPUT = bert.BertModel.OUTPUT
+
+    def __init__(self, config: RobertaConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__(config)
+        bert.check_encoder(config)
+        self.embeddings = RobertaEmbeddings(config)
+        self.encoder = bert.BertEncoder(config)
+        self.pooler = bert.BertPooler(config) if add_pooling_layer else None
+        self.post_init()
+
+    _attentions = bert.BertModel._attentions
+    embed = bert.BertModel.embed
+    forward = bert.BertModel.forward
+
+
+class RobertaLMHead(nn.Module):
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.bias = self.decoder.bias  # checkpoints have it under both names
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.decoder(self.layer_norm(F.gelu(self.dense(rows))))  # rows of D -> rows of V
+
+
+class RobertaForMaskedLM(RobertaPreTrainedModel, heads.MaskedLM):
+    TIED = {
+        "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
+        "lm_head.decoder.bias": "lm_head.bias",
+    }
+    INPUTS = bert.BertForMaskedLM.INPUTS
+
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        self.roberta = self.body(config)
+        self.lm_head = RobertaLMHead(config)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.lm_head(body.last_hidden_state)
+
+
+class RobertaForCausalLM(RobertaForMaskedLM, heads.CausalLM):
+    """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
+
+    OUTPUT = heads.CausalLM.OUTPUT
+    NEWER_INPUTS = ("past_key_values", "use_cache")
+
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        if not config.is_decoder:
+            logger.warning(
+                "%s: is_decoder is False, so each token sees the ones to be predicted; set it to True.",
+                type(self).__name__,
+            )
+
+
+class RobertaClassificationHead(nn.Module):
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = bert.classifier_dropout(config)
+        self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
+
+    def forward(self, first: Tensor) -> Tensor:
+        hidden = self.dense(self.dropout(first)).tanh()
+        return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
+
+
+class RobertaForSequenceClassification(RobertaPreTrainedModel, heads.SequenceClassification):
+    READS_FIRST = True
+
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.roberta = self.body(config)
+        self.classifier = RobertaClassificationHead(config)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(layout.first(body.last_hidden_state))
+
+
+class RobertaForMultipleChoice(RobertaPreTrainedModel, heads.MultipleChoice):
+    READS_FIRST = True
+    INPUTS = ("input_ids", "token_type_ids", "attention_mask", *bert.BertPreTrainedModel.INPUTS[3:])
+
+    @classmethod
+    def _names(cls) -> tuple[str, ...]:
+        first, rest = super()._names()[:3], super()._names()[3:]
+        return (*first, "labels", *(name for name in rest if name != "labels"))  # the order there always was
+
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        self.roberta = self.body(config, pooling=True)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.dropout(body.pooler_output))  # one score a choice
+
+
+class RobertaForTokenClassification(RobertaPreTrainedModel, heads.TokenClassification):
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.roberta = self.body(config)
+        self.dropout = bert.classifier_dropout(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.dropout(body.last_hidden_state))
+
+
+class RobertaForQuestionAnswering(RobertaPreTrainedModel, heads.QuestionAnswering):
+    def __init__(self, config: RobertaConfig) -> None:
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.roberta = self.body(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.qa_outputs(body.last_hidden_state)
+
+
+MODEL_TYPES = {"roberta": RobertaConfig}
+TOKENIZER = RobertaTokenizer
+HEADS = {
+    "base": RobertaModel,
+    "pretraining": RobertaForMaskedLM,
+    "masked-lm": RobertaForMaskedLM,
+    "causal-lm": RobertaForCausalLM,
+    "sequence-classification": RobertaForSequenceClassification,
+    "token-classification": RobertaForTokenClassification,
+    "question-answering": RobertaForQuestionAnswering,
+    "multiple-choice": RobertaForMultipleChoice,
+}
+TINY = bert.TINY

@@ -1,0 +1,140 @@
+"""The recipe of byte-level BPE: a vocab.json and a merges.txt. Every byte has a token, so no text is unknown.
+
+Radford et al. 2019 (GPT-2), https://github.com/openai/gpt-2/blob/master/src/encoder.py; BPE: Sennrich et al. 2016
+(arXiv 1508.07909).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers.processors import RobertaProcessing
+
+from ..errors import ArgumentError, TokenizerError
+from . import backend
+from .base import PreTrainedTokenizerFast
+from .frames import taken
+from .loading import Loading, read_object
+
+_MOST_BYTES = 50_000_000
+Vocabulary = str | os.PathLike[str] | Mapping[str, int]
+Merges = str | os.PathLike[str] | Sequence[str] | Sequence[tuple[str, str]]
+
+
+class ByteLevelTokenizer(PreTrainedTokenizerFast):
+    """A tokenizer made from a vocab.json and a merges.txt (a pair a line, the first one first), or a tokenizer.json.
+
+    `vocab_file` may also be a dictionary {token: id}, and `merges_file` a list; `vocab` and `merges` are their names in
+    Transformers 5. A word's tokens include the space before it: `add_prefix_space` puts one before the first word too.
+    `trim_offsets` leaves that space out of offsets. `errors` says what decoding does with bytes that are no text, see
+    `bytes.decode`; "replace" is the only one.
+    """
+
+    TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}  # a family's special tokens
+    vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt", "tokenizer_file": "tokenizer.json"}
+    model_input_names = ["input_ids", "attention_mask"]
+    _options = (
+        *Loading._options, "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "vocab", "merges",
+        "errors", "add_prefix_space", "trim_offsets",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        vocab_file: Vocabulary | None = None,
+        merges_file: Merges | None = None,
+        errors: str = "replace",
+        *,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_object: Tokenizer | None = None,
+        vocab: Vocabulary | None = None,
+        merges: Merges | None = None,
+        add_prefix_space: bool | None = None,
+        trim_offsets: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        self._check_names(kwargs)
+        kwargs.setdefault("clean_up_tokenization_spaces", False)  # spaces are part of tokens
+        if errors != "replace":
+            raise ArgumentError(f"errors={errors!r} is not available: bytes that are no text are replaced, '�'.")
+        special = taken(self.TOKENS, kwargs)
+        vocab_file = vocab if vocab_file is None else vocab_file
+        merges_file = merges if merges_file is None else merges_file
+        made = self._open(vocab_file, merges_file, tokenizer_file, tokenizer_object)
+        if add_prefix_space is not None and isinstance(made.pre_tokenizer, pre_tokenizers.ByteLevel):
+            made.pre_tokenizer.add_prefix_space = add_prefix_space
+        self.add_prefix_space = bool(getattr(made.pre_tokenizer, "add_prefix_space", False))
+        self.trim_offsets = trim_offsets
+        options = {"errors": errors, "add_prefix_space": self.add_prefix_space, "trim_offsets": trim_offsets}
+        self._start(made, {**options, **special, **kwargs})
+        sep, cls = (self.sep_token, self.sep_token_id), (self.cls_token, self.cls_token_id)
+        made_here = tokenizer_file is None and tokenizer_object is None
+        if made_here and None not in (*sep, *cls):
+            self._tokenizer.post_processor = RobertaProcessing(
+                sep,  # type: ignore[arg-type]
+                cls,  # type: ignore[arg-type]
+                trim_offsets=trim_offsets,
+                add_prefix_space=self.add_prefix_space,
+            )
+
+    @staticmethod
+    def _open(vocab_file: Any, merges_file: Any, tokenizer_file: Any, tokenizer_object: Any) -> Tokenizer:
+        if (made := backend.given(tokenizer_object, tokenizer_file)) is not None:
+            return made
+        if vocab_file is None or merges_file is None:
+            raise ArgumentError(
+                "A vocabulary and its merges are needed: vocab_file='vocab.json' and merges_file='merges.txt', or "
+                "tokenizer_file='tokenizer.json'. To load one by name or folder, use from_pretrained()."
+            )
+        vocab = dict(vocab_file) if isinstance(vocab_file, Mapping) else read_vocabulary(vocab_file)
+        is_file = isinstance(merges_file, (str, os.PathLike))
+        pairs = read_merges(merges_file) if is_file else _pairs(merges_file, "merges")
+        with backend.translated("The vocabulary and the merges do not fit; are they of one model?"):
+            made = Tokenizer(models.BPE(vocab=vocab, merges=pairs))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        return made
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Write vocab.json and merges.txt."""
+        model = self._tokenizer.model
+        return tuple(model.save(save_directory, filename_prefix)) if isinstance(model, models.BPE) else ()
+
+
+def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Read a vocab.json: {token: id}. Errors: TokenizerError naming the file."""
+    found = read_object(Path(path), _MOST_BYTES)
+    wrong = next((token for token, number in found.items() if type(number) is not int or not 0 <= number < 2**31), None)
+    if wrong is not None:
+        raise TokenizerError(
+            f"{os.fspath(path)!r}: the token {wrong[:80]!r} has no id, but {str(found[wrong])[:80]!r}."
+        )
+    return found
+
+
+def read_merges(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Read a merges.txt: a pair a line; a first line "#version: …" is left out. Errors: TokenizerError."""
+    name = repr(os.fspath(path))
+    try:
+        if (size := Path(path).stat().st_size) > _MOST_BYTES:
+            raise TokenizerError(f"The merges {name} have {size:,} bytes; at most {_MOST_BYTES:,} are read.")
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, TokenizerError):
+            raise
+        raise TokenizerError(f"The merges {name} cannot be read: {error}.") from error
+    lines = text.split("\n")  # no other line end: some are tokens
+    return _pairs([line for line in lines[lines[0].startswith("#version") :] if line], name)
+
+
+def _pairs(merges: Sequence[Any], name: str) -> list[tuple[str, str]]:
+    pairs = []
+    for number, merge in enumerate(merges, start=1):
+        pair = tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge)
+        if len(pair) != 2:
+            raise TokenizerError(f"{name}: merge {number} is {str(merge)[:80]!r}; two tokens with a space are needed.")
+        pairs.append(pair)
+    return pairs
