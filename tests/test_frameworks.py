@@ -29,7 +29,8 @@ GOOGLE_NAMES = {
     "pooled_output": "pooler_output",
 }
 LABELS = {"classifier": {"num_labels": 3}}  # which Google's configurations do not say
-UNUSED = {"squad": "bert.pooler.dense."}  # Google's model has it whether or not a head reads it
+# what Google's model, and TensorFlow's MPNet, have whether or not a head reads it
+UNUSED = {"squad": "bert.pooler.dense.", "mpnet": "mpnet.pooler.dense."}
 OTHER_CLASS = {"BertForCausalLM": "BertLMHeadModel"}  # Flax's name for it
 ALL_OUTPUTS = {"output_hidden_states": True}
 
@@ -84,22 +85,23 @@ def golden(request: pytest.FixtureRequest) -> Path:
     return request.param
 
 
-def class_of(golden: Path) -> Any:
+def opened(golden: Path, folder: Path, **options: Any) -> Any:
+    """The golden's model from its files in `folder`."""
     name = formers.AutoConfig.from_pretrained(golden).architectures[0]
-    return getattr(formers, OTHER_CLASS.get(name, name))
+    return loaded(getattr(formers, OTHER_CLASS.get(name, name)), folder, UNUSED.get(golden.parts[-3], " "), **options)
 
 
 @pytest.mark.parametrize("flagged", [False, True], ids=["plain", "flagged"])
 def test_outputs(golden: Path, flagged: bool, tmp_path: Path) -> None:
     folder = unpacked(golden, tmp_path / "saved")
     options = {f"from_{golden.parent.name}": True} if flagged else {}
-    model = loaded(class_of(golden), folder, **options)
+    model = opened(golden, folder, **options)
     inputs = arrays(golden / "expected.npz", "inputs.")
     assert_equal(outputs(model, inputs), arrays(golden / "expected.npz", "outputs."), inputs["attention_mask"])
 
 
 def test_saved_for_the_reference(golden: Path, tmp_path: Path) -> None:
-    ours = loaded(class_of(golden), unpacked(golden, tmp_path / "saved"))
+    ours = opened(golden, unpacked(golden, tmp_path / "saved"))
     ours.save_pretrained(tmp_path / "ours")
     assert [path.name for path in (tmp_path / "ours").glob("model*")] == ["model.safetensors"]
     theirs = loaded(getattr(transformers, type(ours).__name__), tmp_path / "ours")
@@ -110,15 +112,15 @@ def test_saved_for_the_reference(golden: Path, tmp_path: Path) -> None:
 
 def test_without_mapping(golden: Path, tmp_path: Path) -> None:
     folder = unpacked(golden, tmp_path / "saved")
-    mapped, copied = (loaded(class_of(golden), folder, mmap=mmap).state_dict() for mmap in (True, False))
+    mapped, copied = (opened(golden, folder, mmap=mmap).state_dict() for mmap in (True, False))
     assert all(torch.equal(mapped[name], value) for name, value in copied.items())
 
 
 @pytest.mark.parametrize("framework", ["tf", "flax"])
-@pytest.mark.parametrize("family", registry.families())
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
 def test_every_head_is_there(family: str, framework: str) -> None:
     there = {path.name for path in FRAMEWORKS if path.parts[-3:-1] == (family, framework)}
-    assert not there or there >= set(registry.load(family).HEADS)
+    assert there >= set(registry.load(family).HEADS)
 
 
 # Checkpoints of google-research/bert, with bert_config.json and vocab.txt beside them

@@ -116,6 +116,21 @@ def test_the_position_named_is_the_callers() -> None:
     assert ours(padded.clamp(max=9), torch.tensor([[1, 0, 0, 0], [1, 1, 1, 1]])).last_hidden_state.isfinite().all()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_longest_text(family: str) -> None:
+    """What a configuration says is true: one token more has no position."""
+    _, ours = pair(family, BASE)
+    longest = ours.config.longest_text()
+    assert longest is not None or family in ("deberta_v2", "modernbert")
+    with torch.no_grad():
+        assert ours(torch.full((1, longest or 90), 5))[0].isfinite().all()
+        if longest is not None:
+            with pytest.raises(formers.FormersError, match="max_position_embeddings is 40"):
+                ours(torch.full((1, longest + 1), 5))
+    tokenizer = registry.load(family).TOKENIZER
+    assert (longest or 40) == tokenizer.longest_input(ours.config.to_dict())
+
+
 def test_six_hundred_tokens_for_512_positions() -> None:
     model = formers.DistilBertModel(formers.DistilBertConfig(dim=8, n_heads=1, n_layers=1, hidden_dim=8, vocab_size=9))
     with pytest.raises(RuntimeError, match=r"position_ids\[0, 512\] is 512.*max_position_embeddings is 512"):

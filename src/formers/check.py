@@ -22,7 +22,7 @@ from .auto import AutoTokenizer
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS, is_index, read_index, stored_name
 from .checkpoints.safetensors import DTYPES
-from .config import PretrainedConfig, config_values, read_json
+from .config import PretrainedConfig, config_values, longest_text, read_json
 from .errors import FormersError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
 from .loading import listed, missing_from_body
@@ -290,7 +290,7 @@ def _tokenizer(subject: _Subject) -> _Found:
     pad = config.pad_token_id if config else None
     if pad is not None and tokenizer.pad_token_id not in (None, pad):
         yield "warning", f"pad_token_id is {pad} in config.json and {tokenizer.pad_token_id} in the tokenizer"
-    limit, positions = tokenizer.model_max_length, getattr(config, "max_position_embeddings", None)
+    limit, positions = tokenizer.model_max_length, longest_text(config)
     if positions is not None and positions < limit < 10**9:
         yield "warning", f"it lets {limit:,} tokens pass, and the model has {positions:,} positions"
     yield "ok", f"{type(tokenizer).__name__}: {len(ids):,} tokens" + (f" for {rows:,} rows" if rows is not None else "")

@@ -163,6 +163,11 @@ class PretrainedConfig:
         if (layers := getattr(self, "num_hidden_layers", 0)) > _MOST_LAYERS:
             raise ConfigError(f"{who}: num_hidden_layers={layers}; at most {_MOST_LAYERS:,} are built.")
 
+    def longest_text(self) -> int | None:
+        """The longest text that there are positions for, in tokens; None where there is no limit."""
+        limit = getattr(self, "max_position_embeddings", None)
+        return limit if isinstance(limit, int) and limit > 0 else None
+
     # ---- files
 
     @classmethod
@@ -275,6 +280,13 @@ class PretrainedConfig:
         return f"{type(self).__name__} {self.to_json_string()}"
 
     _repr_html_ = config_html
+
+
+def longest_text(config: Any) -> int | None:
+    """As `config.longest_text()`, also for configurations that are none of this package, or None."""
+    own = getattr(type(config), "longest_text", PretrainedConfig.longest_text)
+    longest: int | None = own(config)
+    return longest
 
 
 _OWN = {"_name_or_path", "_commit_hash", "_attn_implementation"}

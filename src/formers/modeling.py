@@ -344,8 +344,12 @@ class PreTrainedModel(Pretrained):
         tokenizer = tokenizer or self._tokenizer()
         if tokenizer is None:
             raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
-        limit = getattr(self.config, "max_position_embeddings", None)
-        options = {"padding": True, "truncation": True, "max_length": limit, "return_tensors": "pt"}
+        options = {
+            "padding": True,
+            "truncation": True,
+            "max_length": self.config.longest_text(),
+            "return_tensors": "pt",
+        }
         given.sort(key=len)
         return [dict(tokenizer(given[i : i + 32], **options).to(self.device)) for i in range(0, len(given), 32)]
 

@@ -108,14 +108,14 @@ class TestByteLevel:
             formers.RobertaTokenizer(folder / "vocab.json", folder / "merges.txt", errors="strict")
 
 
-def trained(folder: Path, kind: str, **options: Any) -> Path:
+def trained(folder: Path, kind: str, texts: list[str] = TEXTS, **options: Any) -> Path:
     """A .model file that sentencepiece made of the texts."""
     sentencepiece = pytest.importorskip("sentencepiece")
-    (folder / "texts").write_text("\n".join(" ".join(text.replace("\0", "").split()) for text in TEXTS))
+    (folder / "texts").write_text("\n".join(" ".join(text.replace("\0", "").split()) for text in texts))
+    options = {"vocab_size": 400, "hard_vocab_limit": False, "character_coverage": 0.98, "minloglevel": 2, **options}
     sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "texts"), model_prefix=str(folder / "made"), vocab_size=400, model_type=kind,
-        hard_vocab_limit=False, character_coverage=0.98, minloglevel=2, **options,
-    )  # fmt: skip
+        input=str(folder / "texts"), model_prefix=str(folder / "made"), model_type=kind, **options
+    )
     return folder / "made.model"
 
 
@@ -201,3 +201,36 @@ def test_broken_models(spiece: Path, tmp_path: Path, cut: int) -> None:
     (tmp_path / "sentencepiece.bpe.model").write_bytes(spiece.read_bytes()[:cut])
     with pytest.raises(TokenizerError, match="no SentencePiece model"):
         formers.XLMRobertaTokenizer.from_pretrained(tmp_path)
+
+
+class TestRealText:
+    """Every fifth sentence of a corpus of film reviews, whose vocabularies are learned from the other ones."""
+
+    def test_byte_level(self, sentences: list[str], tmp_path: Path) -> None:
+        learned = ByteLevelBPETokenizer()
+        learned.train_from_iterator(sentences[1::5], vocab_size=3000, special_tokens=NAMES)
+        learned.save_model(str(tmp_path))
+        same(formers.RobertaTokenizer.from_pretrained(tmp_path), TestByteLevel.theirs(tmp_path), sentences[::5])
+
+    def test_sentencepiece(self, sentences: list[str], tmp_path: Path) -> None:
+        sentencepiece = pytest.importorskip("sentencepiece")
+        (tmp_path / "sentencepiece.bpe.model").write_bytes(
+            trained(tmp_path, "unigram", sentences[1::5], vocab_size=3000).read_bytes()
+        )
+        ours = formers.XLMRobertaTokenizer.from_pretrained(tmp_path)
+        itself = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "made.model"))
+        numbered = FAMILIES["XLMRobertaTokenizer"][1]
+        for text in sentences[::5]:
+            assert ours(text, add_special_tokens=False)["input_ids"] == numbered(itself.encode(text), itself), text
+        ours.save_pretrained(tmp_path / "saved")
+        (tmp_path / "saved" / "config.json").write_text('{"model_type": "xlm-roberta"}')
+        same(ours, transformers.AutoTokenizer.from_pretrained(tmp_path / "saved"), sentences[::5])
+
+    def test_wordpiece_in_the_frame_of_mpnet(self, sentences: list[str], data: Path, tmp_path: Path) -> None:
+        words = (data / "bert-base-uncased-vocab.txt").read_text(encoding="utf-8").splitlines()
+        (tmp_path / "vocab.txt").write_text("\n".join([*NAMES[:3], *words, "<mask>"]) + "\n", encoding="utf-8")
+        ours = formers.MPNetTokenizer.from_pretrained(tmp_path)
+        ids = {word: number for number, word in enumerate(ours.convert_ids_to_tokens(range(ours.vocab_size)))}
+        mask = transformers.AddedToken("<mask>", lstrip=True, special=True)
+        theirs = transformers.MPNetTokenizer(vocab=ids, mask_token=mask)
+        same(ours, theirs, [*sentences[::5], *TEXTS])

@@ -19,7 +19,7 @@ class CamembertConfig(roberta.RobertaConfig):
     vocab_size: int = 30522
 
 
-class CamembertTokenizer(SentencePieceTokenizer):
+class CamembertTokenizer(roberta.FewerPositions, SentencePieceTokenizer):
     """SentencePiece with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
 
     TOKENS = roberta.TOKENS

@@ -66,6 +66,10 @@ class DebertaV2Config(PretrainedConfig):
         if not hasattr(self, "pooler_hidden_size"):
             self.pooler_hidden_size = self.hidden_size
 
+    def longest_text(self) -> int | None:
+        """No limit but where positions are added to the embeddings: no distance is too far for attention."""
+        return super().longest_text() if self.position_biased_input else None
+
     def span(self) -> tuple[int, int]:
         """The largest distance, and how many buckets there are for distances, not positive for none."""
         farthest = self.max_relative_positions

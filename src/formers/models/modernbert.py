@@ -89,6 +89,10 @@ class ModernBertConfig(PretrainedConfig):
             for kind, (key, default) in THETA.items()
         }
 
+    def longest_text(self) -> int | None:
+        """No limit: positions are angles. The model was trained on `max_position_embeddings` of them."""
+        return None
+
     def theta(self, kind: str) -> float:
         """The base of the rotary angles of layers of that kind."""
         given = (self.rope_parameters or {})[kind]

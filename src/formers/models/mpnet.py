@@ -48,8 +48,13 @@ class MPNetConfig(PretrainedConfig):
     bos_token_id: int | None = 0
     eos_token_id: int | None = 2
 
+    def longest_text(self) -> int | None:
+        """The positions that come after that of padding."""
+        limit = super().longest_text()
+        return None if limit is None else limit - PADDING - 1
 
-class MPNetTokenizer(WordPieceTokenizer):
+
+class MPNetTokenizer(roberta.FewerPositions, WordPieceTokenizer):
     """BERT's words with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
 
     TOKENS = {

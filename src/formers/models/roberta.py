@@ -32,6 +32,11 @@ class RobertaConfig(bert.BertConfig):
     bos_token_id: int | None = 0
     eos_token_id: int | None = 2
 
+    def longest_text(self) -> int | None:
+        """The positions that come after that of padding."""
+        limit = super().longest_text()
+        return None if limit is None else limit - (self.pad_token_id or 0) - 1
+
 
 TOKENS = {
     "bos_token": "<s>",
@@ -44,7 +49,17 @@ TOKENS = {
 }
 
 
-class RobertaTokenizer(ByteLevelTokenizer):
+class FewerPositions:
+    """For tokenizers of models whose positions count from that of padding."""
+
+    @classmethod
+    def longest_input(cls, config: dict[str, Any]) -> int | None:
+        """The tokens that a model with this configuration can take; None when it does not say."""
+        limit = super().longest_input(config)  # type: ignore[misc]
+        return None if limit is None else limit - config.get("pad_token_id", 1) - 1
+
+
+class RobertaTokenizer(FewerPositions, ByteLevelTokenizer):
     """Byte-level BPE with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
 
     TOKENS = TOKENS

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..config import longest_text
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
 from . import calibrate, linear, probe, stack
@@ -284,5 +285,5 @@ def _random_batches(model: Any) -> list[Batch]:
     """Eight texts of random tokens, for want of the user's own."""
     draw = torch.Generator().manual_seed(0)
     size = model.get_input_embeddings().num_embeddings
-    longest = min(32, getattr(model.config, "max_position_embeddings", 32))
+    longest = min(32, longest_text(model.config) or 32)
     return [{"input_ids": torch.randint(size, (8, longest), generator=draw).to(model.device)}]

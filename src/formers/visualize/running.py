@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..config import longest_text
 from ..errors import ArgumentError, InputError
-from ..pipelines.text import least_limit
 
 
 def encoded(model: Any, tokenizer: Any, text: str, text_pair: str | None) -> Any:
@@ -24,7 +24,7 @@ def encoded(model: Any, tokenizer: Any, text: str, text_pair: str | None) -> Any
             raise ArgumentError(f"{name} is {value!r:.60} ({type(value).__name__}); one text (str) is shown at a time.")
     encoding = tokenizer(text, text_pair, return_tensors="pt", verbose=False)
     length = encoding["input_ids"].shape[1]
-    limit = least_limit(getattr(model.config, "max_position_embeddings", None))
+    limit = longest_text(getattr(model, "config", None))
     if limit is not None and length > limit:
         raise InputError(
             f"The text, which starts {text[:40]!r}, has {length} tokens; this {type(model).__name__} reads at most "
