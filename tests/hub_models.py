@@ -65,6 +65,12 @@ MODELS = (
         pickled=True,
     ),
     Model("textattack/bert-base-uncased-yelp-polarity", "BertForSequenceClassification", pickled=True),
+    Model(
+        "cross-encoder/ms-marco-MiniLM-L6-v2",
+        "BertForSequenceClassification",
+        labels=("LABEL_0",),
+        config={"sbert_ce_default_activation_function": "torch.nn.modules.linear.Identity"},
+    ),
     Model("bert-base-cased-finetuned-mrpc", "BertForSequenceClassification", "bert-base-cased"),
     Model("distilbert/distilroberta-base", "RobertaForMaskedLM", BYTES, revision="fb53ab8"),
     Model(

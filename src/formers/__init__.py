@@ -31,10 +31,13 @@ _HOME = {
     "pipelines": (
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
+        "MultipleChoicePipeline",
+        "NextSentencePipeline",
         "Pipeline",
         "PipelineException",
         "QuestionAnsweringPipeline",
         "TextClassificationPipeline",
+        "TextRankingPipeline",
         "TokenClassificationPipeline",
         "ZeroShotClassificationPipeline",
         "pipeline",

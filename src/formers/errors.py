@@ -49,6 +49,10 @@ class NotTensorError(ArgumentError, AttributeError):
     """A list, an array or a whole encoding where a tensor is expected."""
 
 
+class HeadError(InputError, ArgumentError):
+    """A model without the head that a task needs."""
+
+
 class UnknownTaskError(FormersError, KeyError, ValueError):
     """A pipeline task that does not exist."""
 

@@ -1,6 +1,6 @@
 """SentenceEncoder: texts to vectors that are near each other when the texts mean much the same.
 
-It reads the folders of sentence-transformers: a modules.json names what is done one after the other.
+It reads and writes the folders of sentence-transformers: a modules.json names what is done one after the other.
 Source: Reimers and Gurevych 2019 (arXiv 1908.10084).
 Letters: B texts, T columns, D width.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,23 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import hub
+from .atomic import replacing
 from .auto import AutoModel, AutoTokenizer
 from .checkpoints import open_checkpoint
+from .checkpoints.write import save_checkpoint
 from .config import read_json
 from .errors import ArgumentError, ConfigError, InputError
-from .pipelines.batches import by_length, collate
-from .pipelines.text import least_limit, rows
+from .ops.activations import torch_activation
+from .ops.pooling import POOLINGS, pooled
+from .pipelines.batches import by_count, by_length, collate
+from .pipelines.encoding import encoded
+from .pipelines.text import least_limit
 
 _STEP_TOKENS = 5_000
-_ACTIVATIONS = {"Identity": nn.Identity, "Tanh": nn.Tanh, "ReLU": nn.ReLU, "GELU": nn.GELU, "Sigmoid": nn.Sigmoid}
-# the order in which vectors of several kinds stand side by side
-_POOLINGS = ("cls", "max", "mean", "mean_sqrt_len", "weightedmean", "lasttoken")
+# what modules.json calls the modules of sentence-transformers, in all its releases
+_TYPES = "sentence_transformers.models"
+# the keys of a pooling's config.json that have no "tokens" at their end
+_FLAGS = {"cls": "pooling_mode_cls_token", "lasttoken": "pooling_mode_lasttoken"}
 
 
 class Pooling(nn.Module):
@@ -41,30 +48,26 @@ class Pooling(nn.Module):
         if named is None:
             flags = {key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token"): value
                      for key, value in config.items() if key.startswith("pooling_mode_")}  # fmt: skip
-            named = [kind for kind in _POOLINGS if flags.get(kind)]
-        self.kinds = [named] if isinstance(named, str) else list(named)
-        if not self.kinds or (unknown := [kind for kind in self.kinds if kind not in _POOLINGS]):
-            raise ConfigError(f"The pooling {unknown or 'of nothing'} is not known; it is of {', '.join(_POOLINGS)}.")
+            named = [kind for kind in POOLINGS if flags.get(kind)]
+        self.kinds = [kind.removesuffix("_tokens") for kind in ([named] if isinstance(named, str) else named)]
+        if not self.kinds or (unknown := [kind for kind in self.kinds if kind not in POOLINGS]):
+            raise ConfigError(f"The pooling {unknown or 'of nothing'} is not known; it is of {', '.join(POOLINGS)}.")
         self.with_prompt = bool(config.get("include_prompt", True))
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """(B, T, D) and 1 at the tokens that count (B, T), to (B, D · kinds)."""
-        real = mask[..., None].to(hidden.dtype)
-        return torch.cat([self._pooled(kind, hidden, real) for kind in self.kinds], dim=1)
+        return torch.cat([pooled(hidden, mask, kind) for kind in self.kinds], dim=1)
 
-    def _pooled(self, kind: str, hidden: Tensor, real: Tensor) -> Tensor:
-        rows = torch.arange(len(hidden), device=hidden.device)
-        if kind == "cls":
-            return hidden[rows, real[..., 0].argmax(1)]
-        if kind == "lasttoken":
-            last = hidden.shape[1] - 1 - real[..., 0].flip(1).argmax(1)
-            return hidden[rows, last] * real[rows, last]
-        if kind == "max":
-            return hidden.masked_fill(real == 0, -1e9).amax(1)
-        if kind == "weightedmean":
-            real = real * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)[:, None]
-        count = real.sum(1).clamp(min=1e-9)
-        return (hidden * real).sum(1) / (count.sqrt() if kind == "mean_sqrt_len" else count)
+    def save(self, folder: Path, width: int) -> None:
+        """Write its config.json, for vectors of `width` numbers a token."""
+        own: dict[str, Any] = {"include_prompt": self.with_prompt}
+        if self.kinds == [kind for kind in POOLINGS if kind in self.kinds]:  # older releases read nothing else
+            flags = {_FLAGS.get(kind, f"pooling_mode_{kind}_tokens"): kind in self.kinds for kind in POOLINGS}
+            own |= {"word_embedding_dimension": width, **flags}
+        else:
+            names = [f"{kind}_tokens" if kind == "mean_sqrt_len" else kind for kind in self.kinds]
+            own |= {"embedding_dimension": width, "pooling_mode": names}
+        _write_json(folder / "config.json", own)
 
 
 class Dense(nn.Module):
@@ -72,16 +75,25 @@ class Dense(nn.Module):
 
     def __init__(self, config: dict[str, Any], weights: Any) -> None:
         super().__init__()
-        name = str(config.get("activation_function", "Tanh")).rpartition(".")[2]
-        if name not in _ACTIVATIONS:
-            raise ConfigError(f"The activation {name} is not known; it is one of {', '.join(_ACTIVATIONS)}.")
+        self.activation = torch_activation(config.get("activation_function", "Tanh"), "activation_function")
         self.linear = nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
         self.linear.load_state_dict({key.removeprefix("linear."): lazy.load() for key, lazy in weights.items()})
-        self.activation = _ACTIVATIONS[name]()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) to (B, D′)."""
         return self.activation(self.linear(x))
+
+    def save(self, folder: Path, width: int) -> None:
+        """Write its config.json and its weights."""
+        kind = type(self.activation)
+        own = {
+            "in_features": self.linear.in_features,
+            "out_features": self.linear.out_features,
+            "bias": self.linear.bias is not None,
+            "activation_function": f"{kind.__module__}.{kind.__qualname__}",
+        }
+        _write_json(folder / "config.json", own)
+        save_checkpoint(self.state_dict(), folder)
 
 
 class Normalize(nn.Module):
@@ -90,6 +102,10 @@ class Normalize(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) to (B, D)."""
         return F.normalize(x, dim=1)
+
+    def save(self, folder: Path, width: int) -> None:
+        """Write a config.json, which has nothing to say."""
+        _write_json(folder / "config.json", {})
 
 
 class SentenceEncoder:
@@ -101,6 +117,7 @@ class SentenceEncoder:
         max_seq_length: the tokens of a text that are read; None for no limit.
         prompts: {name: what is put before a text}; default_prompt_name: the one for calls that name none.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
+        do_lower_case: whether texts are lowercased before the tokenizer reads them.
     """
 
     def __init__(
@@ -108,15 +125,17 @@ class SentenceEncoder:
         model: Any,
         tokenizer: Any,
         pooling: Pooling,
-        after: Sequence[nn.Module] = (),
+        after: Sequence[Dense | Normalize] = (),
         max_seq_length: int | None = None,
         prompts: dict[str, str] | None = None,
         default_prompt_name: str | None = None,
         similarity_fn_name: str = "cosine",
+        do_lower_case: bool = False,
     ) -> None:
         self.model, self.tokenizer, self.pooling, self.after = model.eval(), tokenizer, pooling, list(after)
         self.max_seq_length, self.prompts = max_seq_length, prompts or {}
         self.default_prompt_name, self.similarity_fn_name = default_prompt_name, similarity_fn_name
+        self.do_lower_case = do_lower_case
         if similarity_fn_name not in _SIMILARITIES:
             raise ConfigError(f"similarity_fn_name={similarity_fn_name!r} is not one of {', '.join(_SIMILARITIES)}.")
 
@@ -137,7 +156,7 @@ class SentenceEncoder:
             name, **{**where, **({"subfolder": kwargs["subfolder"]} if first else {})}
         )
         model = AutoModel.from_pretrained(name, **kwargs)
-        after: list[nn.Module] = []
+        after: list[Dense | Normalize] = []
         pooling = Pooling({"pooling_mode": "mean"})
         for step in steps[1:]:
             made = _module(step, source)
@@ -158,7 +177,34 @@ class SentenceEncoder:
             config.get("prompts"),
             config.get("default_prompt_name"),
             config.get("similarity_fn_name") or "cosine",
+            bool(own.get("do_lower_case")),
         )
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
+        """Write a folder that from_pretrained, and sentence-transformers, read again.
+
+        The model, its tokenizer, and what follows them are written one after the other, each of them at once. kwargs
+        go to the model's `save_pretrained`. Errors: as there.
+        """
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.tokenizer.save_pretrained(save_directory)
+        steps = [{"idx": 0, "name": "0", "path": "", "type": f"{_TYPES}.Transformer"}]
+        own = {"max_seq_length": self.max_seq_length, "do_lower_case": self.do_lower_case}
+        config = {
+            "prompts": self.prompts,
+            "default_prompt_name": self.default_prompt_name,
+            "similarity_fn_name": self.similarity_fn_name,
+        }
+        with replacing(save_directory) as stage:
+            for number, module in enumerate((self.pooling, *self.after), 1):
+                kind = type(module).__name__
+                step = {"idx": number, "name": str(number), "path": f"{number}_{kind}", "type": f"{_TYPES}.{kind}"}
+                (stage / f"{number}_{kind}").mkdir()
+                module.save(stage / f"{number}_{kind}", self.model.config.hidden_size)
+                steps.append(step)
+            _write_json(stage / "modules.json", steps)
+            _write_json(stage / "sentence_bert_config.json", own)
+            _write_json(stage / "config_sentence_transformers.json", config)
 
     @property
     def device(self) -> torch.device:
@@ -212,14 +258,12 @@ class SentenceEncoder:
                 raise InputError(f"sentences[{index}] is {text!r:.60} ({type(text).__name__}); a text (str) is needed.")
         before = self._prompt(prompt_name, prompt)
         skipped = len(self.tokenizer(before)["input_ids"]) - 1 if before and not self.pooling.with_prompt else 0
-        encoded = self._tokenized([before + text for text in texts])
-        lengths = [row["input_ids"].shape[1] for row in encoded]
+        read = self._tokenized([before + text for text in texts])
+        lengths = [row["input_ids"].shape[1] for row in read]
         found: list[Tensor] = [torch.empty(0)] * len(texts)
         bar = tqdm(total=len(texts), disable=not show_progress_bar, desc="Texts")
         for batch in self._batches(lengths, batch_size):
-            inputs = {
-                k: v.to(self.device) for k, v in collate([encoded[i] for i in batch], self.tokenizer, True).items()
-            }
+            inputs = {k: v.to(self.device) for k, v in collate([read[i] for i in batch], self.tokenizer, True).items()}
             mask = inputs["attention_mask"].clone()
             mask[:, :skipped] = 0
             vectors = self.pooling(self.model(**inputs).last_hidden_state.float(), mask)
@@ -247,16 +291,15 @@ class SentenceEncoder:
     def _tokenized(self, texts: list[str]) -> list[dict[str, Tensor]]:
         """Each text as tensors (1, T)."""
         cut = {} if self.max_seq_length is None else {"truncation": True, "max_length": self.max_seq_length}
-        encoding = self.tokenizer([text.strip() for text in texts], verbose=False, **cut) if texts else {}
-        return list(rows({key: encoding[key] for key in encoding if key in self.tokenizer.model_input_names}))
+        stripped = [(text.lower() if self.do_lower_case else text).strip() for text in texts]
+        return list(encoded(self.tokenizer, [stripped], {"padding": False, "verbose": False, **cut})) if texts else []
 
     def _batches(self, lengths: list[int], size: int | None) -> list[list[int]]:
         if size is None:
             return by_length(range(len(lengths)), lengths, _STEP_TOKENS)
         if size < 1:
             raise ArgumentError(f"batch_size={size} is not possible: it should be 1 or more.")
-        order = sorted(range(len(lengths)), key=lengths.__getitem__)
-        return [order[start : start + size] for start in range(0, len(order), size)]
+        return by_count(range(len(lengths)), lengths, size)
 
 
 def _returned(found: list[Tensor], single: bool, as_tensor: bool, as_numpy: bool) -> Any:
@@ -280,7 +323,7 @@ def _steps(path: Any) -> list[dict[str, str]]:
     return steps
 
 
-def _module(step: dict[str, str], source: hub.Source) -> nn.Module:
+def _module(step: dict[str, str], source: hub.Source) -> Pooling | Dense | Normalize:
     kind, path = step["type"], step["path"]
     if kind == "Pooling":
         return Pooling(_config(source, f"{path}/config.json"))
@@ -290,6 +333,10 @@ def _module(step: dict[str, str], source: hub.Source) -> nn.Module:
         weights = source.require(f"{path}/model.safetensors", f"{path}/pytorch_model.bin")
         return Dense(_config(source, f"{path}/config.json"), open_checkpoint([weights]))
     raise ConfigError(f"modules.json has a {kind}, which is not known here; Pooling, Dense and Normalize are.")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _config(source: hub.Source, name: str) -> dict[str, Any]:

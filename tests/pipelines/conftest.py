@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,17 @@ LETTERS = string.ascii_lowercase
 VOCABULARY = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *",.!?'-", *WORDS]
 
 Make = Callable[..., Path]
+
+
+def texts(count: int, words: tuple[int, int]) -> list[str]:
+    """Words that the vocabulary has, words that are spelled out, punctuation, and what is unknown."""
+    draw = random.Random(count)
+
+    def word() -> str:
+        made = "".join(draw.choices(LETTERS, k=draw.randint(2, 6)))
+        return draw.choice([*WORDS, made, made.title(), "don't", "naïve", "你", "x-y", "42", "end."])
+
+    return [" ".join(word() for _ in range(draw.randint(*words))) for _ in range(count)]
 
 
 @pytest.fixture(scope="session")

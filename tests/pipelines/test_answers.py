@@ -83,7 +83,7 @@ def test_what_cannot_be(pipe: Any, classifier_folder: Path, make: Make) -> None:
         pipe(question=["a"] * 2, context=["b"] * 3)
     with pytest.raises(InputError, match=r"inputs\[1\]: its context is ''"):
         pipe([ASKED, {"question": "a", "context": ""}])
-    with pytest.raises(ArgumentError, match="doc_stride=60"):
+    with pytest.raises(InputError, match=r"The input: the question .* doc_stride=60"):
         pipe(ASKED["question"], ASKED["context"] * 20, doc_stride=60)
     model = pipeline("text-classification", model=classifier_folder)
     with pytest.raises(InputError, match="AutoModelForQuestionAnswering"):

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import transformers
-from pipelines.conftest import LETTERS, WORDS, Make
+from pipelines.conftest import Make, texts
 
 from formers import pipeline
 from formers.errors import ArgumentError, InputError
 
 STRATEGIES = ["none", "simple", "first", "average", "max"]
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "B-LOC", 4: "I-LOC"}
-
-
-def texts(count: int, words: tuple[int, int]) -> list[str]:
-    """Words that the vocabulary has, words that are spelled out, punctuation, and what is unknown."""
-    draw = random.Random(count)
-
-    def word() -> str:
-        made = "".join(draw.choices(LETTERS, k=draw.randint(2, 6)))
-        return draw.choice([*WORDS, made, made.title(), "don't", "naïve", "你", "x-y", "42", "end."])
-
-    return [" ".join(word() for _ in range(draw.randint(*words))) for _ in range(count)]
 
 
 SHORT, LONG = texts(200, (1, 12)), texts(12, (40, 90))

@@ -1,27 +1,36 @@
-"""Each task against the reference's pipeline: the same checkpoint, the same 200 sentences."""
+"""Each task against the reference's pipeline: the same checkpoint, the same 200 texts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from pipelines.conftest import VOCABULARY, WORDS, Make, texts
 
 from formers import pipeline
 
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(scope="module")
-def vocabulary(data: Path) -> list[str]:
-    return (data / "bert-base-uncased-vocab.txt").read_text(encoding="utf-8").splitlines()
+class Corpus(NamedTuple):
+    """A vocabulary, 200 texts, and words that are tokens."""
+
+    vocabulary: list[str]
+    texts: list[str]
+    words: list[str]
 
 
-@pytest.fixture(scope="module")
-def sentences(data: Path) -> list[str]:
+@pytest.fixture(scope="module", params=["made", "sentences"])
+def corpus(request: pytest.FixtureRequest) -> Corpus:
+    """Texts made of the tests' own vocabulary; and sentences of SST-2 with BERT's, where the data folder is."""
+    if request.param == "made":
+        return Corpus(VOCABULARY, texts(200, (1, 9)), WORDS)
+    data: Path = request.getfixturevalue("data")
     lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:201]
-    return [line.split("\t")[1] for line in lines]
+    vocabulary = (data / "bert-base-uncased-vocab.txt").read_text(encoding="utf-8").splitlines()
+    return Corpus(vocabulary, [line.split("\t")[1] for line in lines], WORDS)
 
 
 def reference(task: str, folder: Path) -> Any:
@@ -39,49 +48,55 @@ def assert_same_labels(ours: Any, theirs: Any) -> None:
         assert [x["score"] for x in mine] == pytest.approx([x["score"] for x in other], abs=TOLERANCE)
 
 
+CONFIGS = {
+    "single-label": {"num_labels": 3},
+    "multi-label": {"num_labels": 4, "problem_type": "multi_label_classification"},
+    "one-label": {"num_labels": 1},
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize(
-    "config",
-    [{"num_labels": 3}, {"num_labels": 4, "problem_type": "multi_label_classification"}, {"num_labels": 1}],
-    ids=["single-label", "multi-label", "one-label"],
+    "call", [{}, {"top_k": 2}, {"top_k": None}, {"top_k": None, "function_to_apply": "none"}], ids=str
 )
-@pytest.mark.parametrize("call", [{}, {"top_k": 2}, {"top_k": None, "function_to_apply": "none"}], ids=str)
-def test_text_classification(make: Any, vocabulary: Any, sentences: list[str], config: Any, call: Any) -> None:
-    folder = make("BertForSequenceClassification", vocabulary, **config)
-    theirs = reference("text-classification", folder)(sentences, **call)
+def test_text_classification(make: Make, corpus: Corpus, config: str, call: Any) -> None:
+    folder = make("BertForSequenceClassification", corpus.vocabulary, **CONFIGS[config])
+    theirs = reference("text-classification", folder)(corpus.texts, **call)
     ours = pipeline("text-classification", model=folder)
-    assert_same_labels(ours(sentences, **call), theirs)
-    assert_same_labels(list(ours((s for s in sentences), **call)), theirs)
-    assert_same_labels(ours(sentences, batch_size=7, **call), theirs)
+    assert_same_labels(ours(corpus.texts, **call), theirs)
+    assert_same_labels(list(ours((text for text in corpus.texts), **call)), theirs)
+    assert_same_labels(ours(corpus.texts, batch_size=7, **call), theirs)
 
 
-def test_text_classification_of_pairs(make: Any, vocabulary: Any, sentences: list[str]) -> None:
-    folder = make("BertForSequenceClassification", vocabulary, num_labels=3, max_position_embeddings=160)
-    pairs = [{"text": a, "text_pair": b} for a, b in zip(sentences[:50], sentences[50:100], strict=True)]
-    assert_same_labels(
-        pipeline("text-classification", model=folder)(pairs), reference("text-classification", folder)(pairs)
-    )
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("call", [{}, {"top_k": None}], ids=str)
+def test_text_classification_of_pairs(make: Make, corpus: Corpus, config: str, call: Any) -> None:
+    folder = make("BertForSequenceClassification", corpus.vocabulary, max_position_embeddings=160, **CONFIGS[config])
+    pairs = [{"text": a, "text_pair": b} for a, b in zip(corpus.texts, reversed(corpus.texts), strict=True)]
+    ours, theirs = pipeline("text-classification", model=folder), reference("text-classification", folder)
+    assert_same_labels(ours(pairs, **call), theirs(pairs, **call))
 
 
-def test_truncation(make: Any, vocabulary: Any, sentences: list[str]) -> None:
-    folder = make("BertForSequenceClassification", vocabulary, num_labels=3)
+def test_truncation(make: Make, corpus: Corpus) -> None:
+    folder = make("BertForSequenceClassification", corpus.vocabulary, num_labels=3)
     options = {"truncation": True, "max_length": 12}
-    theirs = reference("text-classification", folder)(sentences[:50], **options)
-    assert_same_labels(pipeline("text-classification", model=folder)(sentences[:50], **options), theirs)
+    theirs = reference("text-classification", folder)(corpus.texts, **options)
+    assert_same_labels(pipeline("text-classification", model=folder)(corpus.texts, **options), theirs)
 
 
-def test_fill_mask(make: Any, vocabulary: Any, sentences: list[str]) -> None:
-    folder = make("BertForMaskedLM", vocabulary)
+@pytest.mark.parametrize("masks", [1, 3])
+@pytest.mark.parametrize("call", [{}, {"top_k": 2}, {"targets": ["good", "bad", "film"]}], ids=str)
+def test_fill_mask(make: Make, corpus: Corpus, masks: int, call: Any) -> None:
+    folder = make("BertForMaskedLM", corpus.vocabulary)
     masked = []
-    for number, sentence in enumerate(sentences):
-        words = sentence.split()
+    for number, text in enumerate(corpus.texts):
+        words = text.split()
         words[number % len(words)] = "[MASK]"
-        if number % 5 == 0:
-            words.append("[MASK]")
-        masked.append(" ".join(words))
-    theirs = reference("fill-mask", folder)(masked, top_k=3)
-    ours = pipeline("fill-mask", model=folder)(masked, top_k=3)
+        masked.append(" ".join([*words, *["[MASK]"] * (masks - 1)]))
+    theirs = reference("fill-mask", folder)(masked, **call)
+    ours = pipeline("fill-mask", model=folder)(masked, **call)
     for mine, other in zip(ours, theirs, strict=True):
-        assert isinstance(mine[0], list) == isinstance(other[0], list)
+        assert isinstance(mine[0], list) == isinstance(other[0], list) == (masks > 1)
         mine, other = [[c for m in (x if isinstance(x[0], list) else [x]) for c in m] for x in (mine, other)]
         assert [c["score"] for c in mine] == pytest.approx([c["score"] for c in other], abs=TOLERANCE)
         for a, b in zip(mine, other, strict=True):
@@ -90,10 +105,10 @@ def test_fill_mask(make: Any, vocabulary: Any, sentences: list[str]) -> None:
             assert a["sequence"].replace(" ", "") == b["sequence"].replace(" ", "")
 
 
-def test_feature_extraction(make: Any, vocabulary: Any, sentences: list[str]) -> None:
-    folder = make("BertModel", vocabulary)
-    theirs = reference("feature-extraction", folder)(sentences, return_tensors=True)
-    ours = pipeline("feature-extraction", model=folder)(sentences, return_tensors=True)
+def test_feature_extraction(make: Make, corpus: Corpus) -> None:
+    folder = make("BertModel", corpus.vocabulary)
+    theirs = reference("feature-extraction", folder)(corpus.texts, return_tensors=True)
+    ours = pipeline("feature-extraction", model=folder)(corpus.texts, return_tensors=True)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.shape == other.shape
         torch.testing.assert_close(mine, other, atol=TOLERANCE, rtol=TOLERANCE)

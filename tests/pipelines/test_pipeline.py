@@ -16,8 +16,12 @@ from formers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from formers.pipelines import (
     FeatureExtractionPipeline,
     FillMaskPipeline,
+    MultipleChoicePipeline,
+    NextSentencePipeline,
     Pipeline,
+    QuestionAnsweringPipeline,
     TextClassificationPipeline,
+    TokenClassificationPipeline,
     find_task,
     get_supported_tasks,
 )
@@ -25,10 +29,14 @@ from formers.pipelines import (
 TASKS = [
     "feature-extraction",
     "fill-mask",
+    "multiple-choice",
     "ner",
+    "next-sentence",
+    "next-sentence-prediction",
     "question-answering",
     "sentiment-analysis",
     "text-classification",
+    "text-ranking",
     "token-classification",
     "zero-shot-classification",
 ]
@@ -79,23 +87,35 @@ def test_the_tokenizer_of_a_model_object(classifier_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "kind"),
+    ("architecture", "kind"),
     [
-        ("classifier_folder", TextClassificationPipeline),
-        ("masked_folder", FillMaskPipeline),
-        ("base_folder", FeatureExtractionPipeline),
+        ("BertForSequenceClassification", TextClassificationPipeline),
+        ("BertForMaskedLM", FillMaskPipeline),
+        ("BertModel", FeatureExtractionPipeline),
+        ("BertForMultipleChoice", MultipleChoicePipeline),
+        ("BertForNextSentencePrediction", NextSentencePipeline),
+        ("BertForTokenClassification", TokenClassificationPipeline),
+        ("BertForQuestionAnswering", QuestionAnsweringPipeline),
     ],
 )
-def test_the_task_from_the_model(folder: str, kind: type[Pipeline], request: pytest.FixtureRequest) -> None:
-    pipe = pipeline(model=request.getfixturevalue(folder))
+def test_the_task_from_the_model(architecture: str, kind: type[Pipeline], make: Any) -> None:
+    pipe = pipeline(model=make(architecture))
     assert type(pipe) is kind
     assert type(pipeline(model=pipe.model, tokenizer=pipe.tokenizer)) is kind
     assert find_task(pipe.task).pipeline is kind
 
 
-def test_a_model_whose_task_is_not_here(make: Any) -> None:
-    with pytest.raises(errors.ArgumentError, match=r"BertForMultipleChoice.*text-classification"):
-        pipeline(model=make("BertForMultipleChoice"))
+def test_a_model_whose_task_is_not_here(classifier_folder: Path, tmp_path: Path) -> None:
+    config = (classifier_folder / "config.json").read_text().replace("BertForSequenceClass", "BertForImageClass")
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(errors.ArgumentError, match=r"BertForImageClassification.*text-classification"):
+        pipeline(model=tmp_path)
+
+
+@pytest.mark.parametrize("task", ["text-ranking", "multiple-choice", "next-sentence"])
+def test_tasks_without_a_usual_model(task: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=rf"No model was given, and {task} has no usual one.*model="):
+        pipeline(task)
 
 
 @pytest.mark.parametrize(

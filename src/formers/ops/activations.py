@@ -70,3 +70,24 @@ def activation(name: str, key: str = "hidden_act") -> nn.Module:
         known = ", ".join(sorted(ACTIVATIONS))
         raise ConfigError(f"{key}={name!r} is no activation.{near(name, ACTIVATIONS)} Known: {known}.")
     return ACTIVATIONS[name]()
+
+
+# classes of torch that sentence-transformers names in its files
+_TORCH: dict[str, Callable[[], nn.Module]] = {
+    "Identity": nn.Identity,
+    "Sigmoid": nn.Sigmoid,
+    "Tanh": nn.Tanh,
+    "ReLU": nn.ReLU,
+    "GELU": nn.GELU,
+}
+
+
+def torch_activation(path: str, key: str) -> nn.Module:
+    """The activation that a class of torch is, one of a few: "torch.nn.modules.linear.Identity", or "Identity".
+
+    Nothing is imported by that name; `key` is what an error names. Raises ConfigError for any other.
+    """
+    package, _, name = str(path).rpartition(".")
+    if name not in _TORCH or package.split(".")[0] not in ("", "torch"):
+        raise ConfigError(f"{key}={path!r} is not known.{near(name, _TORCH)} It is one of torch's {', '.join(_TORCH)}.")
+    return _TORCH[name]()

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import read_json
 from ..errors import ArgumentError, NotFoundError, UnknownTaskError, near
-from ..hub import hub_arguments
+from ..hub import hub_arguments, locate
 from ..logging import logger
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def pipeline(
 
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
-            "zero-shot-classification", "fill-mask", "feature-extraction"; left out, the model's architecture decides.
+            "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
+            "next-sentence"; left out, the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
@@ -79,7 +81,8 @@ def pipeline(
             the model, or "float32" (exact), "bf16", "int8"; as `model.optimize()` of the model. None leaves the model
             as it is.
         trust_remote_code: accepted and without effect: no code from a repository is ever run.
-        kwargs: hub arguments (cache_dir, local_files_only, subfolder, …), batch_size, and the task's own arguments.
+        kwargs: hub arguments (cache_dir, local_files_only, subfolder, …), batch_size, on_error ("return" gives the
+            errors of inputs in the places of their results), and the task's own arguments.
 
     Raises:
         UnknownTaskError: for a task that does not exist, or not here.
@@ -170,6 +173,10 @@ def _infer_task(model: Any, config: Any, hub: dict[str, Any]) -> Task:
 
 def _load_default(task: Task, parts: dict[str, Any]) -> tuple[Any, Any]:
     """The task's default model and its tokenizer, or those in the package when the hub cannot be reached."""
+    if task.default is None:
+        raise ArgumentError(
+            f"No model was given, and {task.name} has no usual one. Give model=… (a folder or hub name)."
+        )
     name, pinned = task.default
     revision = parts["hub"].get("revision") or pinned
     try:
@@ -206,6 +213,8 @@ def _load(
     elif loading:
         # existing code passes them along with a loaded model, where they never had an effect
         logger.warning(f"The model is loaded already: {', '.join(loading)} changes nothing. Use model.to(…) instead.")
+    if task.beside is not None:
+        _read_beside(task.beside, model, name, hub)
     if tokenizer is None:
         tokenizer = name or getattr(model, "name_or_path", None)
         if not tokenizer:
@@ -223,6 +232,17 @@ def _load(
             own = {**hub, "revision": getattr(model.config, "_commit_hash", None) or hub.get("revision")}
         tokenizer = auto.AutoTokenizer.from_pretrained(str(tokenizer), **own, **options)
     return model, tokenizer
+
+
+def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -> None:
+    """Add what a file beside config.json says to the model's configuration, where that does not say it itself."""
+    place = name or str(getattr(model, "name_or_path", ""))
+    if name is None and not Path(place).is_dir():  # made in memory, or its folder is gone
+        return
+    path = locate(place, **(hub if name else {})).file(file)
+    if path is not None:
+        own = getattr(model.config, "sentence_transformers", None) or {}
+        model.config.sentence_transformers = {**read_json(path), **own}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -23,14 +22,17 @@ from torch.utils.data import Dataset
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
 from ..views import notebook
-from .batches import collate, consecutive, length_of, map_tensors, part, windows
+from .batches import collate, length_of, map_tensors, part
+from .choices import member
+from .failures import OnError, settled
 from .pt_utils import KeyDataset
+from .steps import Steps, one_by_one
 from .streams import Results, chunks, progress
 from .threads import fit_threads
 
 __all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
 
-_CALL_ARGUMENTS = ("batch_size", "num_workers")
+_CALL_ARGUMENTS = ("batch_size", "num_workers", "on_error")
 # a CPU is busy with a few sentences; an accelerator idles between steps of that size
 _ACCELERATOR_FACTOR = 8
 _WIDTH = 768  # of the models that step_tokens is for
@@ -44,19 +46,21 @@ class Task:
         name: the task.
         pipeline: its class.
         auto: the class of `formers.auto` that loads its models.
-        default: hub name and revision of the model used when none is given.
+        default: hub name and revision of the model used when none is given; None where there is no usual one.
         aliases: other names of the task.
         architectures: how the class names of its models end, to tell the task from a model alone.
         packaged: folder under `formers/packaged` that stands in when the default cannot be reached.
+        beside: a JSON file beside config.json that the task reads too, as `model.config.sentence_transformers`.
     """
 
     name: str
     pipeline: type[Pipeline]
     auto: str
-    default: tuple[str, str]
+    default: tuple[str, str] | None
     aliases: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     packaged: str | None = None
+    beside: str | None = None
 
 
 class PipelineException(InputError):
@@ -79,6 +83,7 @@ class Pipeline(ABC):
         batch_size: inputs per step. Without it the tasks of this package choose by tokens; subclasses that define
             `preprocess`, `forward` or `_forward` of their own get one input at a time.
         optimize: a mode of `model.optimize()`, which is called: True, "float32", "bf16" or "int8".
+        on_error: what an input that cannot be used gives: "raise", its error; "return", the error instead of a result.
         kwargs: anything that `_sanitize_parameters` takes, as default for the calls.
     """
 
@@ -96,6 +101,8 @@ class Pipeline(ABC):
         super().__init_subclass__(**kwargs)
         if {"preprocess", "forward", "_forward"} & vars(cls).keys() and "by_tokens" not in vars(cls):
             cls.by_tokens = False  # hooks written for one input must not meet a batch nobody asked for
+            if "preprocess" in vars(cls) and "check_input" not in vars(cls):  # it may read inputs of its own form
+                cls.check_input = Pipeline.check_input  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -111,6 +118,7 @@ class Pipeline(ABC):
         batch_size: int | None = None,
         num_workers: int | None = None,
         optimize: bool | str | None = None,
+        on_error: str = "raise",
         **kwargs: Any,
     ) -> None:
         if framework not in (None, "pt"):
@@ -131,6 +139,7 @@ class Pipeline(ABC):
         notebook.register_where_running()
         self.call_count = 0
         self._batch_size = checked_batch_size(batch_size)
+        self._on_error = member(OnError, on_error, "on_error")
         self._preprocess_params, self._forward_params, self._postprocess_params = self._sanitize_parameters(**kwargs)
 
     def __repr__(self) -> str:
@@ -154,17 +163,16 @@ class Pipeline(ABC):
     def postprocess(self, model_outputs: Any, *args: Any, **parameters: Any) -> Any:
         """One input's result from its outputs, on the CPU."""
 
+    def check_input(self, item: Any, name: str, **parameters: Any) -> None:  # noqa: B027
+        """Raise InputError when the item is nothing that `preprocess` can read, with its `parameters`.
+
+        This is quick: all of a list is checked before any work. `name` is what the message calls the item. A class
+        with a `preprocess` of its own has no check until it has a `check_input` of its own.
+        """
+
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """`preprocess` for several inputs; `first` is the first one's number in messages, None when it is alone."""
-        encoded = []
-        for index, item in enumerate(inputs):
-            try:
-                encoded.append(self.preprocess(item, **parameters))
-            except Exception as error:
-                if first is not None and hasattr(error, "add_note"):
-                    error.add_note(f"The input in question is inputs[{first + index}].")
-                raise
-        return encoded
+        return one_by_one(self.preprocess, inputs, first, parameters)
 
     def forward(self, model_inputs: Any, **parameters: Any) -> Any:
         """`_forward` on the pipeline's device without gradients; outputs on the CPU, half precision as float32."""
@@ -173,7 +181,13 @@ class Pipeline(ABC):
             return map_tensors(outputs, _to_cpu)
 
     def __call__(
-        self, inputs: Any, *args: Any, num_workers: int | None = None, batch_size: int | None = None, **kwargs: Any
+        self,
+        inputs: Any,
+        *args: Any,
+        num_workers: int | None = None,
+        batch_size: int | None = None,
+        on_error: str | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Run the task.
 
@@ -181,6 +195,7 @@ class Pipeline(ABC):
             inputs: one input, a list of inputs, or a generator or dataset of inputs.
             num_workers: accepted and not used: text is read faster than a model runs.
             batch_size: inputs per step, for this call.
+            on_error: "raise", or "return" for errors of inputs in the places of their results, for this call.
             kwargs: the task's own arguments, for this call.
 
         Returns:
@@ -188,24 +203,30 @@ class Pipeline(ABC):
             the order of the inputs.
 
         Raises:
-            InputError: for an input that cannot be used; it names its index.
+            InputError: for an input that cannot be used; it names its index. Of a list, before any work; of a
+                generator or dataset, in its turn.
             ArgumentError: for a keyword that the task does not have.
         """
         if args:
             raise ArgumentError("Give several inputs as one list: the call takes one positional argument.")
         size = checked_batch_size(batch_size) or self._batch_size
+        errors = self._on_error if on_error is None else member(OnError, on_error, "on_error")
         given = self._sanitize_parameters(**kwargs)
         defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
-        parameters = [{**default, **new} for default, new in zip(defaults, given, strict=True)]
+        before, inside, after = ({**default, **new} for default, new in zip(defaults, given, strict=True))
         self.call_count += 1
         kind = self._kind(inputs)
+        keep = kind == "stream" or errors is OnError.RETURN
+        window = self.list_tokens if kind == "list" else self.window_tokens
+        steps = Steps(self, before, inside, after, 1 if kind == "one" else size, window, keep)
+        if not keep:
+            steps.check([inputs] if kind == "one" else inputs, None if kind == "one" else 0)
         if kind == "one":
-            return next(self._steps(iter([[inputs]]), None, 1, parameters))
+            return next(settled(steps.results(iter([[inputs]]), None), errors))
 
         def run() -> Iterator[Any]:
-            window = self.list_tokens if kind == "list" else self.window_tokens
-            results = self._steps(chunks(inputs, size, eager=kind == "list"), 0, size, parameters, window)
-            return progress(results, inputs, self.task)
+            results = steps.results(chunks(inputs, size, eager=kind == "list"), 0)
+            return progress(settled(results, errors), inputs, self.task)
 
         return list(run()) if kind == "list" else Results(run, inputs)
 
@@ -213,35 +234,6 @@ class Pipeline(ABC):
         if isinstance(inputs, list):
             return "list"
         return "stream" if isinstance(inputs, Iterator | Dataset) else "one"
-
-    def _steps(
-        self,
-        read: Iterator[list[Any]],
-        first: int | None,
-        size: int | None,
-        parameters: list[dict[str, Any]],
-        window_tokens: int = 0,
-    ) -> Iterator[Any]:
-        """Results one by one; between two of them at most a chunk of inputs and a window of results are held."""
-        preprocess, forward, postprocess = parameters
-        encode = self.preprocess_batch if self.by_tokens else partial(Pipeline.preprocess_batch, self)
-        step_tokens = self._step_tokens()
-        for chunk in read:
-            encoded = encode(chunk, first, **preprocess)
-            lengths = [length_of(item) for item in encoded]
-            if size is None and self.by_tokens:
-                plan = windows(lengths, step_tokens, max(window_tokens, step_tokens))
-            else:
-                plan = consecutive(len(encoded), size or 1)
-            for window in plan:
-                results = {}
-                for batch in window:
-                    outputs = self._batch_outputs([encoded[i] for i in batch], forward)
-                    results.update(
-                        {i: self.postprocess(own, **postprocess) for i, own in zip(batch, outputs, strict=True)}
-                    )
-                yield from (results[i] for i in sorted(results))
-            first = None if first is None else first + len(chunk)
 
     def _step_tokens(self) -> int:
         if self.device.type != "cpu":

@@ -44,6 +44,12 @@ def by_length(window: range, lengths: list[int], step_tokens: int) -> list[Batch
     return batches
 
 
+def by_count(window: range, lengths: list[int], size: int) -> list[Batch]:
+    """The inputs of a window by length, in batches of `size`."""
+    order = sorted(window, key=lambda i: lengths[i])
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
 def consecutive(count: int, size: int) -> Iterator[list[Batch]]:
     """Windows of one batch each, of `size` consecutive inputs."""
     for start in range(0, count, size):

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError
+from ..errors import ArgumentError
 from ..logging import logger
 from .base import PipelineException, Task
-from .text import TextPipeline, place
+from .failures import place
+from .text import TextPipeline, no_head
 
 
 class FillMaskPipeline(TextPipeline):
@@ -59,6 +60,15 @@ class FillMaskPipeline(TextPipeline):
         result = super().__call__(inputs, *args, **kwargs)
         return result[0] if isinstance(inputs, list) and len(inputs) == 1 else result
 
+    def check_input(self, item: Any, name: str, **parameters: Any) -> None:
+        """Raise InputError unless the item is a text or a pair of texts with a mask token somewhere."""
+        texts = self._read(item, name)
+        mask = str(
+            self.tokenizer.mask_token
+        ).casefold()  # what the tokenizer is told to normalize, it finds in any case
+        if not any(mask in text.casefold() for text in texts if text is not None):
+            raise self._without_mask(item, name)
+
     def preprocess(self, inputs: Any, **parameters: Any) -> Mapping[str, Any]:
         """The model's arguments for one text: tensors (1, T)."""
         return FillMaskPipeline.preprocess_batch(self, [inputs], None, **parameters)[0]
@@ -69,10 +79,7 @@ class FillMaskPipeline(TextPipeline):
         for index, item in enumerate(encoded):
             if not (item["input_ids"] == self.tokenizer.mask_token_id).any():
                 cut = " in the part that truncation leaves" if parameters.get("truncation") else ""
-                raise self._unusable(
-                    f"{place(first, index)} has no mask token{cut}: {str(inputs[index])[:60]!r}. "
-                    f"Write {self.tokenizer.mask_token} where a word is to be found."
-                )
+                raise self._without_mask(inputs[index], place(first, index), cut)
         return encoded
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
@@ -83,10 +90,7 @@ class FillMaskPipeline(TextPipeline):
         """The candidates of one text; `target_ids` are the only tokens to consider."""
         ids, logits = model_outputs["input_ids"][0], model_outputs["logits"][0]
         if logits.ndim != 2 or logits.shape[0] != ids.shape[0]:
-            raise InputError(
-                f"{type(self.model).__name__} gives no logits per token. Filling masks needs a model with a masked "
-                "language model head: AutoModelForMaskedLM loads one."
-            )
+            raise no_head(self.model, "token", "Filling masks", "AutoModelForMaskedLM")
         masks = (ids == self.tokenizer.mask_token_id).nonzero()[:, 0]
         probabilities = logits[masks].softmax(dim=-1)
         if target_ids is not None:
@@ -125,6 +129,12 @@ class FillMaskPipeline(TextPipeline):
         if not found:
             raise ArgumentError(f"targets={targets!r} has no word that the vocabulary can express. Give at least one.")
         return torch.tensor(list(found))
+
+    def _without_mask(self, item: Any, name: str, cut: str = "") -> PipelineException:
+        return self._unusable(
+            f"{name} has no mask token{cut}: {str(item)[:60]!r}. "
+            f"Write {self.tokenizer.mask_token} where a word is to be found."
+        )
 
     def _unusable(self, reason: str) -> PipelineException:
         return PipelineException("fill-mask", getattr(self.model, "base_model_prefix", ""), reason)

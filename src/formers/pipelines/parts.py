@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from itertools import islice
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .batches import by_length, collate, length_of
-from .text import TextPipeline, rows
+from .batches import by_count, by_length, collate, length_of
+from .encoding import rows
+from .failures import place
+from .text import TextPipeline, no_head, read_side
 
 
 class PartsPipeline(TextPipeline):
     """A task whose `preprocess` gives {"input_ids": of all parts (1, N), "parts": the model's arguments of each, …}.
 
-    What `postprocess` gets is the same with "logits", a list with those of each part.
+    What `postprocess` gets is the same with "logits", a list with those of each part. The argument `parts_per_step` of
+    forward is how many parts the model reads at a time; without it they are chosen by tokens.
     """
 
     by_tokens = True
@@ -34,15 +39,20 @@ class PartsPipeline(TextPipeline):
 
     def _item(self, parts: list[dict[str, Tensor]], **more: Any) -> dict[str, Any]:
         """What `preprocess` gives for one input."""
-        return {"input_ids": torch.cat([part["input_ids"] for part in parts], dim=1), "parts": parts, **more}
+        ids = [part["input_ids"] for part in parts]
+        return {"input_ids": torch.cat(ids, dim=1) if ids else torch.empty(1, 0), "parts": parts, **more}
 
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
+        options = dict(parameters)
+        size = options.pop("parts_per_step", None)
         parts = [part for item in items for part in item["parts"]]
         lengths = [length_of(part) for part in parts]
         logits: dict[int, Tensor] = {}
-        for batch in by_length(range(len(parts)), lengths, self._step_tokens()):
+        every = range(len(parts))
+        plan = by_length(every, lengths, self._step_tokens()) if size is None else by_count(every, lengths, size)
+        for batch in plan:
             together = collate([parts[i] for i in batch], self.tokenizer, right=True)
-            logits.update(zip(batch, self._logits(self.forward(together, **parameters)), strict=True))
+            logits.update(zip(batch, self._logits(self.forward(together, **options)), strict=True))
         start = 0
         for item in items:
             own = range(start, start + len(item["parts"]))
@@ -52,9 +62,49 @@ class PartsPipeline(TextPipeline):
     def _logits(self, outputs: Any) -> Tensor:
         logits: Tensor | None = outputs.get("logits") if isinstance(outputs, Mapping) else outputs[0]
         if logits is None or logits.ndim != self.DIMENSIONS:
-            per, task, auto = self.NEEDS
-            raise InputError(
-                f"{type(self.model).__name__} gives no logits per {per}. {task} needs a model with such a head: {auto} "
-                "loads one."
-            )
+            raise no_head(self.model, *self.NEEDS)
         return logits
+
+
+class Beside(NamedTuple):
+    """A text, and what it is read beside; `only` says that there is one of these, and was not given as a list."""
+
+    text: str
+    others: list[str]
+    only: bool = False
+
+
+class BesidePipeline(PartsPipeline):
+    """A task that reads a text beside each of several others: a query and documents, a prompt and choices."""
+
+    # what the others are called in an input and in messages
+    OTHERS: ClassVar[str] = ""
+
+    @abstractmethod
+    def _beside(self, item: Any, name: str) -> Beside:
+        """What an input holds. Raises InputError, with its `name`, for anything else."""
+
+    def check_input(self, item: Any, name: str, **parameters: Any) -> None:
+        """Raise InputError unless the item is what the task reads."""
+        self._beside(item, name)
+
+    def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
+        """The text of each input beside each of the others; all of them are tokenized in one call."""
+        names = [place(first, index) for index in range(len(inputs))]
+        read = [self._beside(item, name) for item, name in zip(inputs, names, strict=True)]
+        pairs = [(own.text, other) for own in read for other in own.others]
+        encoded = self._tokenize(pairs, self._with_limit(parameters))
+        found: list[Mapping[str, Any]] = []
+        for own, name in zip(read, names, strict=True):
+            parts = list(islice(encoded, len(own.others)))
+            for number, part in enumerate(parts):
+                which = f"{name}: its text_pair" if own.only else f"{name}: {self.OTHERS}[{number}]"
+                self._fits(part, which, own.others[number])
+            found.append(self._item(parts, beside=own))
+        return found
+
+    def _others(self, given: Any, name: str) -> list[str]:
+        """The others of an input, as a list of texts."""
+        if not isinstance(given, list | tuple):
+            raise InputError(f"{name}: its {self.OTHERS} are {given!r:.60}; a list of texts is needed.")
+        return [read_side(one, f"{name}: {self.OTHERS}[{number}]", True) for number, one in enumerate(given)]

@@ -17,8 +17,9 @@ from ..errors import ArgumentError, InputError
 from ..logging import logger
 from ..views import notebook
 from .base import Task
+from .failures import place
 from .parts import PartsPipeline
-from .text import TextPipeline, place
+from .text import read_side
 
 _FORMS = 'give {"question": …, "context": …}, a list of these, or question=… and context=…'
 
@@ -87,16 +88,23 @@ class QuestionAnsweringPipeline(PartsPipeline):
         examples = _examples(args, kwargs)
         if isinstance(examples, list) and len(examples) == 1:
             examples = examples[0]
-        return super(TextPipeline, self).__call__(examples, **kwargs)
+        return super().__call__(examples, **kwargs)
+
+    def check_input(self, item: Any, name: str, **parameters: Any) -> None:
+        """Raise InputError unless the item has a question and a context."""
+        _example(item, name)
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """Each question beside the windows of its context."""
         asked, known = parameters.get("max_seq_len", 384), self._limit()
         limit = asked if known is None else min(asked, known)
         stride = parameters.get("doc_stride")
-        return [self._windows(*_example(item, place(first, i)), limit, stride) for i, item in enumerate(inputs)]
+        names = (place(first, index) for index in range(len(inputs)))
+        return [
+            self._windows(*_example(item, name), name, limit, stride) for item, name in zip(inputs, names, strict=True)
+        ]
 
-    def _windows(self, question: str, context: str, limit: int, stride: int | None) -> dict[str, Any]:
+    def _windows(self, question: str, context: str, name: str, limit: int, stride: int | None) -> dict[str, Any]:
         stride = min(limit // 2, 128) if stride is None else stride
         second = self.tokenizer.padding_side == "right"  # where the context goes
         pair = (question, context) if second else (context, question)
@@ -105,9 +113,9 @@ class QuestionAnsweringPipeline(PartsPipeline):
         if room <= stride:
             whole = len(self.tokenizer(context, add_special_tokens=False, verbose=False)["input_ids"])
             if whole > room:
-                raise ArgumentError(
-                    f"The question {question[:40]!r} has {asked} tokens, which leaves {room} of max_seq_len={limit} "
-                    f"for the context: windows cannot overlap by doc_stride={stride}. Use a smaller one."
+                raise InputError(
+                    f"{name}: the question {question[:40]!r} has {asked} tokens, which leaves {room} of max_seq_len="
+                    f"{limit} for the context: windows cannot overlap by doc_stride={stride}. Use a smaller one."
                 )
             stride = 0
         encoding = self.tokenizer(
@@ -224,10 +232,7 @@ def _beside(question: Any, context: Any) -> list[dict[str, Any]]:
 def _example(item: Any, name: str) -> tuple[str, str]:
     if not isinstance(item, Mapping) or not {"question", "context"} <= item.keys():
         raise InputError(f"{name} is {item!r:.60} ({type(item).__name__}); {_FORMS}.")
-    for key in ("question", "context"):
-        if not isinstance(item[key], str) or not item[key]:
-            raise InputError(f"{name}: its {key} is {item[key]!r:.60}; a text (str) that is not empty is needed.")
-    return item["question"], item["context"]
+    return read_side(item["question"], f"{name}: its question"), read_side(item["context"], f"{name}: its context")
 
 
 TASK = Task(

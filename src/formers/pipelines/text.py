@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from enum import Enum
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError, near
-from ..tokenization import PackedEncoding, PreTrainedTokenizerFast
+from ..errors import ArgumentError, HeadError, InputError
+from ..modeling import PreTrainedModel
 from .base import Pipeline
 from .batches import length_of
+from .encoding import encoded, rows, value_of
+from .failures import place
 
 TOKENIZER_ARGUMENTS = (
     "truncation",
@@ -27,14 +27,10 @@ TOKENIZER_ARGUMENTS = (
     "verbose",
 )
 
-# those of them with which texts stay without padding, whatever their values
-_PACKED_ARGUMENTS = {"truncation", "max_length", "padding", "add_special_tokens", "return_token_type_ids", "verbose"}
-
 # Tokenizers that know no limit say so with a huge number.
 _NO_LIMIT = 10**9
 
 Text = tuple[str, str | None]
-Choice = TypeVar("Choice", bound=Enum)
 
 
 class TextPipeline(Pipeline):
@@ -44,6 +40,8 @@ class TextPipeline(Pipeline):
     """
 
     by_tokens = True
+    # whether every input is a pair, so that (text, text) and [text, text] are one input
+    only_pairs: ClassVar[bool] = False
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
         if not callable(tokenizer):
@@ -53,11 +51,18 @@ class TextPipeline(Pipeline):
             )
         super().__init__(model, tokenizer, **kwargs)
 
-    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(inputs, list | tuple):
-            for index, item in enumerate(inputs):  # now, since a list that fails late returns nothing of long work
-                read_text(item, place(0, index))
-        return super().__call__(inputs, *args, **kwargs)
+    def check_input(self, item: Any, name: str, **parameters: Any) -> None:
+        """Raise InputError unless the item is a text or a pair of texts; see Pipeline.check_input."""
+        self._read(item, name)
+
+    def _read(self, item: Any, name: str) -> Text:
+        """The text, and the text pair where there is one."""
+        if not self.only_pairs:
+            return read_text(item, name)
+        text, pair = read_text(tuple(item) if isinstance(item, list) and len(item) == 2 else item, name)
+        if pair is None:
+            raise InputError(f'{name} is one text, {text[:40]!r}; a pair is needed: {{"text": …, "text_pair": …}}.')
+        return text, pair
 
     @property
     def max_tokens(self) -> int | None:
@@ -75,21 +80,25 @@ class TextPipeline(Pipeline):
 
         Raises InputError for an input that is no text, or one that is longer than the model reads.
         """
-        texts = [read_text(item, place(first, index)) for index, item in enumerate(inputs)]
-        encoded: list[Mapping[str, Any]] = list(self._tokenize(texts, self._with_limit(parameters)))
+        texts = [self._read(item, place(first, index)) for index, item in enumerate(inputs)]
+        found: list[Mapping[str, Any]] = list(self._tokenize(texts, self._with_limit(parameters)))
+        for index, item in enumerate(found):
+            self._fits(item, place(first, index), texts[index][0])
+        return found
+
+    def _fits(self, item: Mapping[str, Any], name: str, text: str) -> None:
+        """Raise InputError for more tokens than the model reads; the message calls them `name`, and shows the text."""
         limit = self.max_tokens
-        for index, item in enumerate(encoded if limit is not None else ()):
-            if limit is not None and (length := length_of(item)) > limit:
-                raise InputError(
-                    f"{place(first, index)}, which starts {texts[index][0][:40]!r}, has {length} tokens; this "
-                    f"{type(self.model).__name__} reads at most {limit}. Pass truncation=True to cut it, or split it."
-                )
-        return encoded
+        if limit is not None and (length := length_of(item)) > limit:
+            raise InputError(
+                f"{name}, which starts {text[:40]!r}, has {length} tokens; this {type(self.model).__name__} reads at "
+                f"most {limit}. Pass truncation=True to cut it, or split it."
+            )
 
     def _with_limit(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The tokenizer's arguments, with the model's own limit where a limit is meant and none is given."""
-        cut = _value(parameters.get("truncation")) not in (None, False, "do_not_truncate")
-        fill = _value(parameters.get("padding")) == "max_length"
+        cut = value_of(parameters.get("truncation")) not in (None, False, "do_not_truncate")
+        fill = value_of(parameters.get("padding")) == "max_length"
         if (cut or fill) and parameters.get("max_length") is None and (limit := self._limit()) is not None:
             return {**parameters, "max_length": limit}
         return parameters
@@ -98,42 +107,28 @@ class TextPipeline(Pipeline):
         """The tokens that both the model and the tokenizer can take; None where neither knows a limit."""
         return least_limit(self.max_tokens, getattr(self.tokenizer, "model_max_length", None))
 
-    def _tokenize(self, texts: list[Text], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
+    def _tokenize(self, texts: Sequence[Text], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         parameters = {"padding": False, "verbose": False, **parameters}
-        if _value(parameters["padding"]) in (True, "longest"):
+        if value_of(parameters["padding"]) in (True, "longest"):
             if parameters.get("pad_to_multiple_of"):  # a multiple of each text's own length, not of the longest one's
                 for text, pair in texts:
                     yield from rows(self.tokenizer([text], pair and [pair], **parameters))
                 return
             parameters["padding"] = False  # each text is its own longest
-        encoded: dict[int, dict[str, Tensor]] = {}
+        found: dict[int, dict[str, Tensor]] = {}
         for paired in (False, True):
             indices = [i for i, (_, pair) in enumerate(texts) if (pair is not None) == paired]
             if indices:
                 columns = [[texts[i][column] for i in indices] for column in range(1 + paired)]
-                encoded.update(zip(indices, self._encode(columns, parameters), strict=True))
-        yield from (encoded[i] for i in range(len(texts)))
-
-    def _encode(self, columns: list[list[Any]], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
-        if len(columns[0]) > 1 and self._packs(parameters):  # for a single sentence the call costs less
-            packed = self.tokenizer.packed(*columns, **{k: v for k, v in parameters.items() if k != "padding"})
-            return views(packed, "attention_mask" in self.tokenizer.model_input_names)
-        return rows(self.tokenizer(*columns, **parameters))
-
-    def _packs(self, parameters: dict[str, Any]) -> bool:
-        """Whether the tokenizer's `packed` gives what its call would: its call is our own, and nothing is padded."""
-        padding = _value(parameters["padding"])
-        return (
-            isinstance(self.tokenizer, PreTrainedTokenizerFast)
-            and type(self.tokenizer).__call__ is PreTrainedTokenizerFast.__call__
-            and padding in (False, None, "do_not_pad")
-            and parameters.keys() <= _PACKED_ARGUMENTS
-        )
+                found.update(zip(indices, encoded(self.tokenizer, columns, parameters), strict=True))
+        yield from (found[i] for i in range(len(texts)))
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         return self.model(**model_inputs, **parameters)
 
     def _kind(self, inputs: Any) -> str:
+        if self.only_pairs and isinstance(inputs, list | tuple) and [type(side) for side in inputs] == [str, str]:
+            return "one"
         if isinstance(inputs, list | tuple):
             return "list"
         if isinstance(inputs, str | bytes | Mapping):
@@ -149,44 +144,22 @@ class TextPipeline(Pipeline):
         return {**given, **(nested or {})}
 
 
-def least_limit(*limits: int | None) -> int | None:
-    """The least of those that are limits at all; None where there is none."""
-    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
-
-
-def member(kind: type[Choice], name: str | Choice, argument: str) -> Choice:
-    """The member of an enumeration that `name` names, in any case. Raises ArgumentError naming the argument."""
-    try:
-        return kind(name if isinstance(name, kind) else str(name).lower())
-    except ValueError as error:
-        known = [choice.value for choice in kind]
-        raise ArgumentError(f"{argument}={name!r} is not known.{near(name, known)} Use {', '.join(known)}.") from error
-
-
-def rows(encoding: Mapping[str, Any]) -> Iterator[dict[str, Tensor]]:
-    """Each row of lists as tensors (1, T)."""
-    keys = list(encoding)
-    return (
-        {key: torch.tensor([values]) for key, values in zip(keys, row, strict=True)}
-        for row in zip(*(encoding[key] for key in keys), strict=True)
+def no_head(model: Any, per: str, task: str, auto: str) -> HeadError:
+    """The error of a model without the head that a task needs: what logits are per, and the class that loads one."""
+    return HeadError(
+        f"{type(model).__name__} gives no logits per {per}. {task} needs a model with such a head: {auto} loads one."
     )
 
 
-def views(packed: PackedEncoding, with_mask: bool) -> Iterator[dict[str, Tensor]]:
-    """Each row as tensors (1, T), views of the packed ones."""
-    columns = {"input_ids": torch.from_numpy(packed.input_ids)}
-    if packed.token_type_ids is not None:
-        columns["token_type_ids"] = torch.from_numpy(packed.token_type_ids)
-    if with_mask:
-        columns["attention_mask"] = torch.ones(len(packed.input_ids), dtype=torch.long)
-    lengths = packed.lengths.tolist()
-    rows = zip(*(column[None].split(lengths, dim=1) for column in columns.values()), strict=True)
-    return (dict(zip(columns, row, strict=True)) for row in rows)
+def require_head(model: Any, head: type, per: str, task: str, auto: str) -> None:
+    """Raise as no_head does when a model of this package is none with the `head`, a class of heads.py."""
+    if isinstance(model, PreTrainedModel) and not isinstance(model, head):
+        raise no_head(model, per, task, auto)
 
 
-def place(first: int | None, index: int) -> str:
-    """How messages call the input at `index` of a chunk whose first is number `first`, or the only input."""
-    return "The input" if first is None else f"inputs[{first + index}]"
+def least_limit(*limits: int | None) -> int | None:
+    """The least of those that are limits at all; None where there is none."""
+    return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
 
 def read_text(item: Any, name: str) -> Text:
@@ -212,6 +185,15 @@ def read_text(item: Any, name: str) -> Text:
     return _readable(text, name), None if pair is None else _readable(pair, name)
 
 
+def read_side(text: Any, name: str, may_be_empty: bool = False) -> str:
+    """One of several texts of an input. Raises InputError for anything that is no text, or empty."""
+    if not isinstance(text, str) or not (text or may_be_empty):
+        raise InputError(
+            f"{name} is {text!r:.60}; a text (str){'' if may_be_empty else ' that is not empty'} is needed."
+        )
+    return _readable(text, name)
+
+
 def _describe(item: Any) -> str:
     if item is None:
         return "None; a text (str) is needed. Leave it out, or use '' for an empty text"
@@ -231,8 +213,3 @@ def _readable(text: str, name: str) -> str:
             "no text has that. text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') joins and mends them."
         ) from error
     return text
-
-
-def _value(option: Any) -> Any:
-    """What an option's enum member stands for."""
-    return getattr(option, "value", option)

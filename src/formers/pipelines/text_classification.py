@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, InputError
+from ..errors import ArgumentError
 from .base import Task
 from .batches import collate
-from .text import TextPipeline, member
+from .choices import member
+from .text import TextPipeline, no_head
 
 
 class ClassificationFunction(str, Enum):
@@ -33,6 +34,9 @@ class TextClassificationPipeline(TextPipeline):
             or problem_type "multi_label_classification", else softmax.
         kwargs: the tokenizer's: truncation, max_length, padding, …
     """
+
+    # what a model without logits per text lacks
+    NEEDS: ClassVar[tuple[str, str]] = ("Text classification", "AutoModelForSequenceClassification")
 
     def _sanitize_parameters(
         self,
@@ -82,21 +86,24 @@ class TextClassificationPipeline(TextPipeline):
         _legacy: bool = True,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """The labels of one text; `_legacy` says that top_k was not given, which gives the best one without a list."""
-        config = self.model.config
         logits = model_outputs.get("logits")
         if logits is None or logits.ndim != 2:
-            raise InputError(
-                f"{type(self.model).__name__} gives no logits per text. Text classification needs a model with a "
-                "sequence classification head: AutoModelForSequenceClassification loads one."
-            )
+            raise no_head(self.model, "text", *self.NEEDS)
         function = function_to_apply or self._default_function()
         scores = _APPLY[function](logits[0]).tolist()
-        labels = [{"label": config.id2label[i], "score": score} for i, score in enumerate(scores)]
+        names = self.labels
+        labels = [{"label": names[i], "score": score} for i, score in enumerate(scores)]
         if top_k == 1 and _legacy:
             return max(labels, key=lambda label: label["score"])
         if _legacy:
             return labels
         return sorted(labels, key=lambda label: label["score"], reverse=True)[:top_k]
+
+    @property
+    def labels(self) -> dict[int, str]:
+        """The names of the labels, by their ids."""
+        names: dict[int, str] = self.model.config.id2label
+        return names
 
     def _default_function(self) -> ClassificationFunction:
         config = self.model.config

@@ -15,8 +15,10 @@ from ..errors import ArgumentError, InputError
 from ..logging import logger
 from ..views import notebook
 from .base import Task
+from .choices import member
+from .failures import place
 from .parts import PartsPipeline
-from .text import TextPipeline, member, place, read_text
+from .text import read_text
 
 
 class AggregationStrategy(str, Enum):
@@ -110,20 +112,24 @@ class TokenClassificationPipeline(PartsPipeline):
             For each text a list of {"entity", "score", "index", "word", "start", "end"}, one for each token, or of
             {"entity_group", "score", "word", "start", "end"}, one for each entity; start and end are characters.
         """
-        if self._splits(kwargs) and isinstance(inputs, list) and not all(isinstance(x, list) for x in inputs):
-            return super(TextPipeline, self).__call__([inputs], *args, **kwargs)[0]
-        if self._splits(kwargs):
-            return super(TextPipeline, self).__call__(inputs, *args, **kwargs)
+        splits = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
+        if splits and isinstance(inputs, list) and not all(isinstance(item, list) for item in inputs):
+            return super().__call__([inputs], *args, **kwargs)[0]
         return super().__call__(inputs, *args, **kwargs)
 
-    def _splits(self, given: Mapping[str, Any]) -> bool:
-        return bool(given.get("is_split_into_words", self._preprocess_params.get("is_split_into_words")))
+    def check_input(self, item: Any, name: str, is_split_into_words: bool = False, **parameters: Any) -> None:
+        """Raise InputError unless the item is a text, or with is_split_into_words a list of words."""
+        if not is_split_into_words:
+            if read_text(item, name)[1] is not None:
+                raise InputError(f"{name} is a pair of texts; token classification reads one text.")
+        elif not isinstance(item, list) or not all(isinstance(word, str) for word in item):
+            raise InputError(f"{name} is no list of words, which is_split_into_words=True asks for.")
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """Several texts, as windows that the model can read."""
-        return [self._read(item, place(first, index), **parameters) for index, item in enumerate(inputs)]
+        return [self._read_parts(item, place(first, index), **parameters) for index, item in enumerate(inputs)]
 
-    def _read(
+    def _read_parts(
         self,
         item: Any,
         name: str,
@@ -132,13 +138,10 @@ class TokenClassificationPipeline(PartsPipeline):
         offset_mapping: Sequence[tuple[int, int]] | None = None,
         stride: int | None = None,
     ) -> dict[str, Any]:
+        self.check_input(item, name, is_split_into_words)
         if not is_split_into_words:
-            text, pair = read_text(item, name)
-            if pair is not None:
-                raise InputError(f"{name} is a pair of texts; token classification reads one text.")
+            text, _ = read_text(item, name)
             return self._windows(text, text, None, stride, offset_mapping)
-        if not isinstance(item, list) or not all(isinstance(word, str) for word in item):
-            raise InputError(f"{name} is no list of words, which is_split_into_words=True asks for.")
         starts = [0, *accumulate(len(word) + len(delimiter) for word in item)]
         return self._windows(delimiter.join(item), item, starts, stride, offset_mapping)
 

@@ -13,8 +13,9 @@ import torch
 from ..errors import ArgumentError, InputError
 from ..logging import logger
 from .base import Task
+from .failures import place
 from .parts import PartsPipeline
-from .text import place, read_text
+from .text import Text, read_text
 
 
 class ZeroShotClassificationPipeline(PartsPipeline):
@@ -75,6 +76,12 @@ class ZeroShotClassificationPipeline(PartsPipeline):
             return super().__call__(inputs, candidate_labels=args[0], **kwargs)
         return super().__call__(inputs, *args, **kwargs)
 
+    def _read(self, item: Any, name: str) -> Text:
+        text, pair = read_text(item, name)
+        if pair is not None or not text:
+            raise InputError(f"{name} is {'a pair of texts' if pair is not None else 'empty'}; one text is needed.")
+        return text, None
+
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """Each text beside the sentence of each label. A text that is too long is cut, never the sentence."""
         labels = parameters.get("candidate_labels")
@@ -83,10 +90,7 @@ class ZeroShotClassificationPipeline(PartsPipeline):
         sentences = [parameters.get("hypothesis_template", "This example is {}.").format(label) for label in labels]
         found: list[Mapping[str, Any]] = []
         for index, item in enumerate(inputs):
-            name = place(first, index)
-            text, pair = read_text(item, name)
-            if pair is not None or not text:
-                raise InputError(f"{name} is {'a pair of texts' if pair is not None else 'empty'}; one text is needed.")
+            text, _ = self._read(item, place(first, index))
             options = self._with_limit({"truncation": "only_first", "padding": False, "verbose": False})
             parts = list(self._tokenize([(text, sentence) for sentence in sentences], options))
             found.append(self._item(parts, text=text, labels=list(labels)))
