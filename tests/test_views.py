@@ -40,7 +40,17 @@ ENTITIES = [
 ANSWER = {"score": 0.9, "start": 21, "end": 27, "answer": "Berlin"}
 FILLED = [{"score": 0.5, "token": 3, "token_str": "dog", "sequence": "a dog"}]
 ZERO_SHOT = {"sequence": "I love cats", "labels": ["pets", "cars"], "scores": [0.9, 0.1]}
-RESULTS = {"labels": LABELS, "entities": ENTITIES, "answer": ANSWER, "filled": FILLED, "zero-shot": ZERO_SHOT}
+CHOICES = [{"choice": "it rises", "index": 1, "score": 0.75}, {"choice": "it sinks", "index": 0, "score": 0.25}]
+RANKED = [{"corpus_id": 2, "score": 0.9, "text": "about tea"}, {"corpus_id": 0, "score": 0.1, "text": "about cats"}]
+RESULTS = {
+    "labels": LABELS,
+    "entities": ENTITIES,
+    "answer": ANSWER,
+    "filled": FILLED,
+    "zero-shot": ZERO_SHOT,
+    "choices": CHOICES,
+    "ranked": RANKED,
+}
 
 
 def text_of(fragment: str) -> str:
@@ -172,6 +182,16 @@ class TestResults:
 
     def test_zero_shot(self) -> None:
         assert text_of(result_html(ZERO_SHOT)) == "I love cats pets 0.9000 cars 0.1000"
+
+    def test_choices_and_documents(self) -> None:
+        assert text_of(result_html(CHOICES)) == "it rises 0.7500 it sinks 0.2500"
+        assert text_of(result_html(RANKED)) == "2 about tea 0.9000 0 about cats 0.1000"
+        assert text_of(result_html([{"corpus_id": 2, "score": -3.5}])) == "2 -3.5000"
+
+    def test_errors_in_the_places_of_results(self) -> None:
+        shown = text_of(result_html([LABELS[0], ValueError("inputs[1] is None <b>")]))
+        assert shown == "0 POSITIVE 0.9800 1 ValueError inputs[1] is None <b>"
+        assert result_html([ValueError("alone")]) is None
 
     def test_results_of_several_texts(self) -> None:
         assert text_of(result_html([LABELS] * 25)).endswith("… 5 more results")

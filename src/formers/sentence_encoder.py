@@ -24,7 +24,7 @@ from .atomic import replacing
 from .auto import AutoModel, AutoTokenizer
 from .checkpoints import open_checkpoint
 from .checkpoints.write import save_checkpoint
-from .config import read_json
+from .config import longest_text, read_json
 from .errors import ArgumentError, ConfigError, InputError
 from .ops.activations import torch_activation
 from .ops.pooling import POOLINGS, pooled
@@ -165,7 +165,7 @@ class SentenceEncoder:
             else:
                 after.append(made)
         own = _config(source, f"{first}/sentence_bert_config.json" if first else "sentence_bert_config.json")
-        positions = getattr(model.config, "max_position_embeddings", None)
+        positions = longest_text(model.config)
         limit = own.get("max_seq_length") or least_limit(tokenizer.model_max_length, positions)
         config = _config(source, "config_sentence_transformers.json")
         return cls(

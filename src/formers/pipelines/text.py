@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from ..config import longest_text
 from ..errors import ArgumentError, HeadError, InputError
 from ..modeling import PreTrainedModel
 from .base import Pipeline
@@ -67,8 +68,7 @@ class TextPipeline(Pipeline):
     @property
     def max_tokens(self) -> int | None:
         """The longest text that the model has positions for, in tokens; None for a model without such a limit."""
-        limit = getattr(self.model.config, "max_position_embeddings", None)
-        return limit if isinstance(limit, int) and limit > 0 else None
+        return longest_text(self.model.config)
 
     def preprocess(self, inputs: Any, **parameters: Any) -> Mapping[str, Any]:
         """The model's arguments for one text or pair: tensors (1, T)."""

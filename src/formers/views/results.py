@@ -21,11 +21,17 @@ def result_html(result: Any, text_of: Callable[[Any], str | None] = lambda _: No
     """
     one = _one(result, text_of)
     if one is None and isinstance(result, list):
-        many = [_one(item, text_of) for item in result[:_MOST_RESULTS]]
-        if many and all(many):
+        shown = result[:_MOST_RESULTS]
+        # an error may stand in the place of a result
+        many = [_error(item) if isinstance(item, Exception) else _one(item, text_of) for item in shown]
+        if all(many) and not all(isinstance(item, Exception) for item in shown):
             rows = [(f"<span class=dim>{i}</span>", str(item)) for i, item in enumerate(many)]
             one = html.table(rows) + _more(len(result) - _MOST_RESULTS, "results")
     return None if one is None else html.fragment(one)
+
+
+def _error(error: Exception) -> str:
+    return f"<i>{html.escape(type(error).__name__)}</i> {html.shortened(error, 500)}"
 
 
 def _one(result: Any, text_of: Callable[[Any], str | None]) -> str | None:
@@ -53,6 +59,9 @@ _KEYS: dict[str, dict[str, Any]] = {
     "entity_group": {"entity_group": str, "score": _NUMBER, "word": str, "start": _PLACE, "end": _PLACE},
     "answer": {"score": _NUMBER, "start": int, "end": int, "answer": str},
     "labels": {"sequence": str, "labels": list, "scores": list},
+    "choice": {"choice": str, "index": int, "score": _NUMBER},
+    "text": {"corpus_id": int, "score": _NUMBER, "text": str},
+    "corpus_id": {"corpus_id": int, "score": _NUMBER},
 }
 
 
@@ -71,7 +80,7 @@ def _labels(items: list[Item], _: str | None) -> str:
     return _bars([(item["label"], item["score"]) for item in items])
 
 
-def _bars(scores: Sequence[tuple[Any, Any]]) -> str:
+def _bars(scores: Sequence[tuple[Any, Any]], what: str = "labels") -> str:
     rows = ""
     for label, score in scores[:_MOST_LINES]:
         width = min(max(float(score), 0), 1) * 100
@@ -80,7 +89,7 @@ def _bars(scores: Sequence[tuple[Any, Any]]) -> str:
             f'<tr><td><bdi>{html.escape(label)}</bdi></td><td class="mono" style="min-width:220px;padding:1px 6px;'
             f'background:{fill};border-bottom:2px solid transparent;background-clip:padding-box">{score:.4f}</td></tr>'
         )
-    return f"<table>{rows}</table>{_more(len(scores) - _MOST_LINES, 'labels')}"
+    return f"<table>{rows}</table>{_more(len(scores) - _MOST_LINES, what)}"
 
 
 def _candidates(items: list[Item], _: str | None = None) -> str:
@@ -133,6 +142,15 @@ def _zero_shot(items: list[Item], _: str | None) -> str:
     )
 
 
+def _choices(items: list[Item], _: str | None) -> str:
+    return _bars([(item["choice"], item["score"]) for item in items], "choices")
+
+
+def _ranks(items: list[Item], _: str | None) -> str:
+    named = [(f"{item['corpus_id']}  {item['text']}" if "text" in item else item["corpus_id"]) for item in items]
+    return _bars(list(zip(named, (item["score"] for item in items), strict=True)), "documents")
+
+
 def _marked(text: str, spans: list[tuple[Any, Any, str, float]]) -> str:
     """The text with spans marked; "" where they are not those of the text."""
     colours, done, parts = _colours([label for *_, label, _ in spans]), 0, []
@@ -172,4 +190,7 @@ _VIEWS: dict[str, Callable[[list[Item], str | None], str]] = {
     "entity_group": _entities,
     "answer": _answers,
     "labels": _zero_shot,
+    "choice": _choices,
+    "text": _ranks,
+    "corpus_id": _ranks,
 }
