@@ -49,6 +49,37 @@ def test_eval(family: str, head: str, mask: str, kernel: str) -> None:
             assert difference(a if whole else real(keep, a), b if whole else real(keep, b)) < TOLERANCE, name
 
 
+# what configurations may say beside those that the other tests have
+FORMS: list[tuple[str, str, dict[str, Any]]] = [
+    ("albert", "base", {"inner_group_num": 2}),
+    ("albert", "masked-lm", {"num_hidden_groups": 1}),
+    ("deberta_v2", "masked-lm", {"legacy": False}),
+    ("deberta_v2", "masked-lm", {"embedding_size": 24, "type_vocab_size": 2}),
+    ("deberta_v2", "base", {"share_att_key": True, "position_biased_input": True, "position_buckets": -1}),
+    ("deberta_v2", "base", {"pos_att_type": "c2p", "conv_kernel_size": 0, "norm_rel_ebd": "none"}),
+    ("deberta_v2", "base", {"relative_attention": False, "position_biased_input": True}),
+    ("electra", "base", {"embedding_size": 32}),
+    *(("electra", "multiple-choice", {"summary_type": kind}) for kind in ("last", "mean", "cls_index")),
+    ("electra", "multiple-choice", {"summary_use_proj": False}),
+    ("modernbert", "sequence-classification", {"classifier_pooling": "mean"}),
+    ("modernbert", "base", {"attention_bias": True, "mlp_bias": True, "norm_bias": True}),
+    ("modernbert", "base", {"global_attn_every_n_layers": 2, "local_attention": 4}),
+    ("roberta", "base", {"pad_token_id": 3}),
+]
+
+
+@pytest.mark.parametrize("mask", ["none", "right", "left"])
+@pytest.mark.parametrize(("family", "head", "changes"), FORMS, ids=lambda value: str(value).replace(" ", ""))
+def test_other_forms(family: str, head: str, changes: dict[str, Any], mask: str) -> None:
+    theirs, ours = pair(family, head, **changes)
+    if sees_nothing(family, head, mask):
+        theirs.set_attn_implementation("eager")
+    inputs = batch(ours, head, mask, labels=False)
+    with torch.no_grad():
+        expected, got = theirs(**inputs)[0], ours(**inputs)[0]
+    assert difference(real(inputs["attention_mask"], got), real(inputs["attention_mask"], expected)) < TOLERANCE
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_train_step(family: str, head: str, mask: str) -> None:

@@ -164,6 +164,11 @@ class TokenClassification(_TokenHead):
     """Label every token. labels (B, T) in [0, C), -100 to leave one out; logits (B, T, C), zeros at padding."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.TokenClassifierOutput
+    dropout: Any
+    classifier: Any
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.classifier(self.dropout(body.last_hidden_state))
 
 
 class SequenceClassification(Head):
@@ -258,6 +263,11 @@ class QuestionAnswering(Head):
     Scores run over all columns, padding included, so padding is computed."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.QuestionAnsweringModelOutput
+    qa_outputs: Any
+
+    def score(self, body: Any, layout: Layout) -> Tensor:
+        return self.qa_outputs(body.last_hidden_state)
+
     TARGETS = ("start_positions", "end_positions")
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:

@@ -112,7 +112,7 @@ def test_zero_shot(make: Make, several: bool, names: list[str]) -> None:
     ours = pipeline("zero-shot-classification", model=folder)
     options = {"multi_label": several, "hypothesis_template": "it is {}."}
     for candidates in (["film", "story", "a dull end"], "good, bad", "fine"):
-        found = ours([*SHORT, *LONG], candidates, **options)
+        found = ours([*SHORT, *LONG], candidates, **options, truncation=True)
         for text, mine in zip([*SHORT, *LONG], found, strict=True):
             other = theirs(text, candidates, **options)
             assert (mine["sequence"], mine["labels"]) == (other["sequence"], other["labels"])
@@ -125,3 +125,5 @@ def test_zero_shot(make: Make, several: bool, names: list[str]) -> None:
         ours("a film", ["a"], hypothesis_template="it is good")
     with pytest.raises(InputError, match="empty"):
         ours("", ["a"])
+    with pytest.raises(InputError, match=r"inputs\[1\].*reads at most 64.*truncation=True"):
+        ours([SHORT[0], LONG[0]], ["a"])

@@ -33,7 +33,7 @@ TASKS: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[Any], list[Any]
         {"num_labels": 3},
         {"candidate_labels": ["film", "story"]},
         TEXTS,
-        ["", None, ("a", "b")],
+        ["", None, ("a", "b"), LONG],
     ),
     "fill-mask": ("BertForMaskedLM", {}, {}, [f"{text} [MASK]" for text in TEXTS], ["a film", None, f"[MASK] {LONG}"]),
     "feature-extraction": ("BertModel", {}, {"pooling": "mean"}, TEXTS, [None, LONG, 4.5]),

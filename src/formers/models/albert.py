@@ -362,9 +362,6 @@ class AlbertForQuestionAnswering(AlbertPreTrainedModel, heads.QuestionAnswering)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
-
 
 MODEL_TYPES = {"albert": AlbertConfig}
 TOKENIZER = AlbertTokenizer

@@ -340,21 +340,21 @@ class BertModel(BertPreTrainedModel):
 
 
 class BertPredictionHeadTransform(nn.Module):
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: PretrainedConfig, width: int | None = None) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = nn.Linear(config.hidden_size, width or config.hidden_size)
         self.transform_act_fn = activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = nn.LayerNorm(width or config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.LayerNorm(self.transform_act_fn(self.dense(rows)))
 
 
 class BertLMPredictionHead(nn.Module):
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: PretrainedConfig, width: int | None = None) -> None:
         super().__init__()
-        self.transform = BertPredictionHeadTransform(config)
-        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.transform = BertPredictionHeadTransform(config, width)
+        self.decoder = nn.Linear(width or config.hidden_size, config.vocab_size)
         self.bias = self.decoder.bias  # checkpoints have it under both names
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -362,9 +362,9 @@ class BertLMPredictionHead(nn.Module):
 
 
 class BertOnlyMLMHead(nn.Module):
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: PretrainedConfig, width: int | None = None) -> None:
         super().__init__()
-        self.predictions = BertLMPredictionHead(config)
+        self.predictions = BertLMPredictionHead(config, width)
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.predictions(rows)
@@ -497,9 +497,6 @@ class BertForQuestionAnswering(BertPreTrainedModel, heads.QuestionAnswering):
         self.bert = BertModel(config, add_pooling_layer=False)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
-
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
 
 
 MODEL_TYPES = {"bert": BertConfig}

@@ -371,49 +371,13 @@ class DebertaV2Model(DebertaV2PreTrainedModel):
         return self.returned(result, return_dict)
 
 
-class LegacyDebertaV2PredictionHeadTransform(nn.Module):
+class DebertaV2LMPredictionHead(bert.BertPredictionHeadTransform):
     def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        E = getattr(config, "embedding_size", config.hidden_size)
-        self.dense = nn.Linear(config.hidden_size, E)
-        self.transform_act_fn = activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(E, eps=config.layer_norm_eps)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        return self.LayerNorm(self.transform_act_fn(self.dense(rows)))
-
-
-class LegacyDebertaV2LMPredictionHead(nn.Module):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        self.transform = LegacyDebertaV2PredictionHeadTransform(config)
-        self.decoder = nn.Linear(self.transform.dense.out_features, config.vocab_size)
-        self.bias = self.decoder.bias  # checkpoints have it under both names
-
-    def forward(self, rows: Tensor) -> Tensor:
-        return self.decoder(self.transform(rows))  # rows of D -> rows of V
-
-
-class LegacyDebertaV2OnlyMLMHead(nn.Module):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        self.predictions = LegacyDebertaV2LMPredictionHead(config)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        return self.predictions(rows)
-
-
-class DebertaV2LMPredictionHead(nn.Module):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.transform_act_fn = activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        super().__init__(config)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
 
-    def forward(self, rows: Tensor, embeddings: Tensor) -> Tensor:
-        rows = self.LayerNorm(self.transform_act_fn(self.dense(rows)))
-        return rows @ embeddings.T + self.bias  # rows of D -> rows of V
+    def forward(self, rows: Tensor, embeddings: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(rows) @ embeddings.T + self.bias  # rows of D -> rows of V
 
 
 class DebertaV2OnlyMLMHead(nn.Module):
@@ -437,7 +401,7 @@ class DebertaV2ForMaskedLM(DebertaV2PreTrainedModel, heads.MaskedLM):
         super().__init__(config)
         self.deberta = DebertaV2Model(config)
         if config.legacy:
-            self.cls = LegacyDebertaV2OnlyMLMHead(config)
+            self.cls = bert.BertOnlyMLMHead(config, getattr(config, "embedding_size", None))
         else:
             self.TIED = {}  # type: ignore[misc]  # it scores with the embeddings themselves
             self.lm_predictions = DebertaV2OnlyMLMHead(config)
@@ -511,9 +475,6 @@ class DebertaV2ForTokenClassification(DebertaV2PreTrainedModel, heads.TokenClass
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.last_hidden_state))
-
 
 class DebertaV2ForQuestionAnswering(DebertaV2PreTrainedModel, heads.QuestionAnswering):
     def __init__(self, config: DebertaV2Config) -> None:
@@ -522,9 +483,6 @@ class DebertaV2ForQuestionAnswering(DebertaV2PreTrainedModel, heads.QuestionAnsw
         self.deberta = DebertaV2Model(config)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
-
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
 
 
 MODEL_TYPES = {"deberta-v2": DebertaV2Config}

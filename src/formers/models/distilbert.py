@@ -294,9 +294,6 @@ class DistilBertForTokenClassification(DistilBertPreTrainedModel, heads.TokenCla
         self.classifier = nn.Linear(config.dim, config.num_labels)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.last_hidden_state))
-
 
 class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, heads.QuestionAnswering):
     def __init__(self, config: DistilBertConfig) -> None:

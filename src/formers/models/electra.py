@@ -185,9 +185,6 @@ class ElectraForTokenClassification(ElectraPreTrainedModel, heads.TokenClassific
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.last_hidden_state))
-
 
 class ElectraForQuestionAnswering(ElectraPreTrainedModel, heads.QuestionAnswering):
     def __init__(self, config: ElectraConfig) -> None:
@@ -196,9 +193,6 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel, heads.QuestionAnswerin
         self.electra = ElectraModel(config)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
-
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
 
 
 class ElectraSequenceSummary(nn.Module):

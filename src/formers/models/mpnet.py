@@ -120,7 +120,7 @@ class MPNetSelfAttention(nn.Module):
             self.v(rows),
             layout,
             heads=self.num_attention_heads,
-            bias=lambda q, k: bias,
+            bias=lambda q, _: bias[..., : q.shape[2], : q.shape[2]],
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
             return_weights=output_attentions,
@@ -282,9 +282,6 @@ class MPNetForTokenClassification(MPNetPreTrainedModel, heads.TokenClassificatio
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.last_hidden_state))
-
 
 class MPNetForQuestionAnswering(MPNetPreTrainedModel, heads.QuestionAnswering):
     def __init__(self, config: MPNetConfig) -> None:
@@ -293,9 +290,6 @@ class MPNetForQuestionAnswering(MPNetPreTrainedModel, heads.QuestionAnswering):
         self.mpnet = MPNetModel(config, add_pooling_layer=False)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
-
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
 
 
 MODEL_TYPES = {"mpnet": MPNetConfig}

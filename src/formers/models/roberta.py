@@ -218,9 +218,6 @@ class RobertaForTokenClassification(RobertaPreTrainedModel, heads.TokenClassific
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.last_hidden_state))
-
 
 class RobertaForQuestionAnswering(RobertaPreTrainedModel, heads.QuestionAnswering):
     def __init__(self, config: RobertaConfig) -> None:
@@ -229,9 +226,6 @@ class RobertaForQuestionAnswering(RobertaPreTrainedModel, heads.QuestionAnswerin
         self.roberta = self.body(config)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
-
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
 
 
 MODEL_TYPES = {"roberta": RobertaConfig}

@@ -34,7 +34,8 @@ def attention(
     """softmax(query · keyᵀ / √d + bias) · value, per head, within each row of the batch.
 
     query, key, value: rows of `layout`, (N, H·d) or (B, T, H·d).
-    bias: from query and key, (B, H, T, d) each, to what is added to the scores, broadcastable to (B, H, T, T).
+    bias: from query and key, (B, H, T, d) each, to what is added to the scores, broadcastable to (B, H, T, T). It is
+        called for texts of each length, with fewer of them and T their length, where no padding is within a text.
     causal: no column sees a later one.
     window: how many columns away, at most, what a column sees may be; None for any.
     dropout: probability of dropping a weight; give 0 outside training.
@@ -47,9 +48,9 @@ def attention(
     """
     if head_mask is not None and head_mask.shape[1] not in (1, heads):
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
-    plain = bias is None and head_mask is None and not return_weights and kernel != "eager"
-    if plain and layout.index is not None and (window is None or layout.contiguous):
-        return by_runs(_fused(causal, window, dropout), query, key, value, layout, heads), None
+    fused = head_mask is None and not return_weights and kernel != "eager"
+    if fused and layout.index is not None and ((bias is None and window is None) or layout.contiguous):
+        return by_runs(_fused(bias, causal, window, dropout), query, key, value, layout, heads), None
     q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
     scores_bias = bias(q, k) if bias is not None else None
     visible = layout.visible(causal, window)
@@ -67,16 +68,19 @@ def attention(
     return rows, weights if return_weights else None
 
 
-def _fused(causal: bool, window: int | None, dropout: float) -> Kernel:
+def _fused(bias: Bias | None, causal: bool, window: int | None, dropout: float) -> Kernel:
     """Attention of texts of one length, none of whose columns is padding."""
-    if window is None:
+    if bias is None and window is None:
         return partial(F.scaled_dot_product_attention, dropout_p=dropout, is_causal=causal)
 
-    def near(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         seen = Layout(q.shape[0], q.shape[2]).visible(causal, window, q.device)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+        scores = None if bias is None else bias(q, k)
+        if scores is not None and seen is not None:
+            scores = scores.masked_fill(~seen, torch.finfo(q.dtype).min)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen if scores is None else scores, dropout_p=dropout)
 
-    return near
+    return kernel
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

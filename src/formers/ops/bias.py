@@ -64,8 +64,9 @@ def disentangled(
 ) -> Tensor:
     """Content to position, and position to content: what a query gives for a distance, and a distance for a key.
 
-    query, key: (B, H, T, d); distance: (T, T), query column minus key column; position_key, position_query: (H, 2S, d),
-    row p for distance p - S, where the last and the first are for all beyond. Returns (B, H, T, T), scaled by 1/√d.
+    query, key: (B, H, T, d). distance: (T, T) or larger, query column minus key column, or less for those far apart.
+    position_key, position_query: (H, 2S, d), row p for distance p - S; the last and the first are for all beyond.
+    Returns (B, H, T, T), scaled by 1/√d.
     Source: He et al. 2020 (arXiv 2006.03654).
     """
     B, H, T, d = query.shape
@@ -73,7 +74,9 @@ def disentangled(
     for rows, table, sign in ((query, position_key, 1), (key, position_query, -1)):
         if table is not None:
             span = table.shape[1] // 2
-            place = (sign * distance + span).clamp(0, 2 * span - 1)  # for keys, (key column, query column)
-            scores = (rows @ table.transpose(1, 2)).gather(-1, place.expand(B, H, T, T))
+            reach = min(T, span)  # no distance here is larger
+            near = table[:, span - reach : span + reach]
+            place = (sign * distance[:T, :T] + reach).clamp(0, 2 * reach - 1)  # for keys, (key column, query column)
+            scores = (rows @ near.transpose(1, 2)).gather(-1, place.expand(B, H, T, T))
             bias = bias + (scores if sign == 1 else scores.transpose(-1, -2))
     return bias / d**0.5

@@ -13,6 +13,7 @@ import torch
 from ..errors import ArgumentError, InputError
 from ..logging import logger
 from .base import Task
+from .encoding import value_of
 from .failures import place
 from .parts import PartsPipeline
 from .text import Text, read_text
@@ -27,6 +28,7 @@ class ZeroShotClassificationPipeline(PartsPipeline):
         candidate_labels: a list of labels, or one string with commas between them.
         hypothesis_template: the sentence, with {} for the label: "This example is {}." by default.
         multi_label: whether several labels may hold, each with a score of its own; else scores sum to 1.
+        truncation: True cuts a text that is too long, never the sentence; else it is an error.
     """
 
     NEEDS = ("text", "Zero-shot classification", "AutoModelForSequenceClassification")
@@ -51,10 +53,11 @@ class ZeroShotClassificationPipeline(PartsPipeline):
         hypothesis_template: str | None = None,
         multi_label: bool | None = None,
         multi_class: bool | None = None,
+        truncation: bool | str | None = None,
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        self.reject(set(unknown), ("candidate_labels", "hypothesis_template", "multi_label"))
-        preprocess: dict[str, Any] = {}
+        self.reject(set(unknown))
+        preprocess: dict[str, Any] = {} if truncation is None else {"truncation": truncation}
         if candidate_labels is not None:
             preprocess["candidate_labels"] = _labels(candidate_labels)
         if hypothesis_template is not None:
@@ -83,16 +86,22 @@ class ZeroShotClassificationPipeline(PartsPipeline):
         return text, None
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
-        """Each text beside the sentence of each label. A text that is too long is cut, never the sentence."""
+        """Each text beside the sentence of each label.
+
+        Raises InputError for a text that is longer than the model reads, unless truncation is asked for.
+        """
         labels = parameters.get("candidate_labels")
         if not labels:
             raise ArgumentError("candidate_labels are needed: the labels to choose from, as a list.")
         sentences = [parameters.get("hypothesis_template", "This example is {}.").format(label) for label in labels]
+        cut = value_of(parameters.get("truncation")) not in (None, False, "do_not_truncate")
+        options = self._with_limit({"truncation": "only_first" if cut else False})
         found: list[Mapping[str, Any]] = []
         for index, item in enumerate(inputs):
-            text, _ = self._read(item, place(first, index))
-            options = self._with_limit({"truncation": "only_first", "padding": False, "verbose": False})
+            text, _ = self._read(item, name := place(first, index))
             parts = list(self._tokenize([(text, sentence) for sentence in sentences], options))
+            for part in parts:
+                self._fits(part, name, text)
             found.append(self._item(parts, text=text, labels=list(labels)))
         return found
 
