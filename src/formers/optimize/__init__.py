@@ -207,10 +207,14 @@ def _checked(mode: str | bool) -> str | bool:
 
 def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimized:
     device = model.device.type
-    name, make = probe.preferred(mode, device)
     stacks, alone = _parts(model)
     shorter = _shorter(device)
     longer, note = [0.0], ""
+    if not stacks:
+        note = "It has no stack of layers that can be fused."
+        if mode == "int8":
+            mode, note = "bf16" if shorter else "float32", f"{note} Products of bytes are for these alone."
+    name, make = probe.preferred(mode, device)
     with torch.no_grad():
         for layers in stacks:
             if mode == "int8":
@@ -223,8 +227,6 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimiz
         if (alone_make := shorter if mode == "int8" else make) is not None:
             for layer in alone:
                 linear.derive(layer, alone_make(Source.of(layer), torch.float32))
-    if not stacks:
-        note = "It has no stack of layers that can be fused."
     if max(longer):
         note = (
             f"{max(longer):.0%} of its products are of {'bf16' if shorter else 'float32'}: bytes would harm most there."

@@ -236,8 +236,8 @@ def _load(
 
 def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -> None:
     """Add what a file beside config.json says to the model's configuration, where that does not say it itself."""
-    place = name or str(getattr(model, "name_or_path", ""))
-    if name is None and not Path(place).is_dir():  # made in memory, or its folder is gone
+    place = name or str(getattr(model, "name_or_path", None) or "")
+    if not place or (name is None and not Path(place).is_dir()):  # made in memory, or its folder is gone
         return
     path = locate(place, **(hub if name else {})).file(file)
     if path is not None:

@@ -35,7 +35,8 @@ class PartsPipeline(TextPipeline):
 
     def _model_inputs(self, encoding: Mapping[str, Any]) -> list[dict[str, Tensor]]:
         """What the model reads of each row of an encoding of lists."""
-        return list(rows({key: encoding[key] for key in encoding if key in self.tokenizer.model_input_names}))
+        names = [key for key in encoding if key in self.tokenizer.model_input_names and self._reads(key)]
+        return list(rows({key: encoding[key] for key in names}))
 
     def _item(self, parts: list[dict[str, Tensor]], **more: Any) -> dict[str, Any]:
         """What `preprocess` gives for one input."""
