@@ -73,6 +73,13 @@ def test_weights_are_those_of_the_model(tiny: Any, tokenizer: Any) -> None:
     assert same.html() == found.html()
 
 
+def test_token_types_are_for_models_that_read_them(tiny: Any, tokenizer: Any) -> None:
+    plain = visualize.attention(tiny, tokenizer, TEXT).weights
+    tokenizer.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
+    for mine, other in zip(visualize.attention(tiny, tokenizer, TEXT).weights, plain, strict=True):
+        assert torch.equal(mine, other)
+
+
 def test_layers_and_heads_are_chosen() -> None:
     weights = drawn(4, layers=3, heads=3)
     found = visualize.attention(attentions=weights, tokens=list("abcd"), layers=[2, 0], heads=[1, 2])

@@ -22,7 +22,10 @@ def encoded(model: Any, tokenizer: Any, text: str, text_pair: str | None) -> Any
     for name, value in (("text", text), ("text_pair", text_pair)):
         if not isinstance(value, str) and not (name == "text_pair" and value is None):
             raise ArgumentError(f"{name} is {value!r:.60} ({type(value).__name__}); one text (str) is shown at a time.")
-    encoding = tokenizer(text, text_pair, return_tensors="pt", verbose=False)
+    options = {"return_tensors": "pt", "verbose": False}
+    if "token_type_ids" not in getattr(model, "INPUTS", ("token_type_ids",)):
+        options["return_token_type_ids"] = False  # tokenizers of no family return them
+    encoding = tokenizer(text, text_pair, **options)
     length = encoding["input_ids"].shape[1]
     limit = longest_text(getattr(model, "config", None))
     if limit is not None and length > limit:
