@@ -335,23 +335,24 @@ class PreTrainedModel(Pretrained):
 
     def _batches(self, texts: Iterable[str | Mapping[str, Tensor]], tokenizer: Any) -> list[Mapping[str, Tensor]]:
         """Texts as batches of 32, of neighbours in length; batches as they are."""
-        given = [texts] if isinstance(texts, str | Mapping) else list(texts)
+        given: list[Any] = [texts] if isinstance(texts, str | Mapping) else list(texts)
         if not given:
             raise InputError("check has no texts to compare results on.")
-        if not isinstance(given[0], str):
-            read = {*self.INPUTS, *self.NEWER_INPUTS}  # batches for training have labels too
-            return [{name: batch[name].to(self.device) for name in batch if name in read} for batch in given]  # type: ignore[union-attr,index]
+        if isinstance(given[0], str):
+            given.sort(key=len)
+            given = [self._encoded(given[i : i + 32], tokenizer) for i in range(0, len(given), 32)]
+        read = {*self.INPUTS, *self.NEWER_INPUTS}  # batches for training have labels, and not all models token types
+        return [{name: batch[name].to(self.device) for name in batch if name in read} for batch in given]
+
+    def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
         tokenizer = tokenizer or self._tokenizer()
         if tokenizer is None:
             raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
-        options = {
-            "padding": True,
-            "truncation": True,
-            "max_length": self.config.longest_text(),
-            "return_tensors": "pt",
-        }
-        given.sort(key=len)
-        return [dict(tokenizer(given[i : i + 32], **options).to(self.device)) for i in range(0, len(given), 32)]
+        limit = self.config.longest_text()
+        batch: Mapping[str, Tensor] = tokenizer(
+            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
+        )
+        return batch
 
     def _tokenizer(self) -> Any:
         """The tokenizer that was saved with the model; None when there is none."""
