@@ -198,6 +198,8 @@ class AlbertPreTrainedModel(PreTrainedModel):
 class AlbertModel(AlbertPreTrainedModel):
     """The encoder: hidden states (B, T, D), and of the first column through a linear layer and tanh (B, D)."""
 
+    OUTPUT = BaseModelOutputWithPooling
+
     def __init__(self, config: AlbertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
         self.embeddings = bert.BertEmbeddings(config, config.embedding_size)
@@ -210,40 +212,12 @@ class AlbertModel(AlbertPreTrainedModel):
         groups: Any = self.encoder.albert_layer_groups
         return [layer.attention for group in groups for layer in group.albert_layers]
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: Layout | None = None,
-    ) -> Any:
-        """Encode a batch.
+    def pool(self, first: Tensor) -> Tensor:
+        """The vector of a text, (B, D), from its first column."""
+        return self.pooler_activation(self.pooler(first))  # type: ignore[misc]
 
-        input_ids, attention_mask (1 real, 0 padding), token_type_ids, position_ids: integers (B, T).
-        inputs_embeds: (B, T, E) instead of input_ids. head_mask: (H,) or (layers, H), 1 keeps a head.
-        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
-        Hidden states are zeros at padding.
-        """
-        given = layout is not None
-        if layout is None:
-            layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows, states, weights = self.encoder(
-            self.embeddings(layout, input_ids, token_type_ids, position_ids, inputs_embeds),
-            layout,
-            self.head_masks(head_mask, self.config.num_hidden_layers),
-            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
-        )
-        pooled = None
-        if self.pooler is not None and self.pooler_activation is not None:
-            pooled = self.pooler_activation(self.pooler(layout.first(rows)))  # (B, D)
-        result = BaseModelOutputWithPooling(rows if given else layout.unpack(rows), pooled, states, weights)
-        return self.returned(result, return_dict)
+    embed = bert.BertModel.embed
+    forward = bert.BertModel.forward
 
 
 class AlbertMLMHead(nn.Module):

@@ -291,6 +291,10 @@ class BertModel(BertPreTrainedModel):
         """Rows from the model's inputs."""
         return self.embeddings(layout, *inputs)
 
+    def pool(self, first: Tensor) -> Tensor:
+        """The vector of a text, (B, D), from its first column."""
+        return self.pooler(first)  # type: ignore[misc]  # asked where there is one
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -326,10 +330,10 @@ class BertModel(BertPreTrainedModel):
         rows, states, weights = self.encoder(
             rows,
             layout,
-            self.head_masks(head_mask, len(self.encoder.layer)),
+            self.head_masks(head_mask, self.config.num_hidden_layers),
             **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
         )
-        pooled = {} if self.pooler is None else {"pooler_output": self.pooler(layout.first(rows))}
+        pooled = {} if self.pooler is None else {"pooler_output": self.pool(layout.first(rows))}
         result = self.OUTPUT(
             last_hidden_state=rows if given else layout.unpack(rows),
             **pooled,

@@ -116,6 +116,7 @@ class RobertaModel(RobertaPreTrainedModel):
 
     _attentions = bert.BertModel._attentions
     embed = bert.BertModel.embed
+    pool = bert.BertModel.pool
     forward = bert.BertModel.forward
 
 
