@@ -243,6 +243,20 @@ def test_tied_weights_of_different_values(
     assert difference(logits[1], logits[0]) < 1e-5 and difference(logits[2], logits[0]) < 1e-5
 
 
+def test_the_other_head_of_deberta(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files with the newer head, whose configuration does not say so, as those that were published."""
+    theirs, ours = pair("deberta_v2", "masked-lm", legacy=False)
+    theirs.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    del values["legacy"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    inputs = batch(ours, "masked-lm", "right", labels=False)
+    back = type(ours).from_pretrained(tmp_path)
+    assert back.config.legacy and not caplog.text
+    with torch.no_grad():
+        assert difference(back(**inputs)[0], ours(**inputs)[0]) < 1e-6
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_one_file(form: str, tmp_path: Path) -> None:
     ours = made()

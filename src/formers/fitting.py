@@ -47,10 +47,10 @@ def fit(kind: type[PreTrainedModel], config: PretrainedConfig, weights: Mapping[
 
     Errors: ConfigError for sizes that no model can have, CheckpointError for two tensors of one name.
     """
-    renamed = torch_names(weights, kind.RENAMES)
+    renamed = torch_names(weights)
     model = build(lambda: kind(config), config, renamed)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found, groups = align(renamed, set(shapes), model.base_model_prefix), tied_names(model)
+    found, groups = align(renamed, set(shapes), model.base_model_prefix, kind.RENAMES), tied_names(model)
     return Fit(model, groups, found, compare(groups, shapes, found))
 
 

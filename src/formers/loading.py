@@ -136,15 +136,16 @@ def tied_names(model: nn.Module) -> list[list[str]]:
     return list(groups.values())
 
 
-def align(tensors: Mapping[str, T], wanted: set[str], prefix: str) -> dict[str, T]:
-    """The tensors by the model's names, with the base model's prefix added or taken off where that fits.
+def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapping[str, str]) -> dict[str, T]:
+    """The tensors by the model's names: as `renames` says, or with the base model's prefix added or taken off.
 
     No two stand for one: a name that is the model's own comes first.
     """
-    aligned = {}
+    aligned: dict[str, T] = {}
     for name, tensor in tensors.items():
-        forms = () if name in wanted else (f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
-        aligned[next((form for form in forms if form in wanted and form not in tensors), name)] = tensor
+        forms = () if name in wanted else (renames.get(name), f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
+        fitting = (form for form in forms if form in wanted and form not in tensors and form not in aligned)
+        aligned[next(fitting, name) or name] = tensor
     return aligned
 
 
@@ -182,7 +183,7 @@ def assign(
 ) -> LoadingReport:
     """Give a model on the meta device its tensors. What the file lacks is left on the meta device and reported."""
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = align(weights, set(shapes), model.base_model_prefix)
+    given = align(weights, set(shapes), model.base_model_prefix, model.RENAMES)
     groups = tied_names(model)
     if parted := differing(groups, given) if device.type != "meta" else []:
         groups = [[name for name in group if name not in parted] for group in groups] + [[name] for name in parted]

@@ -39,7 +39,7 @@ class PreTrainedModel(Pretrained):
     INPUTS: what its models read, in positional order; NEWER_INPUTS: what came later and follows all other arguments.
     TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
     OPTIONAL: parts of the base model that checkpoints may lack.
-    RENAMES: {a foreign checkpoint's name, already in torch's form: this family's name}.
+    RENAMES: {a foreign checkpoint's name, already in torch's form: this family's name}, for names that a model lacks.
     """
 
     base_model_prefix: ClassVar[str] = ""

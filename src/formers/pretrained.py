@@ -106,7 +106,7 @@ class Pretrained(nn.Module):
             first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
             find = (options["variant"], options["use_safetensors"], first)
             weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
-        weights = torch_names(weights, cls.RENAMES)
+        weights = torch_names(weights)
         resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights), config.name_or_path)
 
         def make() -> Any:

@@ -31,8 +31,8 @@ _ORDER = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # of a kernel's dimensions:
 _OPTIMIZER = ("adam_m", "adam_v", "Adam", "Adam_1", "Momentum")  # what is kept for every weight in training
 
 
-def torch_names(tensors: Mapping[str, Any], family: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The tensors (lazy ones, or torch's own) under torch's names, and then under those that `family` gives.
+def torch_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors (lazy ones, or torch's own) under torch's names.
 
     What an optimizer keeps for itself is left out. Errors: CheckpointError when two tensors come to one name.
     """
@@ -44,7 +44,6 @@ def torch_names(tensors: Mapping[str, Any], family: Mapping[str, str] | None = N
             continue
         new = _rename(parts)
         order = _ORDER.get(len(tensor.shape)) if parts[-1] == "kernel" and len(parts) > 1 else None
-        new = (family or {}).get(new, new)
         if new in found:
             raise CheckpointError(
                 f"The tensors {old[new][:200]!r} and {name[:200]!r} are both {new[:200]!r} in a model; keep one."

@@ -397,6 +397,15 @@ class DebertaV2ForMaskedLM(DebertaV2PreTrainedModel, heads.MaskedLM):
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
 
+    # published files have the other head, and a configuration that does not say so; both compute the same
+    RENAMES = {
+        "lm_predictions.lm_head.dense.weight": "cls.predictions.transform.dense.weight",
+        "lm_predictions.lm_head.dense.bias": "cls.predictions.transform.dense.bias",
+        "lm_predictions.lm_head.LayerNorm.weight": "cls.predictions.transform.LayerNorm.weight",
+        "lm_predictions.lm_head.LayerNorm.bias": "cls.predictions.transform.LayerNorm.bias",
+        "lm_predictions.lm_head.bias": "cls.predictions.bias",
+    }
+
     def __init__(self, config: DebertaV2Config) -> None:
         super().__init__(config)
         self.deberta = DebertaV2Model(config)
