@@ -43,7 +43,7 @@ class CamembertPreTrainedModel(roberta.RobertaPreTrainedModel):
 
     config_class = CamembertConfig
 
-    def body(self, config: roberta.RobertaConfig, pooling: bool = False) -> roberta.RobertaModel:
+    def body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
         """The encoder under a head."""
         return CamembertModel(config, add_pooling_layer=pooling)
 

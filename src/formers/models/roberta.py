@@ -96,9 +96,13 @@ class RobertaPreTrainedModel(PreTrainedModel):
     INPUTS = bert.BertPreTrainedModel.INPUTS
     OPTIONAL = ("pooler.",)
 
-    def body(self, config: RobertaConfig, pooling: bool = False) -> RobertaModel:
+    def body(self, config: RobertaConfig, pooling: bool) -> RobertaModel:
         """The encoder under a head."""
         return RobertaModel(config, add_pooling_layer=pooling)
+
+    def add_body(self, config: RobertaConfig, pooling: bool = False) -> None:
+        """Hold the encoder as self.roberta, or under the prefix of a relative."""
+        self.add_module(self.base_model_prefix, self.body(config, pooling))
 
 
 class RobertaModel(RobertaPreTrainedModel):
@@ -141,7 +145,7 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, heads.MaskedLM):
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
-        self.roberta = self.body(config)
+        self.add_body(config)
         self.lm_head = RobertaLMHead(config)
         self.post_init()
 
@@ -182,7 +186,7 @@ class RobertaForSequenceClassification(RobertaPreTrainedModel, heads.SequenceCla
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.roberta = self.body(config)
+        self.add_body(config)
         self.classifier = RobertaClassificationHead(config)
         self.post_init()
 
@@ -201,7 +205,7 @@ class RobertaForMultipleChoice(RobertaPreTrainedModel, heads.MultipleChoice):
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
-        self.roberta = self.body(config, pooling=True)
+        self.add_body(config, pooling=True)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.post_init()
@@ -214,7 +218,7 @@ class RobertaForTokenClassification(RobertaPreTrainedModel, heads.TokenClassific
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.roberta = self.body(config)
+        self.add_body(config)
         self.dropout = bert.classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
@@ -224,7 +228,7 @@ class RobertaForQuestionAnswering(RobertaPreTrainedModel, heads.QuestionAnswerin
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.roberta = self.body(config)
+        self.add_body(config)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
 

@@ -43,7 +43,7 @@ class XLMRobertaPreTrainedModel(roberta.RobertaPreTrainedModel):
 
     config_class = XLMRobertaConfig
 
-    def body(self, config: roberta.RobertaConfig, pooling: bool = False) -> roberta.RobertaModel:
+    def body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
         """The encoder under a head."""
         return XLMRobertaModel(config, add_pooling_layer=pooling)
 
