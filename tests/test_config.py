@@ -326,7 +326,7 @@ NOT_SEEN = {
     "sinusoidal_pos_embds": "how new position embeddings are drawn, and that they are not trained",
 }
 # what does change something in some families
-SEEN = {(family, "pad_token_id") for family in ("roberta", "xlm_roberta", "camembert")}
+SEEN = {(family, "pad_token_id") for family in ("roberta", "xlm_roberta", "camembert", "data2vec_text")}
 NOT_SEEN_IN = {
     ("modernbert", "max_position_embeddings"): "rotary positions have no table",
     ("deberta_v2", "max_position_embeddings"): "there is no table where positions are no input",

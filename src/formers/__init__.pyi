@@ -75,6 +75,17 @@ from .models.camembert import (
     CamembertTokenizer as CamembertTokenizer,
     CamembertTokenizerFast as CamembertTokenizerFast,
 )
+from .models.data2vec_text import (
+    Data2VecTextConfig as Data2VecTextConfig,
+    Data2VecTextForCausalLM as Data2VecTextForCausalLM,
+    Data2VecTextForMaskedLM as Data2VecTextForMaskedLM,
+    Data2VecTextForMultipleChoice as Data2VecTextForMultipleChoice,
+    Data2VecTextForQuestionAnswering as Data2VecTextForQuestionAnswering,
+    Data2VecTextForSequenceClassification as Data2VecTextForSequenceClassification,
+    Data2VecTextForTokenClassification as Data2VecTextForTokenClassification,
+    Data2VecTextModel as Data2VecTextModel,
+    Data2VecTextPreTrainedModel as Data2VecTextPreTrainedModel,
+)
 from .models.deberta_v2 import (
     DebertaV2Config as DebertaV2Config,
     DebertaV2ForMaskedLM as DebertaV2ForMaskedLM,
