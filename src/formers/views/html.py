@@ -18,9 +18,10 @@ STYLE = """
 .formers table{border-collapse:collapse;margin:4px 0;font:inherit;color:inherit;background:none}
 .formers tr{background:none!important}
 .formers td,.formers th{background:none;color:inherit;border:0}
-.formers td,.formers th{padding:1px 12px 1px 0;text-align:left;vertical-align:top;white-space:pre-wrap}
+.formers td,.formers th{padding:1px 12px 1px 0;text-align:left!important;vertical-align:top;white-space:pre-wrap}
 .formers th{font-weight:600}
-.formers code,.formers .mono{font:12px/1.5 ui-monospace,monospace;background:none;color:inherit;padding:0}
+.formers code{background:none!important;color:inherit;padding:0!important}
+.formers code,.formers .mono{font:12px/1.5 ui-monospace,monospace}
 .formers .dim{opacity:.7}
 .formers .text{white-space:pre-wrap;overflow-wrap:anywhere;line-height:2}
 .formers summary{cursor:pointer}
@@ -30,7 +31,6 @@ STYLE = """
 .formers .changed{box-shadow:inset 3px 0 #2b8cbe;padding-left:8px}
 .formers td:first-child{padding-left:8px}
 .formers .chip{border-radius:4px;padding:1px 5px;background:rgba(128,128,128,.2);white-space:nowrap}
-.formers .right{text-align:right}
 """
 _PAGE_STYLE = """
 :root{color-scheme:light dark}
