@@ -57,6 +57,8 @@ FORMS: list[tuple[str, str, dict[str, Any]]] = [
     ("deberta_v2", "masked-lm", {"embedding_size": 24, "type_vocab_size": 2}),
     ("deberta_v2", "base", {"share_att_key": True, "position_biased_input": True, "position_buckets": -1}),
     ("deberta_v2", "base", {"pos_att_type": "c2p", "conv_kernel_size": 0, "norm_rel_ebd": "none"}),
+    ("deberta_v2", "base", {"position_buckets": 12, "max_relative_positions": 8}),
+    ("deberta_v2", "base", {"position_buckets": 40, "max_relative_positions": 80}),
     ("deberta_v2", "base", {"relative_attention": False, "position_biased_input": True}),
     ("electra", "base", {"embedding_size": 32}),
     *(("electra", "multiple-choice", {"summary_type": kind}) for kind in ("last", "mean", "cls_index")),

@@ -74,7 +74,7 @@ def disentangled(
     for rows, table, sign in ((query, position_key, 1), (key, position_query, -1)):
         if table is not None:
             span = table.shape[1] // 2
-            reach = min(T, span)  # no distance here is larger
+            reach = T if span // 2 >= T else span  # distances below half of the buckets are themselves
             near = table[:, span - reach : span + reach]
             place = (sign * distance[:T, :T] + reach).clamp(0, 2 * reach - 1)  # for keys, (key column, query column)
             scores = (rows @ near.transpose(1, 2)).gather(-1, place.expand(B, H, T, T))
