@@ -7,18 +7,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from goldens import draw_weights
+from goldens import answers, draw_weights
 from goldens.answers import LETTERS, VOCABULARY, WORDS
 
-CONFIG = {
-    "vocab_size": len(VOCABULARY),
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 24,
-    "max_position_embeddings": 512,
-    "num_labels": 1,
-}
+CONFIG = {**answers.CONFIG, "max_position_embeddings": 512, "num_labels": 1}
 LIMIT = 24  # tokens of a pair that are left where pairs are cut
 
 

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from .. import heads
 from ..config import PretrainedConfig
-from ..errors import ConfigError
 from ..modeling import PreTrainedModel, run_layers
 from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.layout import Layout
 from ..outputs import BaseModelOutputWithPooling, ModelOutput
 from ..pruning import keep, remaining
-from ..tokenization import SentencePieceModel, SentencePieceTokenizer, frame
+from ..tokenization import SentencePieceModel, SentencePieceTokenizer
 from . import bert
 
 
@@ -88,10 +87,6 @@ class AlbertTokenizer(SentencePieceTokenizer):
             steps.append(normalizers.Lowercase())
         return normalizers.Sequence([*steps, *charsmap, normalizers.Replace(Regex(" {2,}"), " ")])
 
-    def frame(self) -> Any:
-        """[CLS] A [SEP], or [CLS] A [SEP] B [SEP]."""
-        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
-
 
 AlbertTokenizerFast = AlbertTokenizer
 
@@ -103,10 +98,8 @@ def _splits(piece: str) -> bool:
 class AlbertAttention(nn.Module):
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
-        D, H = config.hidden_size, config.num_attention_heads
-        if D % H:
-            raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
-        self.num_attention_heads, self.attention_head_size = H, D // H
+        D = config.hidden_size
+        self.num_attention_heads, self.attention_head_size = config.num_attention_heads, bert.head_width(config)
         self.kernel = config._attn_implementation
         self.attention_dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.output_dropout = nn.Dropout(config.hidden_dropout_prob)

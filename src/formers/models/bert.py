@@ -106,13 +106,19 @@ class BertEmbeddings(nn.Module):
         return self.dropout(self.LayerNorm(rows))
 
 
+def head_width(config: PretrainedConfig) -> int:
+    """d. Raises ConfigError where the heads cannot share the width equally."""
+    D, H = config.hidden_size, config.num_attention_heads
+    if D % H:
+        raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
+    return int(D // H)
+
+
 class BertSelfAttention(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
-        D, H = config.hidden_size, config.num_attention_heads
-        if D % H:
-            raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
-        self.num_attention_heads, self.attention_head_size = H, D // H
+        D, d = config.hidden_size, head_width(config)
+        self.num_attention_heads, self.attention_head_size = config.num_attention_heads, d
         self.query = nn.Linear(D, D)
         self.key = nn.Linear(D, D)
         self.value = nn.Linear(D, D)
@@ -120,7 +126,7 @@ class BertSelfAttention(nn.Module):
         self.is_decoder, self.kernel = config.is_decoder, config._attn_implementation
         self.position_embedding_type = config.position_embedding_type
         if config.position_embedding_type in ("relative_key", "relative_key_query"):
-            self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, D // H)
+            self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, d)
         elif config.position_embedding_type != "absolute":
             raise ConfigError(
                 f"position_embedding_type={config.position_embedding_type!r} is unknown; "

@@ -5,9 +5,7 @@ Source: Martin et al. 2020 (arXiv 1911.03894); fairseq.
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..tokenization import SentencePieceModel, SentencePieceTokenizer, frame
+from ..tokenization import ROBERTA_FRAME, SentencePieceModel, SentencePieceTokenizer
 from . import roberta
 
 
@@ -22,6 +20,7 @@ class CamembertConfig(roberta.RobertaConfig):
 class CamembertTokenizer(roberta.FewerPositions, SentencePieceTokenizer):
     """SentencePiece with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
 
+    FRAME = ROBERTA_FRAME  # <s> A </s>, or <s> A </s></s> B </s>
     TOKENS = roberta.TOKENS
     vocab_files_names = {"vocab_file": "sentencepiece.bpe.model", "tokenizer_file": "tokenizer.json"}
 
@@ -29,10 +28,6 @@ class CamembertTokenizer(roberta.FewerPositions, SentencePieceTokenizer):
         """The ids of fairseq: special tokens of its own before the file's pieces, which has them too, and the mask."""
         first = [("<s>NOTUSED", 0.0), (special["pad_token"], 0.0), ("</s>NOTUSED", 0.0), (special["unk_token"], 0.0)]
         return [*first, ("<unk>NOTUSED", -100.0), *file.pieces[1:], (special["mask_token"], 0.0)], 3
-
-    def frame(self) -> Any:
-        """<s> A </s>, or <s> A </s></s> B </s>."""
-        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 sep:0 $B:0 sep:0")
 
 
 CamembertTokenizerFast = CamembertTokenizer

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from .. import heads
 from ..config import PretrainedConfig
-from ..errors import ConfigError
 from ..modeling import PreTrainedModel, run_layers
 from ..ops.activations import activation
 from ..ops.attention import Bias, attention
@@ -25,7 +24,7 @@ from ..ops.bias import disentangled, log_buckets
 from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
 from ..outputs import BaseModelOutput
-from ..tokenization import SentencePieceTokenizer, frame
+from ..tokenization import SentencePieceTokenizer
 from . import bert
 
 
@@ -109,10 +108,6 @@ class DebertaV2Tokenizer(SentencePieceTokenizer):
         marks = [pre_tokenizers.Punctuation(behavior="isolated")] if self.split_by_punct else []
         return pre_tokenizers.Sequence([*marks, pieces])
 
-    def frame(self) -> Any:
-        """[CLS] A [SEP], or [CLS] A [SEP] B [SEP]."""
-        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
-
 
 DebertaV2TokenizerFast = DebertaV2Tokenizer
 
@@ -173,10 +168,8 @@ class DisentangledSelfAttention(nn.Module):
     def __init__(self, config: DebertaV2Config) -> None:
         super().__init__()
         D, H = config.hidden_size, config.num_attention_heads
-        if D % H:
-            raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
         self.num_attention_heads = H
-        self.attention_head_size = getattr(config, "attention_head_size", D // H)
+        self.attention_head_size = getattr(config, "attention_head_size", bert.head_width(config))
         self.kernel, width = config._attn_implementation, H * self.attention_head_size
         self.query_proj = nn.Linear(D, width)
         self.key_proj = nn.Linear(D, width)

@@ -11,7 +11,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from .. import heads
-from ..config import PretrainedConfig
 from ..errors import ConfigError
 from ..logging import logger
 from ..modeling import PreTrainedModel
@@ -21,32 +20,19 @@ from ..outputs import BaseModelOutputWithPastAndCrossAttentions
 from . import bert
 
 
-class ElectraConfig(PretrainedConfig):
+class ElectraConfig(bert.BertConfig):
     """Defaults are those of google/electra-small-discriminator."""
 
     model_type = "electra"
 
-    vocab_size: int = 30522
     embedding_size: int = 128
     hidden_size: int = 256
-    num_hidden_layers: int = 12
     num_attention_heads: int = 4
     intermediate_size: int = 1024
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
     summary_type: str = "first"
     summary_use_proj: bool = True
     summary_activation: str | None = "gelu"
     summary_last_dropout: float = 0.1
-    pad_token_id: int | None = 0
-    position_embedding_type: str = "absolute"
-    use_cache: bool = True
-    classifier_dropout: float | None = None
 
 
 class ElectraTokenizer(bert.BertTokenizer):

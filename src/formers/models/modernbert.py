@@ -136,7 +136,7 @@ class ModernBertMLP(nn.Module):
 class ModernBertRotaryEmbedding(nn.Module):
     def __init__(self, config: ModernBertConfig) -> None:
         super().__init__()
-        self.width = config.hidden_size // config.num_attention_heads
+        self.width = bert.head_width(config)
         self.theta = {kind: config.theta(kind) for kind in sorted(set(config.layer_types or ()))}
 
     def forward(self, positions: Tensor, kind: str) -> tuple[Tensor, Tensor]:
@@ -146,10 +146,8 @@ class ModernBertRotaryEmbedding(nn.Module):
 class ModernBertAttention(nn.Module):
     def __init__(self, config: ModernBertConfig, kind: str) -> None:
         super().__init__()
-        D, H = config.hidden_size, config.num_attention_heads
-        if D % H:
-            raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
-        self.num_attention_heads, self.kernel = H, config._attn_implementation
+        D = config.hidden_size
+        self.num_attention_heads, self.kernel = config.num_attention_heads, config._attn_implementation
         self.window = config.local_attention // 2 if kind == SLIDING else None
         self.rate = config.attention_dropout
         self.Wqkv = nn.Linear(D, 3 * D, bias=config.attention_bias)

@@ -14,14 +14,13 @@ from torch import Tensor, nn
 
 from .. import heads
 from ..config import PretrainedConfig
-from ..errors import ConfigError
 from ..modeling import PreTrainedModel, run_layers
 from ..ops.attention import attention
 from ..ops.bias import buckets
 from ..ops.embedding import lookup, packed_ids
 from ..ops.layout import Layout
 from ..outputs import BaseModelOutputWithPooling
-from ..tokenization import WordPieceTokenizer, frame
+from ..tokenization import ROBERTA_FRAME, WordPieceTokenizer
 from . import bert, roberta
 
 PADDING = 1  # whatever the configuration says, as in the models that were published
@@ -57,16 +56,13 @@ class MPNetConfig(PretrainedConfig):
 class MPNetTokenizer(roberta.FewerPositions, WordPieceTokenizer):
     """BERT's words with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
 
+    FRAME = ROBERTA_FRAME  # <s> A </s>, or <s> A </s></s> B </s>
     TOKENS = {
         **roberta.TOKENS,
         "unk_token": "[UNK]",
         "mask_token": AddedToken("<mask>", lstrip=True, special=True),
     }
     model_input_names = ["input_ids", "attention_mask"]
-
-    def frame(self) -> Any:
-        """<s> A </s>, or <s> A </s></s> B </s>."""
-        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 sep:0 $B:0 sep:0")
 
 
 MPNetTokenizerFast = MPNetTokenizer
@@ -100,10 +96,8 @@ class MPNetEmbeddings(nn.Module):
 class MPNetSelfAttention(nn.Module):
     def __init__(self, config: MPNetConfig) -> None:
         super().__init__()
-        D, H = config.hidden_size, config.num_attention_heads
-        if D % H:
-            raise ConfigError(f"hidden_size={D} is no multiple of num_attention_heads={H}.")
-        self.num_attention_heads, self.attention_head_size = H, D // H
+        D = config.hidden_size
+        self.num_attention_heads, self.attention_head_size = config.num_attention_heads, bert.head_width(config)
         self.kernel = config._attn_implementation
         self.q = nn.Linear(D, D)
         self.k = nn.Linear(D, D)

@@ -5,9 +5,7 @@ Source: Conneau et al. 2020 (arXiv 1911.02116); fairseq.
 
 from __future__ import annotations
 
-from typing import Any
-
-from ..tokenization import SentencePieceModel, SentencePieceTokenizer, frame
+from ..tokenization import ROBERTA_FRAME, SentencePieceModel, SentencePieceTokenizer
 from . import roberta
 
 
@@ -22,6 +20,7 @@ class XLMRobertaConfig(roberta.RobertaConfig):
 class XLMRobertaTokenizer(roberta.FewerPositions, SentencePieceTokenizer):
     """SentencePiece with RoBERTa's special tokens: <s> A </s>, or <s> A </s></s> B </s>."""
 
+    FRAME = ROBERTA_FRAME  # <s> A </s>, or <s> A </s></s> B </s>
     TOKENS = roberta.TOKENS
     vocab_files_names = {"vocab_file": "sentencepiece.bpe.model", "tokenizer_file": "tokenizer.json"}
 
@@ -29,10 +28,6 @@ class XLMRobertaTokenizer(roberta.FewerPositions, SentencePieceTokenizer):
         """The ids of fairseq: special tokens of its own for the file's first three pieces, and the mask at the end."""
         first = [(special[name], 0.0) for name in ("bos_token", "pad_token", "eos_token", "unk_token")]
         return [*first, *file.pieces[3:], (special["mask_token"], 0.0)], 3
-
-    def frame(self) -> Any:
-        """<s> A </s>, or <s> A </s></s> B </s>."""
-        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 sep:0 $B:0 sep:0")
 
 
 XLMRobertaTokenizerFast = XLMRobertaTokenizer

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..errors import ArgumentError
 from ..logging import logger
 from .base import PipelineException, Task
+from .choices import checked_top_k
 from .failures import place
 from .text import TextPipeline, no_head
 
@@ -44,9 +45,7 @@ class FillMaskPipeline(TextPipeline):
         postprocess: dict[str, Any] = {}
         if targets is not None:
             postprocess["target_ids"] = self.get_target_ids(targets)
-        if top_k is not None:
-            if not isinstance(top_k, int) or top_k < 0:
-                raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of candidates.")
+        if checked_top_k(top_k, "candidates") is not None:
             postprocess["top_k"] = top_k
         return self._tokenizer_parameters(more_tokenizer_kwargs, tokenizer_kwargs), {}, postprocess
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from .. import heads
-from ..errors import ArgumentError, InputError
+from ..errors import InputError
 from .base import Task
+from .choices import checked_top_k
 from .parts import Beside, BesidePipeline
 from .text import read_side, require_head
 
@@ -38,8 +39,7 @@ class MultipleChoicePipeline(BesidePipeline):
     def _sanitize_parameters(
         self, top_k: int | None = None, **tokenizer_kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
-            raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of choices, or None for all.")
+        checked_top_k(top_k, "choices, or None for all")
         return self._tokenizer_parameters(tokenizer_kwargs), {}, {} if top_k is None else {"top_k": top_k}
 
     def _beside(self, item: Any, name: str) -> Beside:

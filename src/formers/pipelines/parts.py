@@ -14,7 +14,7 @@ from ..errors import InputError
 from .batches import by_count, by_length, collate, length_of
 from .encoding import rows
 from .failures import place
-from .text import TextPipeline, no_head, read_side
+from .text import TextPipeline, no_head, read_side, reads
 
 
 class PartsPipeline(TextPipeline):
@@ -35,7 +35,7 @@ class PartsPipeline(TextPipeline):
 
     def _model_inputs(self, encoding: Mapping[str, Any]) -> list[dict[str, Tensor]]:
         """What the model reads of each row of an encoding of lists."""
-        names = [key for key in encoding if key in self.tokenizer.model_input_names and self._reads(key)]
+        names = [key for key in encoding if key in self.tokenizer.model_input_names and reads(self.model, key)]
         return list(rows({key: encoding[key] for key in names}))
 
     def _item(self, parts: list[dict[str, Tensor]], **more: Any) -> dict[str, Any]:

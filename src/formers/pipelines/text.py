@@ -109,7 +109,7 @@ class TextPipeline(Pipeline):
 
     def _tokenize(self, texts: Sequence[Text], parameters: dict[str, Any]) -> Iterator[dict[str, Tensor]]:
         parameters = {"padding": False, "verbose": False, **parameters}
-        if not self._reads("token_type_ids"):  # which tokenizers of no family return
+        if not reads(self.model, "token_type_ids"):  # which tokenizers of no family return
             parameters.setdefault("return_token_type_ids", False)
         if value_of(parameters["padding"]) in (True, "longest"):
             if parameters.get("pad_to_multiple_of"):  # a multiple of each text's own length, not of the longest one's
@@ -124,10 +124,6 @@ class TextPipeline(Pipeline):
                 columns = [[texts[i][column] for i in indices] for column in range(1 + paired)]
                 found.update(zip(indices, encoded(self.tokenizer, columns, parameters), strict=True))
         yield from (found[i] for i in range(len(texts)))
-
-    def _reads(self, name: str) -> bool:
-        """Whether the model takes an input of that name."""
-        return name in getattr(self.model, "INPUTS", (name,))
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         return self.model(**model_inputs, **parameters)
@@ -148,6 +144,11 @@ class TextPipeline(Pipeline):
             raise ArgumentError(f"{min(twice)} is given twice: in the call and in the tokenizer's own arguments.")
         self.reject(given.keys() - set(TOKENIZER_ARGUMENTS), TOKENIZER_ARGUMENTS)
         return {**given, **(nested or {})}
+
+
+def reads(model: Any, name: str) -> bool:
+    """Whether the model takes an input of that name; of a class that does not say, it is believed to."""
+    return name in getattr(model, "INPUTS", (name,))
 
 
 def no_head(model: Any, per: str, task: str, auto: str) -> HeadError:

@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError
 from .base import Task
 from .batches import collate
-from .choices import member
+from .choices import checked_top_k, member
 from .text import TextPipeline, no_head
 
 
@@ -50,9 +49,7 @@ class TextClassificationPipeline(TextPipeline):
         if return_all_scores is None:
             return_all_scores = vars(self.model.config).get("return_all_scores")
         if top_k != "":
-            if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
-                raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of labels, or None for all.")
-            postprocess.update(top_k=top_k, _legacy=False)
+            postprocess.update(top_k=checked_top_k(top_k, "labels, or None for all"), _legacy=False)
         elif return_all_scores is not None:
             postprocess["top_k"] = None if return_all_scores else 1
         if function_to_apply is not None:

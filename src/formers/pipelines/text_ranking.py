@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import ArgumentError, ConfigError, InputError
 from ..ops.activations import torch_activation
 from .base import Task, checked_batch_size
-from .choices import member
+from .choices import checked_top_k, member
 from .parts import Beside, BesidePipeline
 from .text import read_side
 from .text_classification import ClassificationFunction
@@ -59,8 +59,7 @@ class TextRankingPipeline(BesidePipeline):
         parts_per_step: int | None = None,
         **tokenizer_kwargs: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
-            raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of documents, or None for all.")
+        checked_top_k(top_k, "documents, or None for all")
         if function_to_apply is not None and activation_fn is not None:
             raise ArgumentError("function_to_apply and activation_fn are both given. Give one of them.")
         if function_to_apply is not None:

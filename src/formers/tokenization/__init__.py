@@ -18,7 +18,7 @@ from .base import PreTrainedTokenizerFast
 from .basic import BasicTokenizer, WordpieceTokenizer
 from .byte_level import ByteLevelTokenizer
 from .encoding import BatchEncoding
-from .frames import frame
+from .frames import ROBERTA_FRAME
 from .packing import PackedEncoding
 from .sentencepiece import SentencePieceModel, SentencePieceTokenizer
 from .special import SpecialTokens
@@ -29,6 +29,7 @@ PreTrainedTokenizer = PreTrainedTokenizerFast
 PreTrainedTokenizerBase = PreTrainedTokenizerFast
 
 __all__ = [
+    "ROBERTA_FRAME",
     "AddedToken",
     "BasicTokenizer",
     "BatchEncoding",
@@ -48,6 +49,5 @@ __all__ = [
     "TruncationStrategy",
     "WordPieceTokenizer",
     "WordpieceTokenizer",
-    "frame",
     "read_vocabulary",
 ]

@@ -8,6 +8,10 @@ from typing import Any
 from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
+# what stands around a text and around a pair, and the types of token that it gives
+BERT_FRAME = ("cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
+ROBERTA_FRAME = ("cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 sep:0 $B:0 sep:0")
+
 
 def taken(tokens: Mapping[str, str | AddedToken], options: dict[str, Any]) -> dict[str, Any]:
     """The special tokens, by their names, taken out of `options` or else as in `tokens`.

@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from ..errors import ArgumentError, TokenizerError
 from . import backend
 from .base import PreTrainedTokenizerFast
-from .frames import taken
+from .frames import BERT_FRAME, frame, taken
 from .loading import Loading
 
 SPACE = "▁"  # what stands for a space in pieces
@@ -147,9 +147,10 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
     (default True) puts a space before the first word, so that it has the pieces that it has elsewhere.
 
     A family says what its special tokens are (TOKENS), how the ids of the file become those of the model (`numbered`),
-    what is done to characters (`normalizing`) and what is put around texts (`frame`).
+    what is done to characters (`normalizing`) and what is put around texts (FRAME).
     """
 
+    FRAME: ClassVar[tuple[str, str]] = BERT_FRAME
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}
     vocab_files_names = {"vocab_file": "spiece.model", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
@@ -232,7 +233,7 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
 
     def frame(self) -> Any:
         """What is put around a text or a pair."""
-        raise NotImplementedError
+        return frame(self, *self.FRAME)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write the model file as it was read; nothing where there was none."""

@@ -25,7 +25,7 @@ from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import backend
 from .base import PreTrainedTokenizerFast
-from .frames import frame
+from .frames import BERT_FRAME, frame
 from .loading import Loading
 
 _MOST_LINES = 1_000_000  # twice as many as the largest that was published
@@ -43,6 +43,7 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
     """
 
     # a family's special tokens
+    FRAME: ClassVar[tuple[str, str]] = BERT_FRAME  # what is put around a text or a pair
     TOKENS: ClassVar[dict[str, Any]] = {
         "unk_token": "[UNK]",
         "sep_token": "[SEP]",
@@ -121,8 +122,8 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         return made
 
     def frame(self) -> Any:
-        """What is put around a text or a pair: [CLS] A [SEP], or [CLS] A [SEP] B [SEP]."""
-        return frame(self, "cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
+        """What is put around a text or a pair."""
+        return frame(self, *self.FRAME)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write vocab.txt: the tokens in the order of their ids."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config import longest_text
 from ..errors import ArgumentError, InputError
+from ..pipelines.text import reads
 
 
 def encoded(model: Any, tokenizer: Any, text: str, text_pair: str | None) -> Any:
@@ -23,7 +24,7 @@ def encoded(model: Any, tokenizer: Any, text: str, text_pair: str | None) -> Any
         if not isinstance(value, str) and not (name == "text_pair" and value is None):
             raise ArgumentError(f"{name} is {value!r:.60} ({type(value).__name__}); one text (str) is shown at a time.")
     options = {"return_tensors": "pt", "verbose": False}
-    if "token_type_ids" not in getattr(model, "INPUTS", ("token_type_ids",)):
+    if not reads(model, "token_type_ids"):
         options["return_token_type_ids"] = False  # tokenizers of no family return them
     encoding = tokenizer(text, text_pair, **options)
     length = encoding["input_ids"].shape[1]
