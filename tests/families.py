@@ -74,7 +74,7 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         return torch.randint(0, high, shape, generator=generator)
 
     inputs = {"input_ids": draw(config.vocab_size, B, T), "attention_mask": keep}
-    if "token_type_ids" in model.INPUTS:
+    if "token_type_ids" in model.inputs():
         inputs["token_type_ids"] = draw(config.type_vocab_size, B, T)
     if not labels:
         pass

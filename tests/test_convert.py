@@ -137,7 +137,7 @@ class TestEveryForm:
             assert sorted(info["unexpected_keys"]) == others
             assert not info["missing_keys"]
             ours = getattr(formers, architecture).from_pretrained(golden, num_labels=theirs.config.num_labels)
-            inputs = {key: value.long() for key, value in arrays(golden / "inputs.npz").items() if key in ours.INPUTS}
+            inputs = {key: value.long() for key, value in arrays(golden / "inputs.npz").items() if key in ours.inputs()}
             theirs_out, ours_out = outputs(theirs.eval(), inputs), outputs(ours, inputs)
             assert_equal(ours_out, theirs_out, inputs["attention_mask"])
 

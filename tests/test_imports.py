@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
     "checkpoints", "optimize", "loading",
-    "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
+    "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "models",
+    "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentence_encoder", "visualize", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time

@@ -76,7 +76,7 @@ OF_DISTILBERT = {
 def possible(family: str, name: str) -> bool:
     """Whether the family reads what the case is about."""
     if "head mask" in name:
-        return "head_mask" in registry.load(family).HEADS[BASE].INPUTS
+        return "head_mask" in registry.load(family).HEADS[BASE].inputs()
     return family != "modernbert" or name not in ("too long", "position")  # rotary positions have no table
 
 

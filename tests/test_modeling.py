@@ -88,7 +88,7 @@ def test_masks_per_query(family: str) -> None:
 def test_arguments_by_position(family: str) -> None:
     _, ours = pair(family, "sequence-classification")
     inputs = batch(ours, "sequence-classification", "right")
-    by_position = [inputs.get(name) for name in (*ours.INPUTS, "labels")]
+    by_position = [inputs.get(name) for name in (*ours.inputs(), "labels")]
     assert torch.equal(ours(*by_position).loss, ours(**inputs).loss)
 
 
@@ -114,7 +114,7 @@ def test_attentions_are_weights_whatever_the_kernel(family: str, head: str) -> N
 @pytest.mark.parametrize("shape", ["(H,)", "(L, H)"])
 def test_head_mask_has_gradients(family: str, shape: str) -> None:
     _, ours = pair(family, "sequence-classification")
-    if "head_mask" not in ours.INPUTS:
+    if "head_mask" not in ours.inputs():
         pytest.skip("the reference never had it here")
     L, H = ours.config.num_hidden_layers, ours.config.num_attention_heads
     mask = torch.ones(H if shape == "(H,)" else (L, H)).requires_grad_()

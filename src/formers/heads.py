@@ -6,95 +6,65 @@ Letters: B batch, T columns, N real tokens, D width, C labels, V vocabulary.
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from . import outputs
-from .errors import ArgumentError, InputError, NotTensorError
-from .modeling import PreTrainedModel
+from .errors import InputError, NotTensorError
+from .modeling import OPTIONS, PreTrainedModel
 from .ops import losses
 from .ops.layout import Layout, is_tracing
 from .optimize import unwatched
 
-_OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
+# what of the body's output a head reads: rows of all tokens; column 0; the last real token; the body's vector of a text
+READS = ("tokens", "first", "last", "pooled")
 
 
 class Head(PreTrainedModel):
     """A model with a head.
 
     TARGETS: names of the arguments that carry labels. OUTPUT: the class of what is returned.
-    READS_FIRST: whether `score` reads column 0 alone; it holds for that `score`, not for one in a subclass.
-    A task defines `results`; a family defines what the task's `results` calls, mostly `score`.
+    READS: what `compute_logits` gets: "tokens", rows of hidden states, (N, D) or (B, T, D); "first", what holds column
+        0, (B, D) or (B, T, D); "last", the last real token of each text, (B, D); "pooled", the body's `pooler_output`.
+    A task defines `results`; a family defines what the task's `results` calls, mostly `compute_logits`.
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = ("labels",)
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ModelOutput
-    READS_FIRST: ClassVar[bool] = False
+    READS: ClassVar[str] = "tokens"
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give `forward` the signature of the family's inputs, for `help`, and for trainers that inspect it."""
-        super().__init_subclass__(**kwargs)
-        if cls.forward is not Head.forward and not hasattr(cls.forward, "__signature__"):
-            return  # a class with a forward of its own
-
-        def forward(self: Head, *args: Any, **kwargs: Any) -> Any:
-            return Head.forward(self, *args, **kwargs)
-
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-        names = [inspect.Parameter(name, kind, default=None) for name in cls._names()]
-        forward.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *names])  # type: ignore[attr-defined]
-        forward.__doc__ = cls.__doc__
-        cls.forward = forward  # type: ignore[method-assign]
-
-    @classmethod
-    def _names(cls) -> tuple[str, ...]:
-        return (*cls.INPUTS, *cls.TARGETS, *_OPTIONS, *cls.NEWER_INPUTS)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def compute(self, inputs: dict[str, Any]) -> Any:
         """Run the base model on the inputs and score what it returns; with labels, compute the loss too."""
-        inputs = self._bind(args, kwargs)
         targets = {name: inputs.pop(name, None) for name in self.TARGETS}
         for name, value in targets.items():
             if value is not None and not isinstance(value, Tensor):
                 raise NotTensorError(f"{name} is a {type(value).__name__}, not a tensor; torch.tensor(…) makes one.")
-        options = {name: inputs.pop(name, None) for name in _OPTIONS}
+        options = {name: inputs.pop(name, None) for name in OPTIONS}
         flat = self.flatten(inputs)
         layout = self.layout(
             flat.get("input_ids"),
             flat.get("attention_mask"),
             flat.get("inputs_embeds"),
             keep_padding=self.needs_padding(inputs, targets),
+            reads_first=self.READS in ("first", "pooled") or not self.causal(),
         )
-        if self._reads_first() and unwatched(self):
+        if self._reads_first_alone() and unwatched(self):
             layout = replace(layout, only_first=True)
         return_dict = options.pop("return_dict")
         body = self.base_model(**flat, **options, layout=layout, return_dict=True)
-        result = self.OUTPUT(
-            **self.results(body, layout, inputs, targets),
-            hidden_states=body.hidden_states,
-            attentions=body.attentions,
-        )
-        return self.returned(result, return_dict)
+        found = self.results(body, layout, inputs, targets)
+        # what the body's output and the head's both have
+        both = {field.name for field in fields(self.OUTPUT)} & body.keys() - found.keys()  # type: ignore[arg-type]
+        return self.returned(self.OUTPUT(**found, **{name: body[name] for name in both}), return_dict)
 
-    def _reads_first(self) -> bool:
-        if not self.READS_FIRST or is_tracing():
+    def _reads_first_alone(self) -> bool:
+        """Whether nobody reads what the body computes but column 0; a subclass may read more in its `results`."""
+        if self.READS not in ("first", "pooled") or is_tracing():
             return False
-        said: Any = next(cls for cls in type(self).__mro__ if "READS_FIRST" in vars(cls))
-        own = {"score", "results"} & vars(self).keys()
-        return not own and type(self).score is said.score and type(self).results is said.results
-
-    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        names = self._names()
-        if len(args) > len(names):
-            raise ArgumentError(f"{type(self).__name__} takes {len(names)} arguments, got {len(args)} by position.")
-        given = dict(zip(names, args, strict=False))
-        if twice := given.keys() & kwargs.keys():
-            raise ArgumentError(f"{type(self).__name__} got {min(twice)} twice, by position and by name.")
-        return given | kwargs
+        return "results" not in vars(self) and type(self).results.__module__.startswith("formers.")
 
     def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The base model's inputs, (B, T); a task whose inputs have another shape changes it here."""
@@ -108,8 +78,29 @@ class Head(PreTrainedModel):
         """The output's fields, from the base model's output in rows of `layout`, what it was given, and the labels."""
         raise NotImplementedError
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        """The logits."""
+    def logits_of_texts(self, body: Any, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """(B, C), from what the head READS."""
+        if self.READS == "pooled":
+            return self.compute_logits(body.pooler_output)
+        rows = body.last_hidden_state
+        return self.compute_logits(
+            self._last(rows, layout, inputs) if self.READS == "last" else layout.with_first(rows)
+        )
+
+    def _last(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """(B, D) of the last real token: as the mask says, or without one the last that is not the padding token."""
+        ids, padding = inputs.get("input_ids"), self.config.pad_token_id
+        if inputs.get("attention_mask") is not None or ids is None or len(ids) == 1:
+            return layout.last(rows)
+        if padding is None:
+            raise InputError(
+                f"{type(self).__name__} reads the last token of each of {len(ids)} texts, and cannot tell it from "
+                "padding: give an attention_mask, or set config.pad_token_id."
+            )
+        return replace(layout, mask=ids != padding).last(rows)
+
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        """The logits, from what the head READS."""
         raise NotImplementedError
 
 
@@ -127,7 +118,7 @@ class _TokenHead(Head):
         return labels
 
     def loss(self, logits: Tensor, labels: Tensor | None, layout: Layout) -> Tensor | None:
-        """From logits in rows of `layout` and labels (B, T)."""
+        """From logits (B, T, C) and labels (B, T)."""
         if labels is None:
             return None
         if tuple(labels.shape) != (layout.batch, layout.columns):
@@ -135,12 +126,12 @@ class _TokenHead(Head):
                 f"labels has shape {tuple(labels.shape)}; give one label a token, {(layout.batch, layout.columns)}, "
                 "-100 to leave one out."
             )
-        labels = layout.pack(self.shifted(labels))
+        logits, labels = layout.pack(logits), layout.pack(self.shifted(labels))
         return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
-        logits = self.score(body, layout)  # rows of C or V
-        return {"loss": self.loss(logits, targets["labels"], layout), "logits": layout.unpack(logits)}
+        logits = layout.unpacked(self.compute_logits, body.last_hidden_state)  # (B, T, C or V)
+        return {"loss": self.loss(logits, targets["labels"], layout), "logits": logits}
 
 
 class MaskedLM(_TokenHead):
@@ -167,8 +158,8 @@ class TokenClassification(_TokenHead):
     dropout: Any
     classifier: Any
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.dropout(rows))
 
 
 class SequenceClassification(Head):
@@ -177,7 +168,7 @@ class SequenceClassification(Head):
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.SequenceClassifierOutput
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
-        logits, labels = self.score(body, layout), targets["labels"]
+        logits, labels = self.logits_of_texts(body, layout, inputs), targets["labels"]
         if labels is None:
             return {"loss": None, "logits": logits}
         if self.config.problem_type is None:
@@ -193,7 +184,7 @@ class NextSentencePrediction(Head):
     TARGETS = ("labels", "next_sentence_label")  # the second is the old name
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
-        logits = self.score(body, layout)
+        logits = self.logits_of_texts(body, layout, inputs)
         labels = targets["labels"] if targets["labels"] is not None else targets["next_sentence_label"]
         return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
 
@@ -209,15 +200,16 @@ class PreTraining(_TokenHead):
     PAIR: ClassVar[tuple[str, str]] = ("next_sentence_label", "seq_relationship_logits")
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
-        tokens, pair = self.score_both(body, layout)
+        rows, pair = self.compute_both(body.last_hidden_state, body.pooler_output)
+        tokens = layout.unpack(rows)
         name, logits = self.PAIR
         loss, follows = None, targets[name]
         if targets["labels"] is not None and follows is not None:
             next_loss = losses.choice(pair, follows, name)
             loss = self.loss(tokens, targets["labels"], layout) + next_loss  # type: ignore[operator]
-        return {"loss": loss, "prediction_logits": layout.unpack(tokens), logits: pair}
+        return {"loss": loss, "prediction_logits": tokens, logits: pair}
 
-    def score_both(self, body: Any, layout: Layout) -> tuple[Tensor, Tensor]:
+    def compute_both(self, rows: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the tokens, in rows of V, and of the pair, (B, 2)."""
         raise NotImplementedError
 
@@ -230,7 +222,7 @@ class ReplacedTokenDetection(Head):
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ElectraForPreTrainingOutput
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
-        logits, labels = layout.unpack(self.score(body, layout)), targets["labels"]
+        logits, labels = layout.unpacked(self.compute_logits, body.last_hidden_state), targets["labels"]
         loss = None if labels is None else losses.replaced(logits, labels, inputs.get("attention_mask"))
         return {"loss": loss, "logits": logits}
 
@@ -248,12 +240,12 @@ class MultipleChoice(Head):
                 f"{type(self).__name__} got a tensor of shape {tuple(given.shape)}; multiple choice reads "
                 "(batch, choices, columns): the choices of one question side by side."
             )
-        per_choice = {*self.INPUTS, *self.NEWER_INPUTS} - {"head_mask"}
+        per_choice = {*self.inputs()} - {"head_mask"}
         return {k: v.flatten(0, 1) if k in per_choice and isinstance(v, Tensor) else v for k, v in inputs.items()}
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         given = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"]
-        logits, labels = self.score(body, layout).view(given.shape[:2]), targets["labels"]
+        logits, labels = self.logits_of_texts(body, layout, inputs).view(given.shape[:2]), targets["labels"]
         return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
 
 
@@ -264,17 +256,17 @@ class QuestionAnswering(Head):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.QuestionAnsweringModelOutput
     qa_outputs: Any
-
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(body.last_hidden_state)
-
     TARGETS = ("start_positions", "end_positions")
+
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.qa_outputs(rows)
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         return True
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
-        start, end = (x.squeeze(-1).contiguous() for x in self.score(body, layout).split(1, dim=-1))  # (B, T) each
+        both = self.compute_logits(body.last_hidden_state)  # (B, T, 2)
+        start, end = (x.squeeze(-1).contiguous() for x in both.split(1, dim=-1))  # (B, T) each
         starts, ends = targets["start_positions"], targets["end_positions"]
         loss = None if starts is None or ends is None else losses.span(start, end, starts, ends)
         return {"loss": loss, "start_logits": start, "end_logits": end}

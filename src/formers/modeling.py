@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from . import registry
 from .config import PretrainedConfig
-from .errors import ArgumentError, ConfigError, FormersError, InputError, NotTensorError, near
+from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
+from .layers import keeps_padding
 from .loading import modules_of, put, tied_names
-from .ops.checks import batch_shape, check_mask
+from .masks import Masks
+from .ops.checks import batch_shape, read_mask
 from .ops.layout import Layout
-from .optimize import Limits, Optimized, optimize, optimized, stack_of, take_back
-from .optimize.guard import hooks_of, watched
-from .optimize.sample import SAMPLE
+from .optimize import take_back
+from .optimizing import Optimizable
 from .outputs import ModelOutput
-from .pretrained import Pretrained
 from .pruning import resized
 from .views.model import model_html
 
@@ -29,14 +27,17 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 KERNELS = ("sdpa", "eager")
+OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
 
 
-class PreTrainedModel(Pretrained):
+class PreTrainedModel(Optimizable, Masks):
     """Base of all models.
 
     A family's base class sets `config_class` and `base_model_prefix` (the attribute under which its models with heads
     hold the base model), and, where they apply:
-    INPUTS: what its models read, in positional order; NEWER_INPUTS: what came later and follows all other arguments.
+    SIGNATURE: the arguments of its models in their order; "labels" stands for the TARGETS of a model with a head.
+    WORDS: the name of the table of word embeddings in the base model.
+    BUFFERS: endings of names that published files hold of what is computed here, and that no model needs.
     TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
     OPTIONAL: parts of the base model that checkpoints may lack.
     RENAMES: {a foreign checkpoint's name, already in torch's form: this family's name}, for names that a model lacks.
@@ -45,8 +46,10 @@ class PreTrainedModel(Pretrained):
     base_model_prefix: ClassVar[str] = ""
     main_input_name: ClassVar[str] = "input_ids"
     supports_gradient_checkpointing: ClassVar[bool] = True
-    INPUTS: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds")
-    NEWER_INPUTS: ClassVar[tuple[str, ...]] = ()
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds", "labels", *OPTIONS)
+    TARGETS: ClassVar[tuple[str, ...]] = ()
+    WORDS: ClassVar[str] = "embeddings.word_embeddings"
+    BUFFERS: ClassVar[tuple[str, ...]] = ("position_ids",)
     TIED: ClassVar[dict[str, str]] = {}
     OPTIONAL: ClassVar[tuple[str, ...]] = ()
 
@@ -60,6 +63,52 @@ class PreTrainedModel(Pretrained):
         config.check()
         self.config = config
         self.set_attn_implementation(config._attn_implementation)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give `forward` the signature of the class, for `help`, and for trainers that inspect it."""
+        super().__init_subclass__(**kwargs)
+        if cls.forward is not PreTrainedModel.forward and not hasattr(cls.forward, "__signature__"):
+            return  # a class with a forward of its own
+
+        def forward(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
+            return self.compute(self._bound(args, kwargs))
+
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        names = [inspect.Parameter(name, kind, default=None) for name in cls.arguments()]
+        forward.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *names])  # type: ignore[attr-defined]
+        forward.__doc__ = cls.compute.__doc__
+        cls.forward = forward  # type: ignore[method-assign]
+
+    @classmethod
+    def arguments(cls) -> tuple[str, ...]:
+        """The names of all arguments of `forward`, in order."""
+        return tuple(n for name in cls.SIGNATURE for n in (cls.TARGETS if name == "labels" else (name,)))
+
+    @classmethod
+    def inputs(cls) -> tuple[str, ...]:
+        """The names of what the model reads: its arguments, but for labels and options."""
+        return tuple(name for name in cls.SIGNATURE if name not in ("labels", *OPTIONS))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a class without one computes: `compute` of the arguments by their names."""
+        return self.compute(self._bound(args, kwargs))
+
+    def causal(self) -> bool:
+        """Whether no column sees a later one."""
+        return bool(getattr(self.config, "is_decoder", False))
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        """The output of the model, from its arguments by their names."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward of its own.")
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        names = self.arguments()
+        if len(args) > len(names):
+            raise ArgumentError(f"{type(self).__name__} takes {len(names)} arguments, got {len(args)} by position.")
+        given = dict(zip(names, args, strict=False))
+        if twice := given.keys() & kwargs.keys():
+            raise ArgumentError(f"{type(self).__name__} got {min(twice)} twice, by position and by name.")
+        return given | kwargs
 
     def post_init(self) -> None:
         """To be called at the end of a model's `__init__`: weights drawn, heads pruned, weights tied."""
@@ -75,14 +124,13 @@ class PreTrainedModel(Pretrained):
                 f"{type(self).__name__} was given a {type(args[0]).__name__}; unpack it: model(**encoding)."
             )
         names = None if torch.compiler.is_compiling() else _forward_names(type(self))  # type: ignore[arg-type]
-        if names is not None and (unknown := kwargs.keys() - names):
+        if names is not None and (unknown := kwargs.keys() - names - {"layout"}):
             name = sorted(unknown)[0]
             hint = near(name, names)
             if name == "token_type_ids":
                 hint = " This model has no token types: call the tokenizer with return_token_type_ids=False."
             raise ArgumentError(
-                f"{type(self).__name__} takes no argument {name!r}.{hint} "
-                f"It takes {', '.join(sorted(names - {'layout'}))}."
+                f"{type(self).__name__} takes no argument {name!r}.{hint} It takes {', '.join(sorted(names))}."
             )
         return super().__call__(*args, **kwargs)
 
@@ -110,11 +158,11 @@ class PreTrainedModel(Pretrained):
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The table of word embeddings."""
-        return self.base_model.embeddings.word_embeddings  # type: ignore[union-attr, return-value]
+        return self.base_model.get_submodule(self.base_model.WORDS)  # type: ignore[return-value]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace the table of word embeddings."""
-        self.base_model.embeddings.word_embeddings = value  # type: ignore[union-attr]
+        self.base_model.set_submodule(self.base_model.WORDS, value)
 
     def get_output_embeddings(self) -> nn.Module | None:
         """The layer that scores the vocabulary, in models that have one."""
@@ -281,104 +329,18 @@ class PreTrainedModel(Pretrained):
 
     # ---- running
 
-    def optimize(
-        self,
-        mode: str | bool | None = True,
-        *,
-        check: Iterable[str | Mapping[str, Tensor]] | None = None,
-        tokenizer: Any = None,
-        min_cosine: float | None = None,
-        max_labels_changed: float | None = None,
-        max_score_change: float | None = None,
-    ) -> Self:
-        """Run faster in inference, from derived weights; parameters, names, hooks and saving stay as they are.
-
-        Args:
-            mode: "float32" (fused, exact), "bf16", "int8"; True for the fastest that this processor does well and that
-                agrees with the model as it is; None to take it back. Where a mode is missing, the next is taken.
-            check: texts, or encoded batches, to compare results on; `optimized.agreement` has what came out. What is
-                left of int8 to choose is chosen by some of them.
-            tokenizer: for the texts, or for a few texts of the package; by default the one saved with the model.
-            min_cosine: least mean cosine of embeddings, 0 to 1.
-            max_labels_changed: largest share of labels that may change, 0 to 1.
-            max_score_change: largest change of a label's probability, 0 to 1.
-
-        Returns the model itself. It is used in `torch.inference_mode()` or `no_grad()`; training takes it back, and so
-        does a changed weight. Attentions, hooks and masks that hide columns are served by the model's own code.
-
-        Raises InputError, and changes nothing, when a mode that was named breaks a limit.
-        """
-        if mode is None or mode is False:
-            take_back(self)
-            return self
-        for name, value in (
-            ("min_cosine", min_cosine),
-            ("max_labels_changed", max_labels_changed),
-            ("max_score_change", max_score_change),
-        ):
-            if value is not None and not 0 <= value <= 1:
-                raise ArgumentError(f"{name}={value!r} is not possible: it is a share, from 0 to 1.")
-        limits = Limits(min_cosine, None, max_labels_changed, max_score_change)
-        named = limits if limits != Limits() else None
-        checked = None if check is None else self._batches(check, tokenizer)
-
-        def sample() -> list[Mapping[str, Tensor]]:
-            return self._sample(tokenizer) if checked is None else checked[:: -(-len(checked) // 2)]
-
-        optimize(self, mode, sample, checked, named)
-        return self
-
-    @property
-    def optimized(self) -> Optimized | None:
-        """How the model is run; None for the model as it is."""
-        return optimized(self)
-
-    def _batches(self, texts: Iterable[str | Mapping[str, Tensor]], tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        """Texts as batches of 32, of neighbours in length; batches as they are."""
-        given: list[Any] = [texts] if isinstance(texts, str | Mapping) else list(texts)
-        if not given:
-            raise InputError("check has no texts to compare results on.")
-        if isinstance(given[0], str):
-            given.sort(key=len)
-            given = [self._encoded(given[i : i + 32], tokenizer) for i in range(0, len(given), 32)]
-        read = {*self.INPUTS, *self.NEWER_INPUTS}  # batches for training have labels, and not all models token types
-        return [{name: batch[name].to(self.device) for name in batch if name in read} for batch in given]
-
-    def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
-        tokenizer = tokenizer or self._tokenizer()
-        if tokenizer is None:
-            raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
-        limit = self.config.longest_text()
-        batch: Mapping[str, Tensor] = tokenizer(
-            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
-        )
-        return batch
-
-    def _tokenizer(self) -> Any:
-        """The tokenizer that was saved with the model; None when there is none."""
-        family = registry.family_of(self.config.model_type)
-        if family is None or not self.name_or_path:
-            return None
-        try:
-            return family.TOKENIZER.from_pretrained(self.name_or_path)
-        except FormersError:
-            return None
-
-    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        """A few texts that are in the package, as a batch; none without a tokenizer."""
-        tokenizer = tokenizer or self._tokenizer()
-        return [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
-
     def layout(
         self,
         input_ids: Tensor | None,
         attention_mask: Tensor | None,
         inputs_embeds: Tensor | None,
         keep_padding: bool = False,
+        reads_first: bool = True,
     ) -> Layout:
         """The layout of a batch, its inputs checked.
 
-        Hooks see the (B, T, D) that they were written for: while a module has one, padding is kept.
+        reads_first: whether somebody reads column 0, so that padding on the left has to be kept.
+        Hooks, and modules of other people's, see the (B, T, D) that they were written for: padding is kept for them.
         """
         batch, columns = batch_shape(type(self).__name__, input_ids, inputs_embeds)
         width = getattr(self.get_input_embeddings(), "embedding_dim", None)
@@ -386,14 +348,11 @@ class PreTrainedModel(Pretrained):
             raise InputError(f"inputs_embeds has width {inputs_embeds.shape[2]}, but the word embeddings have {width}.")
         if attention_mask is None:
             return Layout.of(None, batch, columns)
-        check_mask(attention_mask, batch, columns)
-        layout = Layout.of(attention_mask, batch, columns, keep_padding)
-        if layout.index is not None and self._is_watched():
-            return Layout.of(attention_mask, batch, columns, keep_padding=True)
+        mask = read_mask(attention_mask, batch, columns)
+        layout = Layout.of(mask, batch, columns, keep_padding, reads_first)
+        if layout.index is not None and keeps_padding(self.modules()):
+            return Layout.of(mask, batch, columns, keep_padding=True)
         return layout
-
-    def _is_watched(self) -> bool:
-        return watched(hooks_of(self.modules()))
 
     def options(self, **given: bool | None) -> dict[str, bool]:
         """What a call asks for, and where it does not say, what the configuration does."""
@@ -403,21 +362,6 @@ class PreTrainedModel(Pretrained):
         """The output itself, or its tuple, as the call or else the configuration asks."""
         return output if self.options(return_dict=return_dict)["return_dict"] else output.to_tuple()
 
-    def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
-        """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
-        if head_mask is None:
-            return [None] * layers
-        if not isinstance(head_mask, Tensor):
-            raise NotTensorError(f"head_mask is a {type(head_mask).__name__}, not a tensor; torch.tensor(…) makes one.")
-        if head_mask.dim() not in (1, 2, 5) or (head_mask.dim() > 1 and head_mask.shape[0] != layers):
-            raise InputError(
-                f"head_mask has shape {tuple(head_mask.shape)}; give (heads,) or ({layers}, heads): 1 keeps a head."
-            )
-        masks = head_mask.to(self.dtype)
-        if masks.dim() == 1:
-            masks = masks.expand(layers, -1)
-        return list(masks if masks.dim() == 5 else masks[:, None, :, None, None])
-
 
 @cache
 def _forward_names(cls: Any) -> frozenset[str] | None:
@@ -426,36 +370,3 @@ def _forward_names(cls: Any) -> frozenset[str] | None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return None
     return frozenset(p.name for p in parameters) - {"self"}
-
-
-def run_layers(
-    layers: Iterable[Callable[..., Any]],
-    rows: Tensor,
-    layout: Layout,
-    head_masks: list[Tensor | None],
-    *,
-    output_attentions: bool = False,
-    output_hidden_states: bool = False,
-    checkpointing: bool = False,
-) -> tuple[Tensor, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-    """Rows through a stack of layers, each layer(rows, layout, head_mask, output_attentions) -> (rows, weights).
-
-    Returns the last rows; and, where asked for, all hidden states, the first one included, each (B, T, D), and all
-    attention weights, each (B, H, T, T).
-    """
-    derived = stack_of(layers)
-    asked = output_attentions or any(mask is not None for mask in head_masks)
-    if derived is not None and not asked and derived.usable(rows, layout):
-        found = derived(rows, layout, output_hidden_states)
-        if found is not None:
-            return *found, None
-    states, weights = [layout.unpack(rows)] if output_hidden_states else [], []
-    for layer, head_mask in zip(layers, head_masks, strict=True):
-        if checkpointing:
-            rows, layer_weights = checkpoint(layer, rows, layout, head_mask, output_attentions, use_reentrant=False)
-        else:
-            rows, layer_weights = layer(rows, layout, head_mask, output_attentions)
-        if output_hidden_states:
-            states.append(layout.unpack(rows))
-        weights.append(layer_weights)
-    return rows, tuple(states) if output_hidden_states else None, tuple(weights) if output_attentions else None

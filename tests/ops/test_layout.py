@@ -22,20 +22,24 @@ masks = st.integers(1, 4).flatmap(
 def test_pack_and_unpack(mask: list[list[int]]) -> None:
     keep = torch.tensor(mask)
     B, T = keep.shape
-    layout = Layout.of(keep, B, T)
+    layout = Layout.of(keep.bool(), B, T)
     x = torch.arange(1, B * T + 1).view(B, T)
     columns = torch.arange(T).expand(B, T)
     rows = layout.pack(x)
     back = layout.unpack(rows)
     assert torch.equal(back * keep, x * keep)
-    assert torch.equal(layout.first(rows), x[:, 0])
+    first = layout.with_first(rows)
+    assert torch.equal(first if first.dim() == 1 else first[:, 0], x[:, 0])
+    last = [int(x[b][keep[b].bool()][-1]) if keep[b].any() else int(x[b, -1]) for b in range(B)]
+    assert layout.last(rows).tolist() == last
+    assert torch.equal(layout.unpacked(lambda part: part * 2, rows), back * 2)
     if layout.index is not None:  # packed: the real tokens alone, zeros where the padding was
         texts = sorted((x[b][keep[b].bool()].tolist() for b in range(B)), key=len)  # stable: else in batch order
         assert rows.tolist() == [*chain(*texts)]
         assert not back[keep == 0].any()
         assert torch.equal(layout.unpack(layout.positions(x.device)), columns * keep)
-        assert [list(part) for part in rows.split([n * length for _, n, length in layout.runs])] == [
-            [*chain(*(t for t in texts if len(t) == length))] for _, _, length in layout.runs
+        assert [list(part) for part in rows.split([n * length for _, n, length, _ in layout.spans])] == [
+            [*chain(*(t for t in texts if len(t) == length))] for _, _, length, _ in layout.spans
         ]
     else:
         assert keep.all() or not keep[:, 0].all()
@@ -47,43 +51,59 @@ def test_pack_and_unpack(mask: list[list[int]]) -> None:
 @pytest.mark.parametrize("mask", [[[1, 1], [1, 0]], [[1, 1], [1, 1]]])
 def test_one_row_stands_for_all(mask: list[list[int]]) -> None:
     keep = torch.tensor(mask)
-    layout = Layout.of(keep, 2, 2)
+    layout = Layout.of(keep.bool(), 2, 2)
     shared = layout.pack(torch.tensor([[5, 6]]))
     assert shared.tolist() == ([5, 5, 6] if layout.index is not None else [[5, 6]])
 
 
 def test_what_keeps_the_padding() -> None:
-    right, left = torch.tensor([[1, 1], [1, 0]]), torch.tensor([[1, 1], [0, 1]])
+    right, left = torch.tensor([[1, 1], [1, 0]]).bool(), torch.tensor([[1, 1], [0, 1]]).bool()
     assert Layout.of(right, 2, 2).index is not None
     assert Layout.of(right, 2, 2, keep_padding=True).index is None
     assert Layout.of(left, 2, 2).index is None  # column 0 is read by heads
-    per_query = torch.ones(2, 2, 2).tril()
+    assert Layout.of(left, 2, 2, reads_first=False).index.tolist() == [3, 0, 1]
+    per_query = torch.ones(2, 1, 2, 2).tril().bool()
     assert Layout.of(per_query, 2, 2).index is None
-    assert Layout.of(per_query[:, None], 2, 2).visible().shape == (2, 1, 2, 2)
+    assert Layout.of(per_query, 2, 2).visible() is per_query
 
 
-def test_a_query_that_sees_nothing() -> None:
-    left = torch.tensor([[1, 1], [0, 1]])
-    assert not Layout.of(left, 2, 2).blind()
-    assert Layout.of(left, 2, 2).blind(causal=True)
-    assert Layout.of(torch.tensor([[1, 1], [0, 0]]), 2, 2).blind()
-    assert not Layout.of(torch.tensor([[1, 1], [1, 0]]), 2, 2).blind(causal=True)
+def test_texts_without_any_token_are_in_no_span() -> None:
+    layout = Layout.of(torch.tensor([[0, 0], [0, 1], [1, 1]]).bool(), 3, 2, reads_first=False)
+    assert layout.spans == ((0, 1, 1, 1), (1, 1, 2, 2))
+    assert layout.unpack(layout.pack(torch.tensor([[1, 2], [3, 4], [5, 6]]))).tolist() == [[0, 0], [0, 4], [5, 6]]
 
 
-def test_runs() -> None:
+def test_results_that_are_large_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("formers.ops.layout._PART", 2)
+    layout, sizes = Layout.of_lengths([3, 2, 5, 2]), []
+    rows = torch.arange(12.0)[:, None]
+
+    def compute(part: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(part))
+        return part * 2
+
+    with torch.no_grad():
+        assert torch.equal(layout.unpacked(compute, rows), layout.unpack(rows * 2))
+    assert sizes == [2] * 6
+    layout.unpacked(compute, rows)
+    assert sizes[6:] == [12]  # gradients are recorded once
+
+
+def test_spans() -> None:
     layout = Layout.of_lengths([3, 2, 5, 2, 5, 5])
-    assert layout.runs == ((0, 2, 2), (4, 1, 3), (7, 3, 5))
-    assert layout.first(layout.index).tolist() == [0, 5, 10, 15, 20, 25]
-    assert Layout.of(None, 4, 7).runs == ((0, 4, 7),)
-    assert Layout.of(torch.tensor([[1, 1], [0, 1]]), 2, 2).runs == ()  # padding is kept and hidden
+    assert layout.spans == ((0, 2, 2, 2), (4, 1, 3, 3), (7, 3, 5, 5))
+    assert layout.with_first(layout.index).tolist() == [0, 5, 10, 15, 20, 25]
+    assert layout.last(layout.index).tolist() == [2, 6, 14, 16, 24, 29]
+    assert Layout.of(None, 4, 7).spans == ((0, 4, 7, 7),)
+    assert Layout.of(torch.tensor([[1, 1], [0, 1]]).bool(), 2, 2).spans == ()  # padding is kept and hidden
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 2))
 def test_of_lengths(lengths: list[int], more: int) -> None:
     T = max(lengths) + more
     got = Layout.of_lengths(lengths, T)
-    expected = Layout.of((torch.arange(T) < torch.tensor(lengths)[:, None]).long(), len(lengths), T)
-    assert (got.batch, got.columns, got.lengths, got.runs) == (len(lengths), T, expected.lengths, expected.runs)
+    expected = Layout.of(torch.arange(T) < torch.tensor(lengths)[:, None], len(lengths), T)
+    assert (got.batch, got.columns, got.lengths, got.spans) == (len(lengths), T, expected.lengths, expected.spans)
     assert got.index is expected.index or torch.equal(got.index, expected.index)
 
 

@@ -37,7 +37,7 @@ def texts(model: Any, head: str, kind: str) -> Inputs:
         "input_ids": torch.randint(model.config.vocab_size, keep.shape, generator=generator),
         "attention_mask": keep,
     }
-    if "token_type_ids" in model.INPUTS:
+    if "token_type_ids" in model.inputs():
         made["token_type_ids"] = torch.randint(model.config.type_vocab_size, keep.shape, generator=generator)
     return made
 

@@ -7,18 +7,20 @@ Letters: B batch, T columns, D width, E width of the embeddings, V vocabulary, C
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import Regex, normalizers
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
-from ..modeling import PreTrainedModel, run_layers
+from ..layers import LAYER, STACK, HeadMasks, by_hand, first_column, run_layers, through
+from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.layout import Layout
-from ..outputs import BaseModelOutputWithPooling, ModelOutput
+from ..ops.step import Step
+from ..outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from ..pruning import keep, remaining
 from ..tokenization import SentencePieceModel, SentencePieceTokenizer
 from . import bert
@@ -117,21 +119,24 @@ class AlbertAttention(nn.Module):
         self.num_attention_heads -= len(going)
         self.pruned_heads |= going
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = attention(
+    @property
+    def all_head_size(self) -> int:
+        """H · d: the width of all heads that are there."""
+        return self.num_attention_heads * self.attention_head_size
+
+    @by_hand(*LAYER)
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = attention(
             self.query(rows),
             self.key(rows),
             self.value(rows),
-            layout,
+            step,
             heads=self.num_attention_heads,
             dropout=self.attention_dropout.p if self.training else 0.0,
             head_mask=head_mask,
-            return_weights=output_attentions,
             kernel=self.kernel,
         )
-        return self.LayerNorm(rows + self.output_dropout(self.dense(context))), weights
+        return self.LayerNorm(rows + self.output_dropout(self.dense(context))), *weights
 
 
 class AlbertLayer(nn.Module):
@@ -143,11 +148,10 @@ class AlbertLayer(nn.Module):
         self.ffn_output = nn.Linear(config.intermediate_size, config.hidden_size)
         self.activation = activation(config.hidden_act)
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        rows, weights = self.attention(rows, layout, head_mask, output_attentions)
-        return self.full_layer_layer_norm(self.ffn_output(self.activation(self.ffn(rows))) + rows), weights
+    @by_hand(*LAYER, "output_hidden_states")
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        rows, *weights = through(self.attention, rows, step, head_mask)
+        return self.full_layer_layer_norm(self.ffn_output(self.activation(self.ffn(rows))) + rows), *weights
 
 
 class AlbertLayerGroup(nn.Module):
@@ -155,13 +159,13 @@ class AlbertLayerGroup(nn.Module):
         super().__init__()
         self.albert_layers = nn.ModuleList(AlbertLayer(config) for _ in range(config.inner_group_num))
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        weights = None
+    @by_hand(*LAYER, "output_hidden_states")
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Any, ...]:
+        weights: list[Tensor] = []
         for layer in self.albert_layers:
-            rows, weights = layer(rows, layout, head_mask, output_attentions)
-        return rows, weights
+            rows, *more = through(layer, rows, step, head_mask)
+            weights += more
+        return (rows, tuple(weights)) if step.output_attentions else (rows,)
 
 
 class AlbertTransformer(nn.Module):
@@ -172,11 +176,12 @@ class AlbertTransformer(nn.Module):
         self.albert_layer_groups = nn.ModuleList(AlbertLayerGroup(config) for _ in range(self.groups))
         self.gradient_checkpointing = False
 
-    def forward(self, rows: Tensor, layout: Layout, head_masks: list[Tensor | None], **options: bool) -> Any:
+    @by_hand(*STACK)
+    def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
         rows = self.embedding_hidden_mapping_in(rows)  # rows of E -> rows of D
-        steps = [self.albert_layer_groups[int(i / (self.layers / self.groups))] for i in range(self.layers)]
+        uses = [self.albert_layer_groups[int(i / (self.layers / self.groups))] for i in range(self.layers)]
         checkpointing = self.gradient_checkpointing and self.training
-        return run_layers(steps, rows, layout, head_masks, checkpointing=checkpointing, **options)
+        return run_layers(uses, rows, step, head_masks, checkpointing=checkpointing)
 
 
 class AlbertPreTrainedModel(PreTrainedModel):
@@ -184,11 +189,11 @@ class AlbertPreTrainedModel(PreTrainedModel):
 
     config_class = AlbertConfig
     base_model_prefix = "albert"
-    INPUTS = bert.BertPreTrainedModel.INPUTS
+    SIGNATURE = (*bert.INPUTS, "labels", *OPTIONS)
     OPTIONAL = ("pooler.",)
 
 
-class AlbertModel(AlbertPreTrainedModel):
+class AlbertModel(AlbertPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D), and of the first column through a linear layer and tanh (B, D)."""
 
     OUTPUT = BaseModelOutputWithPooling
@@ -205,12 +210,13 @@ class AlbertModel(AlbertPreTrainedModel):
         groups: Any = self.encoder.albert_layer_groups
         return [layer.attention for group in groups for layer in group.albert_layers]
 
-    def pool(self, first: Tensor) -> Tensor:
-        """The vector of a text, (B, D), from its first column."""
-        return self.pooler_activation(self.pooler(first))  # type: ignore[misc]
+    def depth(self) -> int:
+        """How many layers there are: uses of groups."""
+        return self.encoder.layers
 
-    embed = bert.BertModel.embed
-    forward = bert.BertModel.forward
+    def pool(self, rows: Tensor) -> Tensor:
+        """The vector of a text, (B, D), from what holds its first column."""
+        return self.pooler_activation(self.pooler(first_column(rows)))  # type: ignore[misc]
 
 
 class AlbertMLMHead(nn.Module):
@@ -268,8 +274,8 @@ class AlbertForPreTraining(AlbertPreTrainedModel, heads.PreTraining):
         self.sop_classifier = AlbertSOPHead(config)
         self.post_init()
 
-    def score_both(self, body: Any, layout: Layout) -> tuple[Tensor, Tensor]:
-        return self.predictions(body.last_hidden_state), self.sop_classifier(body.pooler_output)
+    def compute_both(self, rows: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        return self.predictions(rows), self.sop_classifier(pooled)
 
 
 class AlbertForMaskedLM(AlbertPreTrainedModel, heads.MaskedLM):
@@ -281,19 +287,19 @@ class AlbertForMaskedLM(AlbertPreTrainedModel, heads.MaskedLM):
         self.predictions = AlbertMLMHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.predictions(body.last_hidden_state)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.predictions(rows)
 
 
 class _Classifier(AlbertPreTrainedModel):
     """ALBERT with dropout and one linear layer."""
 
-    pooled = True
+    READS: ClassVar[str] = "pooled"
 
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.albert = AlbertModel(config, add_pooling_layer=self.pooled)
+        self.albert = AlbertModel(config, add_pooling_layer=self.READS == "pooled")
         rate = config.classifier_dropout_prob
         self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
         self.classifier = nn.Linear(config.hidden_size, self.labels())
@@ -302,23 +308,21 @@ class _Classifier(AlbertPreTrainedModel):
     def labels(self) -> int:
         return self.num_labels
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.pooler_output if self.pooled else body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.dropout(rows))
 
 
 class AlbertForSequenceClassification(_Classifier, heads.SequenceClassification):
-    READS_FIRST = True
+    pass
 
 
 class AlbertForMultipleChoice(_Classifier, heads.MultipleChoice):
-    READS_FIRST = True
-
     def labels(self) -> int:
         return 1  # one score a choice
 
 
 class AlbertForTokenClassification(_Classifier, heads.TokenClassification):
-    pooled = False
+    READS = "tokens"
 
 
 class AlbertForQuestionAnswering(AlbertPreTrainedModel, heads.QuestionAnswering):

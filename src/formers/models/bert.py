@@ -16,17 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError
+from ..layers import HeadMasks, by_hand, first_column, run_layers, through, unused
 from ..logging import logger
-from ..modeling import PreTrainedModel, run_layers
+from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.bias import relative_key
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
+from ..ops.step import Step
 from ..optimize import Block
-from ..outputs import BaseModelOutputWithPoolingAndCrossAttentions, ModelOutput
+from ..outputs import BaseModelOutput, BaseModelOutputWithPoolingAndCrossAttentions
 from ..pruning import keep, remaining
 from ..tokenization import WordPieceTokenizer
 
@@ -74,24 +77,32 @@ class BertEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         self.absolute = config.position_embedding_type == "absolute"
 
+    @property
+    def position_ids(self) -> Tensor:
+        """(1, P) all positions, as checkpoints of old have them."""
+        table = self.position_embeddings.weight
+        return torch.arange(len(table), device=table.device)[None]
+
     def positions(self, layout: Layout, rows: Tensor, input_ids: Tensor | None) -> Tensor:
         """The position of every row, where the caller gives none: its column."""
         return layout.positions(rows.device)
 
     def forward(
         self,
-        layout: Layout,
         input_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        past_key_values_length: int = 0,
+        layout: Layout | None = None,
     ) -> Tensor:
+        layout = whole_batch(self, input_ids, inputs_embeds) if layout is None else layout
         if inputs_embeds is None:  # (B, T) ids -> rows of D
             rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
             rows = layout.pack(inputs_embeds)
         positions = (
-            self.positions(layout, rows, input_ids)
+            self.positions(layout, rows, input_ids) + past_key_values_length
             if position_ids is None
             else packed_ids(position_ids, layout, "position_ids")
         )
@@ -114,6 +125,21 @@ def head_width(config: PretrainedConfig) -> int:
     return int(D // H)
 
 
+# how Transformers calls a layer, its attention, and a stack of layers
+LAYER = (
+    "hidden_states",
+    "attention_mask",
+    "head_mask",
+    "encoder_hidden_states",
+    "encoder_attention_mask",
+    "past_key_value",
+    "output_attentions",
+)
+ENCODER = (*LAYER[:5], "past_key_values", "use_cache", "output_attentions", "output_hidden_states", "return_dict")
+by_hand_layer = by_hand(*LAYER, shared=unused("encoder_hidden_states", "past_key_value"))
+by_hand_encoder = by_hand(*ENCODER, shared=unused("encoder_hidden_states", "past_key_values"))
+
+
 class BertSelfAttention(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -133,24 +159,27 @@ class BertSelfAttention(nn.Module):
                 "it is absolute, relative_key or relative_key_query."
             )
 
-    def bias(self, query: Tensor, key: Tensor) -> Tensor:
-        both = self.position_embedding_type == "relative_key_query"
-        return relative_key(query, key, self.distance_embedding.weight, with_key=both)
+    @property
+    def all_head_size(self) -> int:
+        """H · d: the width of all heads that are there."""
+        return self.num_attention_heads * self.attention_head_size
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
+    def bias(self, query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
+        both = self.position_embedding_type == "relative_key_query"
+        return relative_key(query, key, distance, self.distance_embedding.weight, with_key=both)
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         return attention(
             self.query(rows),
             self.key(rows),
             self.value(rows),
-            layout,
+            step,
             heads=self.num_attention_heads,
             bias=None if self.position_embedding_type == "absolute" else self.bias,
-            causal=self.is_decoder,
+            causal=step.causal,
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
-            return_weights=output_attentions,
             kernel=self.kernel,
         )
 
@@ -166,12 +195,21 @@ class BertSelfOutput(nn.Module):
         return self.LayerNorm(self.dropout(self.dense(rows)) + residual)
 
 
+def run_attention(self: Any, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+    context, *weights = through(self.self, rows, step, head_mask)
+    return self.output(context, rows), *weights
+
+
 class BertAttention(nn.Module):
+    SELF: ClassVar[Any] = BertSelfAttention
+
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
-        self.self = BertSelfAttention(config)
+        self.self = self.SELF(config)
         self.output = BertSelfOutput(config)
         self.pruned_heads: set[int] = set()
+
+    forward = by_hand_layer(run_attention)
 
     def prune_heads(self, heads: list[int]) -> None:
         inner = self.self
@@ -180,12 +218,6 @@ class BertAttention(nn.Module):
         self.output.dense = keep(self.output.dense, stay, dim=1)
         inner.num_attention_heads -= len(going)
         self.pruned_heads |= going
-
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = self.self(rows, layout, head_mask, output_attentions)
-        return self.output(context, rows), weights
 
 
 class BertIntermediate(nn.Module):
@@ -203,38 +235,48 @@ class BertOutput(BertSelfOutput):
         super().__init__(config, config.intermediate_size)
 
 
+def run_layer(self: Any, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+    rows, *weights = through(self.attention, rows, step, head_mask)
+    return self.output(self.intermediate(rows), rows), *weights
+
+
 class BertLayer(nn.Module):
+    ATTENTION: ClassVar[Any] = BertAttention
+
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
-        self.attention = BertAttention(config)
+        self.attention = self.ATTENTION(config)
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
+    forward = by_hand_layer(run_layer)
+
     def block(self) -> Block | None:
-        inner, after, up, down = self.attention.self, self.attention.output, self.intermediate, self.output
-        if inner.is_decoder or inner.position_embedding_type != "absolute":
+        inner: Any = self.attention.self
+        if type(inner) is not BertSelfAttention or inner.is_decoder or inner.position_embedding_type != "absolute":
             return None
+        after, up, down = self.attention.output, self.intermediate, self.output
         return Block(
             *(inner.num_attention_heads, inner.query, inner.key, inner.value, after.dense, after.LayerNorm),
             *(up.dense, up.intermediate_act_fn, down.dense, down.LayerNorm),
         )
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        rows, weights = self.attention(rows, layout, head_mask, output_attentions)
-        return self.output(self.intermediate(rows), rows), weights
-
 
 class BertEncoder(nn.Module):
+    LAYER: ClassVar[Any] = BertLayer
+
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(BertLayer(config) for _ in range(config.num_hidden_layers))
+        self.layer = nn.ModuleList(self.LAYER(config) for _ in range(config.num_hidden_layers))
         self.gradient_checkpointing = False
 
-    def forward(self, rows: Tensor, layout: Layout, head_masks: list[Tensor | None], **options: bool) -> Any:
+    @by_hand_encoder
+    def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
+        return self.run(rows, step, head_masks)
+
+    def run(self, rows: Tensor, step: Step, head_masks: HeadMasks, **options: Any) -> BaseModelOutput:
         checkpointing = self.gradient_checkpointing and self.training
-        return run_layers(self.layer, rows, layout, head_masks, checkpointing=checkpointing, **options)
+        return run_layers(self.layer, rows, step, head_masks, checkpointing=checkpointing, **options)
 
 
 class BertPooler(nn.Module):
@@ -243,8 +285,13 @@ class BertPooler(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.activation = nn.Tanh()
 
-    def forward(self, first: Tensor) -> Tensor:
-        return self.activation(self.dense(first))  # (B, D)
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.activation(self.dense(first_column(hidden_states)))  # (B, D)
+
+
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds")
+CROSS = ("encoder_hidden_states", "encoder_attention_mask")
+CACHE = ("past_key_values", "use_cache")
 
 
 class BertPreTrainedModel(PreTrainedModel):
@@ -252,14 +299,7 @@ class BertPreTrainedModel(PreTrainedModel):
 
     config_class = BertConfig
     base_model_prefix = "bert"
-    INPUTS: ClassVar[tuple[str, ...]] = (
-        "input_ids",
-        "attention_mask",
-        "token_type_ids",
-        "position_ids",
-        "head_mask",
-        "inputs_embeds",
-    )
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", *OPTIONS)
     OPTIONAL = ("pooler.",)
     RENAMES = {  # what the fine-tuning scripts of google-research/bert call their output layers
         "output_weights": "classifier.weight",
@@ -277,10 +317,11 @@ def check_encoder(config: PretrainedConfig) -> None:
         )
 
 
-class BertModel(BertPreTrainedModel):
+class BertModel(BertPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
 
-    OUTPUT: ClassVar[type[ModelOutput]] = BaseModelOutputWithPoolingAndCrossAttentions
+    SIGNATURE = (*INPUTS, *CROSS, *CACHE, *OPTIONS)
+    OUTPUT = BaseModelOutputWithPoolingAndCrossAttentions
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -292,61 +333,6 @@ class BertModel(BertPreTrainedModel):
 
     def _attentions(self) -> list[Any]:
         return [layer.attention for layer in self.encoder.layer]
-
-    def embed(self, layout: Layout, *inputs: Tensor | None) -> Tensor:
-        """Rows from the model's inputs."""
-        return self.embeddings(layout, *inputs)
-
-    def pool(self, first: Tensor) -> Tensor:
-        """The vector of a text, (B, D), from its first column."""
-        return self.pooler(first)  # type: ignore[misc]  # asked where there is one
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        encoder_hidden_states: None = None,
-        encoder_attention_mask: None = None,
-        past_key_values: None = None,
-        use_cache: bool | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: Layout | None = None,
-    ) -> Any:
-        """Encode a batch.
-
-        input_ids, attention_mask (1 real, 0 padding), token_type_ids, position_ids: integers (B, T).
-        inputs_embeds: (B, T, D) instead of input_ids. head_mask: (H,) or (layers, H), 1 keeps a head.
-        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
-        Hidden states are zeros at padding.
-        """
-        if encoder_hidden_states is not None or past_key_values is not None:
-            raise InputError(
-                f"{type(self).__name__} here takes no encoder_hidden_states and no past_key_values; leave them out."
-            )
-        given = layout is not None
-        if layout is None:
-            layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows = self.embed(layout, input_ids, token_type_ids, position_ids, inputs_embeds)
-        rows, states, weights = self.encoder(
-            rows,
-            layout,
-            self.head_masks(head_mask, self.config.num_hidden_layers),
-            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
-        )
-        pooled = {} if self.pooler is None else {"pooler_output": self.pool(layout.first(rows))}
-        result = self.OUTPUT(
-            last_hidden_state=rows if given else layout.unpack(rows),
-            **pooled,
-            hidden_states=states,
-            attentions=weights,
-        )
-        return self.returned(result, return_dict)
 
 
 class BertPredictionHeadTransform(nn.Module):
@@ -414,13 +400,13 @@ class BertForPreTraining(BertPreTrainedModel, heads.PreTraining):
         self.cls = BertPreTrainingHeads(config)
         self.post_init()
 
-    def score_both(self, body: Any, layout: Layout) -> tuple[Tensor, Tensor]:
-        return self.cls(body.last_hidden_state, body.pooler_output)
+    def compute_both(self, rows: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        return self.cls(rows, pooled)
 
 
 class BertForMaskedLM(BertPreTrainedModel, heads.MaskedLM):
     TIED = TIED
-    INPUTS = (*BertPreTrainedModel.INPUTS, "encoder_hidden_states", "encoder_attention_mask")
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, *CROSS, "labels", *OPTIONS)
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -428,15 +414,15 @@ class BertForMaskedLM(BertPreTrainedModel, heads.MaskedLM):
         self.cls = BertOnlyMLMHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.cls(body.last_hidden_state)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.cls(rows)
 
 
 class BertLMHeadModel(BertForMaskedLM, heads.CausalLM):
     """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
 
     OUTPUT = heads.CausalLM.OUTPUT
-    NEWER_INPUTS = ("past_key_values", "use_cache")
+    SIGNATURE = (*INPUTS, *CROSS, "labels", *CACHE, *OPTIONS)
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -447,7 +433,7 @@ class BertLMHeadModel(BertForMaskedLM, heads.CausalLM):
 
 
 class BertForNextSentencePrediction(BertPreTrainedModel, heads.NextSentencePrediction):
-    READS_FIRST = True
+    READS = "pooled"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
@@ -455,8 +441,8 @@ class BertForNextSentencePrediction(BertPreTrainedModel, heads.NextSentencePredi
         self.cls = BertOnlyNSPHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.cls(body.pooler_output)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.cls(rows)
 
 
 def classifier_dropout(config: Any) -> nn.Dropout:
@@ -468,12 +454,12 @@ def classifier_dropout(config: Any) -> nn.Dropout:
 class _Classifier(BertPreTrainedModel):
     """BERT with dropout and one linear layer."""
 
-    pooled = True
+    READS: ClassVar[str] = "pooled"
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.bert = BertModel(config, add_pooling_layer=self.pooled)
+        self.bert = BertModel(config, add_pooling_layer=self.READS == "pooled")
         self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, self.labels())
         self.post_init()
@@ -481,23 +467,21 @@ class _Classifier(BertPreTrainedModel):
     def labels(self) -> int:
         return self.num_labels
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.pooler_output if self.pooled else body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.dropout(rows))
 
 
 class BertForSequenceClassification(_Classifier, heads.SequenceClassification):
-    READS_FIRST = True
+    pass
 
 
 class BertForMultipleChoice(_Classifier, heads.MultipleChoice):
-    READS_FIRST = True
-
     def labels(self) -> int:
         return 1  # one score a choice
 
 
 class BertForTokenClassification(_Classifier, heads.TokenClassification):
-    pooled = False
+    READS = "tokens"
 
 
 class BertForQuestionAnswering(BertPreTrainedModel, heads.QuestionAnswering):

@@ -7,22 +7,26 @@ V vocabulary, C labels. "rows": see ops/layout.py.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
-from ..modeling import PreTrainedModel, run_layers
+from ..errors import InputError
+from ..layers import HeadMasks, by_hand, first_column
+from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
-from ..ops.attention import Bias, attention
+from ..ops.attention import Bias, attention, distances
 from ..ops.bias import disentangled, log_buckets
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
+from ..ops.step import Step
 from ..outputs import BaseModelOutput
 from ..tokenization import SentencePieceTokenizer
 from . import bert
@@ -112,19 +116,47 @@ class DebertaV2Tokenizer(SentencePieceTokenizer):
 DebertaV2TokenizerFast = DebertaV2Tokenizer
 
 
-def _real(rows: Tensor, layout: Layout) -> Tensor:
+def _real(x: Tensor, layout: Layout) -> Tensor:
     """Rows, (B, T, D), or biases, (B, H, T, T), with zeros where padding was kept."""
-    if layout.mask is None:
-        return rows
-    mask = layout.mask if layout.mask.dim() == 2 else layout.mask.any(1)  # (B, T)
-    return rows * (mask[..., None] if rows.dim() == 3 else mask[:, None, :, None]).to(rows.dtype)
+    real = layout.real
+    if real is None:
+        return x
+    return x * (real[..., None] if x.dim() == 3 else real[:, None, :, None]).to(x.dtype)
 
 
 def _apart(layout: Layout) -> Layout:
     """The layout in which padding that was kept sees nothing either."""
     if layout.mask is None or layout.mask.dim() != 2:
         return layout
-    return replace(layout, mask=layout.mask[:, None] & layout.mask[:, :, None])  # (B, T, T)
+    return replace(layout, mask=(layout.mask[:, None] & layout.mask[:, :, None])[:, None])  # (B, 1, T, T)
+
+
+class Relative(NamedTuple):
+    """What a pass shares: how far each key is behind each query, (T, T), in buckets where there are any; and the
+    embeddings of distances, (2S, D)."""
+
+    distance: Tensor
+    embeddings: Tensor
+
+
+def _relative(given: Mapping[str, Any]) -> Relative | None:
+    """What people who call a layer by hand give."""
+    distance, embeddings = given.get("relative_pos"), given.get("rel_embeddings")
+    if given.get("query_states") is not None:
+        raise InputError("query_states has no effect here; leave it out.")
+    if (distance is None) != (embeddings is None):
+        raise InputError("relative_pos and rel_embeddings belong together; the encoder has both.")
+    return None if distance is None or embeddings is None else Relative(distance.flatten(0, -3), embeddings)
+
+
+by_hand_layer = by_hand(
+    *("hidden_states", "attention_mask", "query_states", "relative_pos", "rel_embeddings", "output_attentions"),
+    shared=_relative,
+)
+by_hand_attention = by_hand(
+    *("hidden_states", "attention_mask", "output_attentions", "query_states", "relative_pos", "rel_embeddings"),
+    shared=_relative,
+)
 
 
 class DebertaV2Embeddings(nn.Module):
@@ -141,12 +173,21 @@ class DebertaV2Embeddings(nn.Module):
 
     def forward(
         self,
-        layout: Layout,
-        input_ids: Tensor | None,
-        token_type_ids: Tensor | None,
-        position_ids: Tensor | None,
-        inputs_embeds: Tensor | None,
+        input_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
+        """mask: (B, T), or (B, 1, 1, T), by those who call it by hand: padding gets zeros."""
+        if layout is None:
+            layout = whole_batch(self, input_ids, inputs_embeds)
+            layout = (
+                layout
+                if mask is None
+                else replace(layout, mask=mask.flatten(1, -2).bool().any(1) if mask.dim() > 2 else mask.bool())
+            )
         if inputs_embeds is None:  # (B, T) ids -> rows of E
             rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
@@ -200,68 +241,44 @@ class DisentangledSelfAttention(nn.Module):
                 found.append(None)
         return found[0], found[1]
 
-    def forward(
-        self,
-        rows: Tensor,
-        layout: Layout,
-        head_mask: Tensor | None,
-        output_attentions: bool,
-        distance: Tensor | None,
-        distances: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
+    all_head_size = bert.BertSelfAttention.all_head_size
+
+    @by_hand_attention
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         factor = 1 + len({"c2p", "p2c"} & set(self.kinds))  # as many scores are added up
-        bias: Bias | None = None
-        if self.relative_attention and distance is not None and distances is not None and factor > 1:
-            keys, queries = self.tables(distances)
-            queries = None if queries is None else queries * factor**-0.5
-            found = partial(disentangled, distance=distance, position_key=keys, position_query=queries)
-
-            def bias(q: Tensor, k: Tensor) -> Tensor:
-                return _real(found(q, k), layout)
-
         return attention(
-            _real(self.query_proj(rows) * factor**-0.5, layout),  # padding that was kept asks for nothing
+            _real(self.query_proj(rows) * factor**-0.5, step.layout),  # padding that was kept asks for nothing
             self.key_proj(rows),
             self.value_proj(rows),
-            layout,
+            step,
             heads=self.num_attention_heads,
-            bias=bias,
+            bias=self.bias(step, factor) if self.relative_attention and factor > 1 else None,
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
-            return_weights=output_attentions,
             kernel=self.kernel,
         )
 
+    def bias(self, step: Step, factor: int) -> Bias | None:
+        """What distances add to scores; None where nobody says how far keys are."""
+        if step.shared is None:
+            return None
+        keys, queries = self.tables(step.shared.embeddings)
+        queries = None if queries is None else queries * factor**-0.5
 
-class DebertaV2Attention(nn.Module):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        self.self = DisentangledSelfAttention(config)
-        self.output = bert.BertSelfOutput(config)
+        def bias(q: Tensor, k: Tensor, _: Tensor) -> Tensor:
+            return _real(disentangled(q, k, step.shared.distance, keys, queries), step.layout)
 
-    def forward(self, rows: Tensor, *rest: Any) -> tuple[Tensor, Tensor | None]:
-        context, weights = self.self(rows, *rest)
-        return self.output(context, rows), weights
+        return bias
 
 
-class DebertaV2Layer(nn.Module):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        self.attention = DebertaV2Attention(config)
-        self.intermediate = bert.BertIntermediate(config)
-        self.output = bert.BertOutput(config)
+class DebertaV2Attention(bert.BertAttention):
+    SELF = DisentangledSelfAttention
+    forward = by_hand_attention(bert.run_attention)
 
-    def forward(
-        self,
-        rows: Tensor,
-        layout: Layout,
-        head_mask: Tensor | None,
-        output_attentions: bool,
-        distance: Tensor | None,
-        distances: Tensor | None,
-    ) -> tuple[Tensor, Tensor | None]:
-        rows, weights = self.attention(rows, layout, head_mask, output_attentions, distance, distances)
-        return self.output(self.intermediate(rows), rows), weights
+
+class DebertaV2Layer(bert.BertLayer):
+    ATTENTION = DebertaV2Attention
+    forward = by_hand_layer(bert.run_layer)
 
 
 class ConvLayer(nn.Module):
@@ -282,10 +299,11 @@ class ConvLayer(nn.Module):
         return _real(self.LayerNorm(rows + self.conv_act(seen)), layout)
 
 
-class DebertaV2Encoder(nn.Module):
+class DebertaV2Encoder(bert.BertEncoder):
+    LAYER = DebertaV2Layer
+
     def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(DebertaV2Layer(config) for _ in range(config.num_hidden_layers))
+        super().__init__(config)
         self.relative_attention = config.relative_attention
         self.farthest, self.buckets = config.span()
         if config.relative_attention:
@@ -295,24 +313,33 @@ class DebertaV2Encoder(nn.Module):
         if self.normed:
             self.LayerNorm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
         self.conv = ConvLayer(config) if getattr(config, "conv_kernel_size", 0) > 0 else None
-        self.gradient_checkpointing = False
 
-    def forward(self, rows: Tensor, layout: Layout, head_masks: list[Tensor | None], **options: bool) -> Any:
-        distance = distances = None
-        if self.relative_attention:
-            distance = log_buckets(layout.columns, self.buckets, self.farthest, rows.device)  # (T, T)
-            distances = self.rel_embeddings.weight
-            distances = self.LayerNorm(distances) if self.normed else distances  # (2S, D)
-        steps = [partial(layer, distance=distance, distances=distances) for layer in self.layer]
-        if self.conv is not None:
-            steps[0] = partial(self._first, steps[0])
-        checkpointing = self.gradient_checkpointing and self.training
-        return run_layers(steps, rows, layout, head_masks, checkpointing=checkpointing, **options)
+    def get_rel_embedding(self) -> Tensor | None:
+        """(2S, D) the embeddings of distances, normalised where the configuration says so; None without them."""
+        if not self.relative_attention:
+            return None
+        return self.LayerNorm(self.rel_embeddings.weight) if self.normed else self.rel_embeddings.weight
 
-    def _first(self, layer: Any, embedded: Tensor, layout: Layout, *rest: Any) -> tuple[Tensor, Tensor | None]:
-        assert self.conv is not None
-        rows, weights = layer(embedded, layout, *rest)
-        return self.conv(embedded, rows, layout), weights
+    def get_rel_pos(self, hidden_states: Tensor, *_: Any) -> Tensor | None:
+        """(1, T, T) how far keys are behind queries, in buckets, for hidden states (B, T, D)."""
+        T = hidden_states.shape[1]
+        apart = distances(T, T, hidden_states.device)
+        return log_buckets(apart, self.buckets, self.farthest)[None] if self.relative_attention else None
+
+    @by_hand(
+        *("hidden_states", "attention_mask", "output_hidden_states", "output_attentions", "query_states"),
+        *("relative_pos", "return_dict"),
+    )
+    def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
+        layout, shared = _apart(step.layout), None
+        if (embeddings := self.get_rel_embedding()) is not None:
+            T = layout.columns
+            shared = Relative(log_buckets(distances(T, T, rows.device), self.buckets, self.farthest), embeddings)
+
+        def after(i: int, found: Tensor) -> Tensor:
+            return found if i or self.conv is None else self.conv(rows, found, layout)
+
+        return self.run(rows, replace(step, layout=layout, shared=shared), head_masks, after=after)
 
 
 class DebertaV2PreTrainedModel(PreTrainedModel):
@@ -320,10 +347,13 @@ class DebertaV2PreTrainedModel(PreTrainedModel):
 
     config_class = DebertaV2Config
     base_model_prefix = "deberta"
-    INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds")
+    SIGNATURE = (
+        *("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "labels"),
+        *OPTIONS,
+    )
 
 
-class DebertaV2Model(DebertaV2PreTrainedModel):
+class DebertaV2Model(DebertaV2PreTrainedModel, Body):
     """The encoder: hidden states (B, T, D)."""
 
     def __init__(self, config: DebertaV2Config) -> None:
@@ -331,37 +361,6 @@ class DebertaV2Model(DebertaV2PreTrainedModel):
         self.embeddings = DebertaV2Embeddings(config)
         self.encoder = DebertaV2Encoder(config)
         self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: Layout | None = None,
-    ) -> Any:
-        """Encode a batch.
-
-        input_ids, attention_mask (1 real, 0 padding), token_type_ids, position_ids: integers (B, T).
-        inputs_embeds: (B, T, E) instead of input_ids.
-        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
-        Hidden states are zeros at padding.
-        """
-        given = layout is not None
-        if layout is None:
-            layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows, states, weights = self.encoder(
-            self.embeddings(layout, input_ids, token_type_ids, position_ids, inputs_embeds),
-            _apart(layout),
-            self.head_masks(None, len(self.encoder.layer)),
-            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
-        )
-        result = BaseModelOutput(rows if given else layout.unpack(rows), states, weights)
-        return self.returned(result, return_dict)
 
 
 class DebertaV2LMPredictionHead(bert.BertPredictionHeadTransform):
@@ -409,10 +408,10 @@ class DebertaV2ForMaskedLM(DebertaV2PreTrainedModel, heads.MaskedLM):
             self.lm_predictions = DebertaV2OnlyMLMHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
+    def compute_logits(self, rows: Tensor) -> Tensor:
         if self.config.legacy:
-            return self.cls(body.last_hidden_state)
-        return self.lm_predictions(body.last_hidden_state, self.get_input_embeddings().weight)
+            return self.cls(rows)
+        return self.lm_predictions(rows, self.get_input_embeddings().weight)
 
 
 class ContextPooler(nn.Module):
@@ -423,12 +422,14 @@ class ContextPooler(nn.Module):
         self.dropout = nn.Dropout(config.pooler_dropout)
         self.act = activation(config.pooler_hidden_act, "pooler_hidden_act")
 
-    def forward(self, first: Tensor) -> Tensor:
-        return self.act(self.dense(self.dropout(first)))  # (B, D)
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.act(self.dense(self.dropout(first_column(hidden_states))))  # (B, D)
 
 
 class _FirstColumnClassifier(DebertaV2PreTrainedModel):
     """A pooler, dropout and a linear layer on the first column."""
+
+    READS = "first"
 
     def __init__(self, config: DebertaV2Config) -> None:
         super().__init__(config)
@@ -443,27 +444,23 @@ class _FirstColumnClassifier(DebertaV2PreTrainedModel):
     def labels(self) -> int:
         return self.num_labels
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(self.pooler(layout.first(body.last_hidden_state))))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.dropout(self.pooler(rows)))
 
 
 class DebertaV2ForSequenceClassification(_FirstColumnClassifier, heads.SequenceClassification):
     """Labels a text. Where config.problem_type says nothing, labels (B, C) of floats are shares of the labels."""
-
-    READS_FIRST = True
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         labels = targets["labels"]
         shares = isinstance(labels, Tensor) and labels.shape == (layout.batch, self.num_labels) and self.num_labels > 1
         if not shares or self.config.problem_type is not None:
             return super().results(body, layout, inputs, targets)
-        logits = self.score(body, layout)
+        logits = self.logits_of_texts(body, layout, inputs)
         return {"loss": -(logits.log_softmax(-1) * labels).sum(-1).mean(), "logits": logits}
 
 
 class DebertaV2ForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):
-    READS_FIRST = True
-
     def labels(self) -> int:
         return 1  # one score a choice
 

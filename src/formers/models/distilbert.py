@@ -6,19 +6,23 @@ Letters: B batch, T columns, D width, H heads, V vocabulary, C labels. "rows": s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ConfigError
-from ..modeling import PreTrainedModel, run_layers
+from ..errors import ConfigError, InputError
+from ..layers import HeadMasks, by_hand, first_column, run_layers, through
+from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
+from ..ops.step import Step
 from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..pruning import keep, remaining
@@ -74,9 +78,20 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.dim, eps=1e-12)
         self.dropout = nn.Dropout(config.dropout)
 
+    @property
+    def position_ids(self) -> Tensor:
+        """(1, P) all positions, as checkpoints of old have them."""
+        table = self.position_embeddings.weight
+        return torch.arange(len(table), device=table.device)[None]
+
     def forward(
-        self, layout: Layout, input_ids: Tensor | None, position_ids: Tensor | None, inputs_embeds: Tensor | None
+        self,
+        input_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
+        layout = whole_batch(self, input_ids, inputs_embeds) if layout is None else layout
         if inputs_embeds is None:  # (B, T) ids -> rows of D
             rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
@@ -86,6 +101,16 @@ class Embeddings(nn.Module):
         )
         rows = rows + lookup(self.position_embeddings, positions, layout, "position_ids", "max_position_embeddings")
         return self.dropout(self.LayerNorm(rows))
+
+
+LAYER = ("x", "attn_mask", "head_mask", "output_attentions")
+
+
+def _of_itself(given: Mapping[str, Any]) -> None:
+    """Raise InputError where keys or values are of other hidden states than the queries."""
+    for name in ("key", "value"):
+        if given.get(name) is not None and given[name] is not given.get("query"):
+            raise InputError(f"{name} is not the query: the layers attend to their own hidden states alone.")
 
 
 class DistilBertSelfAttention(nn.Module):
@@ -109,21 +134,19 @@ class DistilBertSelfAttention(nn.Module):
         self.n_heads -= len(going)
         self.pruned_heads |= going
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = attention(
+    @by_hand("query", "key", "value", "mask", "head_mask", "output_attentions", shared=_of_itself)
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = attention(
             self.q_lin(rows),
             self.k_lin(rows),
             self.v_lin(rows),
-            layout,
+            step,
             heads=self.n_heads,
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
-            return_weights=output_attentions,
             kernel=self.kernel,
         )
-        return self.out_lin(context), weights
+        return self.out_lin(context), *weights
 
 
 class FFN(nn.Module):
@@ -153,12 +176,11 @@ class TransformerBlock(nn.Module):
             *(ffn.lin1, ffn.activation, ffn.lin2, self.output_layer_norm),
         )
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None = None, output_attentions: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = self.attention(rows, layout, head_mask, output_attentions)
+    @by_hand(*LAYER)
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = through(self.attention, rows, step, head_mask)
         rows = self.sa_layer_norm(context + rows)
-        return self.output_layer_norm(self.ffn(rows) + rows), weights
+        return self.output_layer_norm(self.ffn(rows) + rows), *weights
 
 
 class Transformer(nn.Module):
@@ -167,9 +189,10 @@ class Transformer(nn.Module):
         self.layer = nn.ModuleList(TransformerBlock(config) for _ in range(config.n_layers))
         self.gradient_checkpointing = False
 
-    def forward(self, rows: Tensor, layout: Layout, head_masks: list[Tensor | None], **options: bool) -> Any:
+    @by_hand(*LAYER, "output_hidden_states", "return_dict")
+    def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
         checkpointing = self.gradient_checkpointing and self.training
-        return run_layers(self.layer, rows, layout, head_masks, checkpointing=checkpointing, **options)
+        return run_layers(self.layer, rows, step, head_masks, checkpointing=checkpointing)
 
 
 class DistilBertPreTrainedModel(PreTrainedModel):
@@ -177,8 +200,7 @@ class DistilBertPreTrainedModel(PreTrainedModel):
 
     config_class = DistilBertConfig
     base_model_prefix = "distilbert"
-    INPUTS = ("input_ids", "attention_mask", "head_mask", "inputs_embeds")
-    NEWER_INPUTS = ("position_ids",)
+    SIGNATURE = ("input_ids", "attention_mask", "head_mask", "inputs_embeds", "labels", *OPTIONS, "position_ids")
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -188,8 +210,10 @@ class DistilBertPreTrainedModel(PreTrainedModel):
                 table.copy_(sinusoids(*table.shape))
 
 
-class DistilBertModel(DistilBertPreTrainedModel):
+class DistilBertModel(DistilBertPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D)."""
+
+    STACK = "transformer"
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
@@ -205,37 +229,6 @@ class DistilBertModel(DistilBertPreTrainedModel):
     def _attentions(self) -> list[Any]:
         return [layer.attention for layer in self.transformer.layer]
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        position_ids: Tensor | None = None,
-        layout: Layout | None = None,
-    ) -> Any:
-        """Encode a batch.
-
-        input_ids, attention_mask (1 real, 0 padding), position_ids: integers (B, T).
-        inputs_embeds: (B, T, D) instead of input_ids. head_mask: (H,) or (layers, H), 1 keeps a head.
-        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
-        Hidden states are zeros at padding.
-        """
-        given = layout is not None
-        if layout is None:
-            layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows, states, weights = self.transformer(
-            self.embeddings(layout, input_ids, position_ids, inputs_embeds),
-            layout,
-            self.head_masks(head_mask, len(self.transformer.layer)),
-            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
-        )
-        result = BaseModelOutput(rows if given else layout.unpack(rows), states, weights)
-        return self.returned(result, return_dict)
-
 
 class DistilBertForMaskedLM(DistilBertPreTrainedModel, heads.MaskedLM):
     TIED = {"vocab_projector.weight": "distilbert.embeddings.word_embeddings.weight"}
@@ -249,13 +242,15 @@ class DistilBertForMaskedLM(DistilBertPreTrainedModel, heads.MaskedLM):
         self.vocab_projector = nn.Linear(config.dim, config.vocab_size)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        rows = self.activation(self.vocab_transform(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        rows = self.activation(self.vocab_transform(rows))
         return self.vocab_projector(self.vocab_layer_norm(rows))  # rows of D -> rows of V
 
 
 class _FirstColumnClassifier(DistilBertPreTrainedModel):
     """Two linear layers on the first column."""
+
+    READS = "first"
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
@@ -269,18 +264,16 @@ class _FirstColumnClassifier(DistilBertPreTrainedModel):
     def labels(self) -> int:
         return self.num_labels
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        first = self.pre_classifier(layout.first(body.last_hidden_state)).relu()  # (B, D)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        first = self.pre_classifier(first_column(rows)).relu()  # (B, D)
         return self.classifier(self.dropout(first))
 
 
 class DistilBertForSequenceClassification(_FirstColumnClassifier, heads.SequenceClassification):
-    READS_FIRST = True
+    pass
 
 
 class DistilBertForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):
-    READS_FIRST = True
-
     def labels(self) -> int:
         return 1  # one score a choice
 
@@ -303,8 +296,8 @@ class DistilBertForQuestionAnswering(DistilBertPreTrainedModel, heads.QuestionAn
         self.dropout = nn.Dropout(config.qa_dropout)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.qa_outputs(self.dropout(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.qa_outputs(self.dropout(rows))
 
 
 MODEL_TYPES = {"distilbert": DistilBertConfig}

@@ -6,12 +6,15 @@ Letters: B batch, T columns, D width, E width of the embeddings, V vocabulary, C
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..errors import ConfigError
+from ..layers import first_column
 from ..logging import logger
 from ..modeling import PreTrainedModel
 from ..ops.activations import activation
@@ -47,14 +50,14 @@ class ElectraPreTrainedModel(PreTrainedModel):
 
     config_class = ElectraConfig
     base_model_prefix = "electra"
-    INPUTS = bert.BertPreTrainedModel.INPUTS
+    SIGNATURE: ClassVar[tuple[str, ...]] = bert.BertPreTrainedModel.SIGNATURE
 
 
-class ElectraModel(ElectraPreTrainedModel):
+class ElectraModel(ElectraPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D)."""
 
+    SIGNATURE = bert.BertModel.SIGNATURE
     OUTPUT = BaseModelOutputWithPastAndCrossAttentions
-    pooler = None
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -65,13 +68,12 @@ class ElectraModel(ElectraPreTrainedModel):
         self.encoder = bert.BertEncoder(config)
         self.post_init()
 
-    def embed(self, layout: Layout, *inputs: Tensor | None) -> Tensor:
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Rows of D from the model's inputs."""
-        rows = self.embeddings(layout, *inputs)
+        rows = super().embed(layout, inputs)
         return self.embeddings_project(rows) if hasattr(self, "embeddings_project") else rows  # E -> D
 
     _attentions = bert.BertModel._attentions
-    forward = bert.BertModel.forward
 
 
 class ElectraDiscriminatorPredictions(nn.Module):
@@ -92,8 +94,8 @@ class ElectraForPreTraining(ElectraPreTrainedModel, heads.ReplacedTokenDetection
         self.discriminator_predictions = ElectraDiscriminatorPredictions(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.discriminator_predictions(body.last_hidden_state)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.discriminator_predictions(rows)
 
 
 class ElectraGeneratorPredictions(nn.Module):
@@ -117,15 +119,15 @@ class ElectraForMaskedLM(ElectraPreTrainedModel, heads.MaskedLM):
         self.generator_lm_head = nn.Linear(config.embedding_size, config.vocab_size)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.generator_lm_head(self.generator_predictions(body.last_hidden_state))  # rows of D -> rows of V
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.generator_lm_head(self.generator_predictions(rows))  # rows of D -> rows of V
 
 
 class ElectraForCausalLM(ElectraForMaskedLM, heads.CausalLM):
     """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
 
     OUTPUT = heads.CausalLM.OUTPUT
-    NEWER_INPUTS = ("past_key_values", "use_cache")
+    SIGNATURE = bert.BertLMHeadModel.SIGNATURE
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -143,13 +145,13 @@ class ElectraClassificationHead(nn.Module):
         self.dropout = bert.classifier_dropout(config)
         self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
 
-    def forward(self, first: Tensor) -> Tensor:
-        hidden = self.activation(self.dense(self.dropout(first)))
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.activation(self.dense(self.dropout(first_column(features))))
         return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
 
 
 class ElectraForSequenceClassification(ElectraPreTrainedModel, heads.SequenceClassification):
-    READS_FIRST = True
+    READS = "first"
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
@@ -158,8 +160,8 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel, heads.SequenceCla
         self.classifier = ElectraClassificationHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(layout.first(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(rows)
 
 
 class ElectraForTokenClassification(ElectraPreTrainedModel, heads.TokenClassification):
@@ -194,15 +196,20 @@ class ElectraSequenceSummary(nn.Module):
         self.activation = activation(config.summary_activation) if config.summary_activation else nn.Identity()
         self.last_dropout = nn.Dropout(config.summary_last_dropout) if config.summary_last_dropout else nn.Identity()
 
-    def forward(self, rows: Tensor, layout: Layout) -> Tensor:
+    def forward(self, hidden_states: Tensor, cls_index: Tensor | None = None) -> Tensor:
+        """(B, T, D), or of "first" what holds column 0, to (B, D). cls_index: (B,) the columns of "cls_index"."""
         if self.kind == "first":
-            chosen = layout.first(rows)  # (B, D)
-        else:  # padding is kept; cls_index without an index is the last column
-            chosen = rows.mean(dim=1) if self.kind == "mean" else rows[:, -1]
+            chosen = first_column(hidden_states)
+        elif self.kind == "cls_index" and cls_index is not None:
+            chosen = hidden_states[torch.arange(len(hidden_states), device=hidden_states.device), cls_index]
+        else:  # without an index it is the last column
+            chosen = hidden_states.mean(dim=1) if self.kind == "mean" else hidden_states[:, -1]
         return self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
 
 
 class ElectraForMultipleChoice(ElectraPreTrainedModel, heads.MultipleChoice):
+    READS = "first"
+
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
         self.electra = ElectraModel(config)
@@ -213,8 +220,8 @@ class ElectraForMultipleChoice(ElectraPreTrainedModel, heads.MultipleChoice):
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         return self.sequence_summary.kind != "first"
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.sequence_summary(body.last_hidden_state, layout))  # one score a choice
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.sequence_summary(rows))  # one score a choice
 
 
 MODEL_TYPES = {"electra": ElectraConfig}

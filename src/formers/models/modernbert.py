@@ -11,22 +11,25 @@ Letters: B batch, T columns, D width, F width of the feed-forward, H heads, d wi
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ConfigError
-from ..modeling import PreTrainedModel, run_layers
+from ..errors import ConfigError, InputError
+from ..layers import by_hand, first_column, run_layers, through
+from ..modeling import OPTIONS, PreTrainedModel
 from ..ops import losses
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
 from ..ops.rope import angles, rotate
+from ..ops.step import Step
 from ..outputs import BaseModelOutput
 from ..tokenization import PreTrainedTokenizer
 from . import bert
@@ -112,7 +115,10 @@ class ModernBertEmbeddings(nn.Module):
         self.norm = _norm(config)
         self.drop = nn.Dropout(config.embedding_dropout)
 
-    def forward(self, layout: Layout, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+    def forward(
+        self, input_ids: Tensor | None = None, inputs_embeds: Tensor | None = None, layout: Layout | None = None
+    ) -> Tensor:
+        layout = whole_batch(self, input_ids, inputs_embeds) if layout is None else layout
         if inputs_embeds is None:  # (B, T) ids -> rows of D
             rows = lookup(self.tok_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
@@ -139,8 +145,24 @@ class ModernBertRotaryEmbedding(nn.Module):
         self.width = bert.head_width(config)
         self.theta = {kind: config.theta(kind) for kind in sorted(set(config.layer_types or ()))}
 
-    def forward(self, positions: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-        return angles(positions, self.width, self.theta[kind])
+    def forward(self, x: Tensor, position_ids: Tensor, layer_type: str) -> tuple[Tensor, Tensor]:
+        return angles(position_ids, self.width, self.theta[layer_type])
+
+
+def _turns(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What people who call a layer by hand give: the cosines and sines of its positions, (1 or B, T, d) each."""
+    if given.get("position_embeddings") is None:
+        raise InputError("position_embeddings are needed: model.rotary_emb(hidden, position_ids, layer_type).")
+    return dict.fromkeys((FULL, SLIDING), given["position_embeddings"])
+
+
+# a pass shares the turns of each kind of layer
+by_hand_layer = by_hand(
+    "hidden_states", "attention_mask", "position_embeddings", "head_mask", "output_attentions", shared=_turns
+)
+by_hand_attention = by_hand(
+    "hidden_states", "position_embeddings", "attention_mask", "head_mask", "output_attentions", shared=_turns
+)
 
 
 class ModernBertAttention(nn.Module):
@@ -148,56 +170,43 @@ class ModernBertAttention(nn.Module):
         super().__init__()
         D = config.hidden_size
         self.num_attention_heads, self.kernel = config.num_attention_heads, config._attn_implementation
-        self.window = config.local_attention // 2 if kind == SLIDING else None
+        self.kind, self.window = kind, config.local_attention // 2 if kind == SLIDING else None
         self.rate = config.attention_dropout
         self.Wqkv = nn.Linear(D, 3 * D, bias=config.attention_bias)
         self.Wo = nn.Linear(D, D, bias=config.attention_bias)
         self.out_drop = nn.Dropout(self.rate) if self.rate > 0 else nn.Identity()
 
-    def forward(
-        self,
-        rows: Tensor,
-        layout: Layout,
-        head_mask: Tensor | None,
-        output_attentions: bool,
-        turns: tuple[Tensor, Tensor],
-    ) -> tuple[Tensor, Tensor | None]:
+    @by_hand_attention
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         query, key, value = self.Wqkv(rows).chunk(3, dim=-1)
-        context, weights = attention(
-            rotate(query, *turns, self.num_attention_heads),
-            rotate(key, *turns, self.num_attention_heads),
+        cosines, sines = step.shared[self.kind]
+        context, *weights = attention(
+            rotate(query, cosines, sines, self.num_attention_heads),
+            rotate(key, cosines, sines, self.num_attention_heads),
             value,
-            layout,
+            step,
             heads=self.num_attention_heads,
             window=self.window,
             dropout=self.rate if self.training else 0.0,
             head_mask=head_mask,
-            return_weights=output_attentions,
             kernel=self.kernel,
         )
-        return self.out_drop(self.Wo(context)), weights
+        return self.out_drop(self.Wo(context)), *weights
 
 
 class ModernBertEncoderLayer(nn.Module):
     def __init__(self, config: ModernBertConfig, kind: str, first: bool) -> None:
         super().__init__()
-        self.kind = kind
         self.attn_norm = nn.Identity() if first else _norm(config)
         self.attn = ModernBertAttention(config, kind)
         self.mlp_norm = _norm(config)
         self.mlp = ModernBertMLP(config)
 
-    def forward(
-        self,
-        rows: Tensor,
-        layout: Layout,
-        head_mask: Tensor | None,
-        output_attentions: bool,
-        turns: dict[str, tuple[Tensor, Tensor]],
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = self.attn(self.attn_norm(rows), layout, head_mask, output_attentions, turns[self.kind])
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = through(self.attn, self.attn_norm(rows), step, head_mask)
         rows = rows + context
-        return rows + self.mlp(self.mlp_norm(rows)), weights
+        return rows + self.mlp(self.mlp_norm(rows)), *weights
 
 
 class ModernBertPreTrainedModel(PreTrainedModel):
@@ -205,15 +214,8 @@ class ModernBertPreTrainedModel(PreTrainedModel):
 
     config_class = ModernBertConfig
     base_model_prefix = "model"
-    INPUTS = ("input_ids", "attention_mask", "position_ids", "inputs_embeds")
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """The table of word embeddings."""
-        return self.base_model.embeddings.tok_embeddings  # type: ignore[union-attr, return-value]
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the table of word embeddings."""
-        self.base_model.embeddings.tok_embeddings = value  # type: ignore[union-attr]
+    SIGNATURE = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "labels", *OPTIONS)
+    WORDS = "embeddings.tok_embeddings"
 
     def _init_weights(self, module: nn.Module) -> None:
         """Truncated normals; narrower where a residual is added to, by the number of layers."""
@@ -236,8 +238,10 @@ class ModernBertPreTrainedModel(PreTrainedModel):
             nn.init.trunc_normal_(part.weight, std=spread, a=-cut * spread, b=cut * spread)  # type: ignore[arg-type]
 
 
-class ModernBertModel(ModernBertPreTrainedModel):
+class ModernBertModel(ModernBertPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D)."""
+
+    EMBEDDED = ("input_ids", "inputs_embeds")
 
     def __init__(self, config: ModernBertConfig) -> None:
         super().__init__(config)
@@ -253,45 +257,22 @@ class ModernBertModel(ModernBertPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: Layout | None = None,
-    ) -> Any:
-        """Encode a batch.
+    def depth(self) -> int:
+        """How many layers there are."""
+        return len(self.layers)
 
-        input_ids, attention_mask (1 real, 0 padding), position_ids: integers (B, T).
-        inputs_embeds: (B, T, D) instead of input_ids.
-        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
-        Hidden states are zeros at padding.
-        """
-        given = layout is not None
-        if layout is None:
-            layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows = self.embeddings(layout, input_ids, inputs_embeds)
-        positions = (
-            layout.positions(rows.device) if position_ids is None else packed_ids(position_ids, layout, "position_ids")
-        )
-        turns = {kind: self.rotary_emb(positions, kind) for kind in self.rotary_emb.theta}
-        rows, states, weights = run_layers(
-            [partial(layer, turns=turns) for layer in self.layers],
-            rows,
-            layout,
-            self.head_masks(None, len(self.layers)),
-            checkpointing=self.gradient_checkpointing and self.training,
-            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
-        )
-        rows = self.final_norm(rows)
-        whole = rows if given else layout.unpack(rows)
-        if states is not None:
-            states = (*states[:-1], layout.unpack(rows))  # the last one is normalised
-        return self.returned(BaseModelOutput(whole, states, weights), return_dict)
+    def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> dict[str, tuple[Tensor, Tensor]]:
+        """The turns of each kind of layer."""
+        given = inputs.get("position_ids")
+        positions = layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
+        return {kind: self.rotary_emb(rows, positions, kind) for kind in self.rotary_emb.theta}
+
+    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
+        """Rows through all layers and the last norm."""
+        last = len(self.layers) - 1
+        checkpointing = self.gradient_checkpointing and self.training
+        after = lambda i, found: self.final_norm(found) if i == last else found  # noqa: E731
+        return run_layers(self.layers, rows, step, head_masks, checkpointing=checkpointing, after=after)
 
 
 class ModernBertPredictionHead(nn.Module):
@@ -317,8 +298,8 @@ class ModernBertForMaskedLM(ModernBertPreTrainedModel, heads.MaskedLM):
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size, bias=config.decoder_bias)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.decoder(self.head(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.decoder(self.head(rows))
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         labels = targets["labels"]
@@ -346,39 +327,48 @@ class _Classifier(ModernBertPreTrainedModel):
     def labels(self) -> int:
         return self.num_labels
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.drop(self.head(body.last_hidden_state)))
-
-    def pooled(self, rows: Tensor, layout: Layout) -> Tensor:
-        """(B, D): the first column, or the mean over real tokens."""
-        if self.config.classifier_pooling == "cls":
-            return layout.first(rows)
-        whole, seen = layout.unpack(rows), layout.visible()
-        if seen is None:
-            return whole.mean(dim=1)
-        real = seen.flatten(1, 2)[:, 0, :, None].to(whole.dtype)  # (B, T, 1)
-        return (whole * real).sum(dim=1) / real.sum(dim=1)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.drop(self.head(rows)))
 
 
-class ModernBertForSequenceClassification(_Classifier, heads.SequenceClassification):
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.drop(self.head(self.pooled(body.last_hidden_state, layout))))
+class _TextClassifier(_Classifier):
+    """One that reads a vector of a text: the first column, or the mean over real tokens."""
+
+    READS = "first"
+
+    def __init__(self, config: ModernBertConfig) -> None:
+        super().__init__(config)
+        if config.classifier_pooling == "mean":
+            self.READS = "tokens"
+
+    def logits_of_texts(self, body: Any, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """(B, C)"""
+        rows = body.last_hidden_state
+        if self.READS == "first":
+            return self.compute_logits(self.chosen(rows, layout))
+        real = layout.unpack(rows.new_ones(*rows.shape[:-1], 1))  # (B, T, 1)
+        real = real if layout.real is None else layout.real[..., None].to(rows.dtype).expand_as(real)
+        return self.compute_logits((layout.unpack(rows) * real).sum(dim=1) / real.sum(dim=1))
+
+    def chosen(self, rows: Tensor, layout: Layout) -> Tensor:
+        """(B, D) the first column."""
+        return first_column(layout.with_first(rows))
 
 
-class ModernBertForMultipleChoice(_Classifier, heads.MultipleChoice):
+class ModernBertForSequenceClassification(_TextClassifier, heads.SequenceClassification):
+    pass
+
+
+class ModernBertForMultipleChoice(_TextClassifier, heads.MultipleChoice):
     """Chooses one of several texts, by the first token that is no padding."""
 
     def labels(self) -> int:
         return 1  # one score a choice
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        rows = body.last_hidden_state
-        if layout.mask is not None and self.config.classifier_pooling == "cls":
-            first = layout.mask.flatten(1, -2)[:, 0] if layout.mask.dim() > 2 else layout.mask
-            chosen = rows[torch.arange(len(rows), device=rows.device), first.int().argmax(dim=-1)]
-        else:
-            chosen = self.pooled(rows, layout)
-        return self.classifier(self.drop(self.head(chosen)))
+    def chosen(self, rows: Tensor, layout: Layout) -> Tensor:
+        if layout.real is None:
+            return super().chosen(rows, layout)
+        return rows[torch.arange(len(rows), device=rows.device), layout.real.int().argmax(dim=-1)]
 
 
 class ModernBertForTokenClassification(_Classifier, heads.TokenClassification):

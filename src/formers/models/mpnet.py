@@ -6,20 +6,22 @@ Letters: B batch, T columns, D width, H heads, V vocabulary, C labels. "rows": s
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from dataclasses import replace
 
 from tokenizers import AddedToken
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
-from ..modeling import PreTrainedModel, run_layers
-from ..ops.attention import attention
+from ..layers import STACK, HeadMasks, by_hand, through
+from ..modeling import OPTIONS, PreTrainedModel
+from ..ops.attention import attention, distances
 from ..ops.bias import buckets
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
-from ..outputs import BaseModelOutputWithPooling
+from ..ops.step import Step
+from ..outputs import BaseModelOutput, BaseModelOutputWithPooling
 from ..tokenization import ROBERTA_FRAME, WordPieceTokenizer
 from . import bert, roberta
 
@@ -77,9 +79,16 @@ class MPNetEmbeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(D, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
+    position_ids = bert.BertEmbeddings.position_ids
+
     def forward(
-        self, layout: Layout, input_ids: Tensor | None, position_ids: Tensor | None, inputs_embeds: Tensor | None
+        self,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
+        layout = whole_batch(self, input_ids, inputs_embeds) if layout is None else layout
         if inputs_embeds is None:  # (B, T) ids -> rows of D
             rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
         else:
@@ -91,6 +100,13 @@ class MPNetEmbeddings(nn.Module):
         )
         rows = rows + lookup(self.position_embeddings, positions, layout, "position_ids", "max_position_embeddings")
         return self.dropout(self.LayerNorm(rows))
+
+
+# a pass shares the bias of positions, (1, H, T, T), which people who call layers by hand give themselves
+by_hand_layer = by_hand(
+    *("hidden_states", "attention_mask", "head_mask", "position_bias", "output_attentions"),
+    shared=lambda given: given.get("position_bias"),
+)
 
 
 class MPNetSelfAttention(nn.Module):
@@ -105,22 +121,23 @@ class MPNetSelfAttention(nn.Module):
         self.o = nn.Linear(D, D)
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None, output_attentions: bool, bias: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = attention(
+    all_head_size = bert.BertSelfAttention.all_head_size
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        bias = step.shared
+        context, *weights = attention(
             self.q(rows),
             self.k(rows),
             self.v(rows),
-            layout,
+            step,
             heads=self.num_attention_heads,
-            bias=lambda q, _: bias[..., : q.shape[2], : q.shape[2]],
+            bias=None if bias is None else lambda q, k, _: bias[..., : q.shape[2], : k.shape[2]],
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
-            return_weights=output_attentions,
             kernel=self.kernel,
         )
-        return self.o(context), weights
+        return self.o(context), *weights
 
 
 class MPNetAttention(nn.Module):
@@ -130,45 +147,33 @@ class MPNetAttention(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(
-        self, rows: Tensor, layout: Layout, head_mask: Tensor | None, output_attentions: bool, bias: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        context, weights = self.attn(rows, layout, head_mask, output_attentions, bias)
-        return self.LayerNorm(self.dropout(context) + rows), weights
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = through(self.attn, rows, step, head_mask)
+        return self.LayerNorm(self.dropout(context) + rows), *weights
 
 
-class MPNetLayer(nn.Module):
+class MPNetLayer(bert.BertLayer):
+    ATTENTION = MPNetAttention
+    forward = by_hand_layer(bert.run_layer)
+
+
+class MPNetEncoder(bert.BertEncoder):
+    LAYER = MPNetLayer
+
     def __init__(self, config: MPNetConfig) -> None:
-        super().__init__()
-        self.attention = MPNetAttention(config)
-        self.intermediate = bert.BertIntermediate(config)
-        self.output = bert.BertOutput(config)
-
-    def forward(
-        self,
-        rows: Tensor,
-        layout: Layout,
-        head_mask: Tensor | None,
-        output_attentions: bool,
-        bias: Tensor,
-    ) -> tuple[Tensor, Tensor | None]:
-        rows, weights = self.attention(rows, layout, head_mask, output_attentions, bias)
-        return self.output(self.intermediate(rows), rows), weights
-
-
-class MPNetEncoder(nn.Module):
-    def __init__(self, config: MPNetConfig) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(MPNetLayer(config) for _ in range(config.num_hidden_layers))
+        super().__init__(config)
         self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, config.num_attention_heads)
-        self.gradient_checkpointing = False
 
-    def forward(self, rows: Tensor, layout: Layout, head_masks: list[Tensor | None], **options: bool) -> Any:
-        distances = buckets(layout.columns, device=rows.device)
-        bias = self.relative_attention_bias(distances).permute(2, 0, 1)[None]  # (1, H, T, T)
-        steps = [partial(layer, bias=bias) for layer in self.layer]
-        checkpointing = self.gradient_checkpointing and self.training
-        return run_layers(steps, rows, layout, head_masks, checkpointing=checkpointing, **options)
+    def compute_position_bias(self, x: Tensor) -> Tensor:
+        """(1, H, T, T) what is added to scores, for hidden states x (B, T, D)."""
+        T = x.shape[1]
+        return self.relative_attention_bias(buckets(distances(T, T, x.device))).permute(2, 0, 1)[None]
+
+    @by_hand(*STACK)
+    def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
+        bias = self.compute_position_bias(rows.new_empty(1, step.layout.columns, 0))
+        return self.run(rows, replace(step, shared=bias), head_masks)
 
 
 class MPNetPreTrainedModel(PreTrainedModel):
@@ -176,12 +181,14 @@ class MPNetPreTrainedModel(PreTrainedModel):
 
     config_class = MPNetConfig
     base_model_prefix = "mpnet"
-    INPUTS = ("input_ids", "attention_mask", "position_ids", "head_mask", "inputs_embeds")
+    SIGNATURE = ("input_ids", "attention_mask", "position_ids", "head_mask", "inputs_embeds", "labels", *OPTIONS)
     OPTIONAL = ("pooler.",)
 
 
-class MPNetModel(MPNetPreTrainedModel):
+class MPNetModel(MPNetPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
+
+    OUTPUT = BaseModelOutputWithPooling
 
     def __init__(self, config: MPNetConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
@@ -189,38 +196,6 @@ class MPNetModel(MPNetPreTrainedModel):
         self.encoder = MPNetEncoder(config)
         self.pooler = bert.BertPooler(config) if add_pooling_layer else None
         self.post_init()
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        position_ids: Tensor | None = None,
-        head_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-        layout: Layout | None = None,
-    ) -> Any:
-        """Encode a batch.
-
-        input_ids, attention_mask (1 real, 0 padding), position_ids: integers (B, T).
-        inputs_embeds: (B, T, D) instead of input_ids. head_mask: (H,) or (layers, H), 1 keeps a head.
-        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
-        Hidden states are zeros at padding.
-        """
-        given = layout is not None
-        if layout is None:
-            layout = self.layout(input_ids, attention_mask, inputs_embeds)
-        rows, states, weights = self.encoder(
-            self.embeddings(layout, input_ids, position_ids, inputs_embeds),
-            layout,
-            self.head_masks(head_mask, len(self.encoder.layer)),
-            **self.options(output_attentions=output_attentions, output_hidden_states=output_hidden_states),
-        )
-        pooled = None if self.pooler is None else self.pooler(layout.first(rows))
-        result = BaseModelOutputWithPooling(rows if given else layout.unpack(rows), pooled, states, weights)
-        return self.returned(result, return_dict)
 
 
 class MPNetForMaskedLM(MPNetPreTrainedModel, heads.MaskedLM):
@@ -235,12 +210,12 @@ class MPNetForMaskedLM(MPNetPreTrainedModel, heads.MaskedLM):
         self.lm_head = roberta.RobertaLMHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.lm_head(body.last_hidden_state)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.lm_head(rows)
 
 
 class MPNetForSequenceClassification(MPNetPreTrainedModel, heads.SequenceClassification):
-    READS_FIRST = True
+    READS = "first"
 
     def __init__(self, config: MPNetConfig) -> None:
         super().__init__(config)
@@ -249,12 +224,12 @@ class MPNetForSequenceClassification(MPNetPreTrainedModel, heads.SequenceClassif
         self.classifier = roberta.RobertaClassificationHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(layout.first(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(rows)
 
 
 class MPNetForMultipleChoice(MPNetPreTrainedModel, heads.MultipleChoice):
-    READS_FIRST = True
+    READS = "pooled"
 
     def __init__(self, config: MPNetConfig) -> None:
         super().__init__(config)
@@ -263,8 +238,8 @@ class MPNetForMultipleChoice(MPNetPreTrainedModel, heads.MultipleChoice):
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.pooler_output))  # one score a choice
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.dropout(rows))  # one score a choice
 
 
 class MPNetForTokenClassification(MPNetPreTrainedModel, heads.TokenClassification):

@@ -8,15 +8,17 @@ Positions count real tokens, from pad_token_id + 1; padding has the position pad
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import heads
+from ..bodies import Body
 from ..config import PretrainedConfig
+from ..layers import first_column
 from ..logging import logger
-from ..modeling import PreTrainedModel
+from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.layout import Layout
 from ..tokenization import ByteLevelTokenizer
 from . import bert
@@ -93,7 +95,7 @@ class RobertaPreTrainedModel(PreTrainedModel):
 
     config_class = RobertaConfig
     base_model_prefix = "roberta"
-    INPUTS = bert.BertPreTrainedModel.INPUTS
+    SIGNATURE: ClassVar[tuple[str, ...]] = bert.BertPreTrainedModel.SIGNATURE
     OPTIONAL = ("pooler.",)
 
     def body(self, config: RobertaConfig, pooling: bool) -> RobertaModel:
@@ -105,9 +107,10 @@ class RobertaPreTrainedModel(PreTrainedModel):
         self.add_module(self.base_model_prefix, self.body(config, pooling))
 
 
-class RobertaModel(RobertaPreTrainedModel):
+class RobertaModel(RobertaPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
 
+    SIGNATURE = bert.BertModel.SIGNATURE
     OUTPUT = bert.BertModel.OUTPUT
 
     def __init__(self, config: RobertaConfig, add_pooling_layer: bool = True) -> None:
@@ -119,9 +122,6 @@ class RobertaModel(RobertaPreTrainedModel):
         self.post_init()
 
     _attentions = bert.BertModel._attentions
-    embed = bert.BertModel.embed
-    pool = bert.BertModel.pool
-    forward = bert.BertModel.forward
 
 
 class RobertaLMHead(nn.Module):
@@ -141,7 +141,7 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, heads.MaskedLM):
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
     }
-    INPUTS = bert.BertForMaskedLM.INPUTS
+    SIGNATURE: ClassVar[tuple[str, ...]] = bert.BertForMaskedLM.SIGNATURE
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
@@ -149,15 +149,15 @@ class RobertaForMaskedLM(RobertaPreTrainedModel, heads.MaskedLM):
         self.lm_head = RobertaLMHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.lm_head(body.last_hidden_state)
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.lm_head(rows)
 
 
 class RobertaForCausalLM(RobertaForMaskedLM, heads.CausalLM):
     """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
 
     OUTPUT = heads.CausalLM.OUTPUT
-    NEWER_INPUTS = ("past_key_values", "use_cache")
+    SIGNATURE = bert.BertLMHeadModel.SIGNATURE
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
@@ -175,13 +175,13 @@ class RobertaClassificationHead(nn.Module):
         self.dropout = bert.classifier_dropout(config)
         self.out_proj = nn.Linear(config.hidden_size, config.num_labels)
 
-    def forward(self, first: Tensor) -> Tensor:
-        hidden = self.dense(self.dropout(first)).tanh()
+    def forward(self, features: Tensor) -> Tensor:
+        hidden = self.dense(self.dropout(first_column(features))).tanh()
         return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
 
 
 class RobertaForSequenceClassification(RobertaPreTrainedModel, heads.SequenceClassification):
-    READS_FIRST = True
+    READS = "first"
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
@@ -190,18 +190,13 @@ class RobertaForSequenceClassification(RobertaPreTrainedModel, heads.SequenceCla
         self.classifier = RobertaClassificationHead(config)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(layout.first(body.last_hidden_state))
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(rows)
 
 
 class RobertaForMultipleChoice(RobertaPreTrainedModel, heads.MultipleChoice):
-    READS_FIRST = True
-    INPUTS = ("input_ids", "token_type_ids", "attention_mask", *bert.BertPreTrainedModel.INPUTS[3:])
-
-    @classmethod
-    def _names(cls) -> tuple[str, ...]:
-        first, rest = super()._names()[:3], super()._names()[3:]
-        return (*first, "labels", *(name for name in rest if name != "labels"))  # the order there always was
+    READS = "pooled"
+    SIGNATURE = ("input_ids", "token_type_ids", "attention_mask", "labels", *bert.INPUTS[3:], *OPTIONS)
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
@@ -210,8 +205,8 @@ class RobertaForMultipleChoice(RobertaPreTrainedModel, heads.MultipleChoice):
         self.classifier = nn.Linear(config.hidden_size, 1)
         self.post_init()
 
-    def score(self, body: Any, layout: Layout) -> Tensor:
-        return self.classifier(self.dropout(body.pooler_output))  # one score a choice
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(self.dropout(rows))  # one score a choice
 
 
 class RobertaForTokenClassification(RobertaPreTrainedModel, heads.TokenClassification):

@@ -1,18 +1,24 @@
-"""The one attention. Letters: B batch, T columns, N real tokens, H heads, d width of a head."""
+"""The one attention. Letters: B batch, T columns, Q queries, K keys, N real tokens, H heads, d width of a head."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .layout import Layout
+from .layout import Layout, is_tracing
 
-Bias = Callable[[Tensor, Tensor], Tensor]
+if TYPE_CHECKING:
+    from .step import Step
+
+# from query (B, H, Q, d), key (B, H, K, d), and how far each key is behind each query, (Q, K), to what is added to the
+# scores, broadcastable to (B, H, Q, K)
+Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -20,65 +26,135 @@ def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    layout: Layout,
+    step: Step,
     *,
     heads: int,
+    key_heads: int | None = None,
+    memory: Layout | None = None,
     bias: Bias | None = None,
     causal: bool = False,
     window: int | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
     dropout: float = 0.0,
     head_mask: Tensor | None = None,
-    return_weights: bool = False,
     kernel: str = "sdpa",
-) -> tuple[Tensor, Tensor | None]:
-    """softmax(query · keyᵀ / √d + bias) · value, per head, within each row of the batch.
+) -> tuple[Tensor, ...]:
+    """softmax(query · keyᵀ · scale + bias) · value, per head, within each text of the batch.
 
-    query, key, value: rows of `layout`, (N, H·d) or (B, T, H·d).
-    bias: from query and key, (B, H, T, d) each, to what is added to the scores, broadcastable to (B, H, T, T). It is
-        called for texts of each length, with fewer of them and T their length, where no padding is within a text.
-    causal: no column sees a later one.
-    window: how many columns away, at most, what a column sees may be; None for any.
+    query: rows of the step's layout, (N, H·d) or (B, T, H·d). key, value: rows of the same, or of `memory`.
+    key_heads: heads of keys and values, of which each serves as many neighbouring heads of queries; H if left out.
+    memory: where the rows of keys and values are, when they are another text's; it has the same B.
+    bias: what is added to scores, from the positions of queries and keys; called for texts of each length where no
+        padding is within a text.
+    causal: no query sees a later key. The last query stands at the last key.
+    window: how far a query sees. As the reference counts: causal, the nearest `window` keys, itself included; else that
+        many on either side. None for all. A mask that is given for each query replaces both.
+    scale: 1/√d if left out. softcap: scores are brought below it, as softcap · tanh(score / softcap).
     dropout: probability of dropping a weight; give 0 outside training.
-    head_mask: what each weight is multiplied by after dropout, broadcastable to (B, H, T, T).
-    return_weights: also return the weights, (B, H, T, T).
-    kernel: "sdpa" (torch's fused kernels) or "eager" (written out, as it always is to return or mask weights).
+    head_mask: what each weight is multiplied by after dropout, broadcastable to (B, H, Q, K).
+    kernel: "sdpa" (torch's fused kernels) or "eager" (written out, as it always is to return, mask or cap weights).
 
+    Returns the rows, (N, H·d) or (B, T, H·d), and where the step asks for them the weights, (B, H, Q, K).
     Masked scores get the smallest finite number: a query that may see nothing attends evenly, instead of giving NaN.
-    Source: Vaswani et al. 2017 (arXiv 1706.03762).
+    Source: Vaswani et al. 2017 (arXiv 1706.03762); grouped keys: Ainslie et al. 2023 (arXiv 2305.13245).
     """
+    layout, asked, groups = step.layout, step.output_attentions, key_heads or heads
     if head_mask is not None and head_mask.shape[1] not in (1, heads):
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
-    fused = head_mask is None and not return_weights and kernel != "eager"
-    if fused and layout.index is not None and ((bias is None and window is None) or layout.contiguous):
-        return by_runs(_fused(bias, causal, window, dropout), query, key, value, layout, heads), None
-    q, k, v = (_split(layout.unpack(x), heads) for x in (query, key, value))  # (B, H, T, d)
-    scores_bias = bias(q, k) if bias is not None else None
-    visible = layout.visible(causal, window)
-    if visible is not None:
-        least = torch.finfo(q.dtype).min
-        hidden = torch.zeros((), dtype=q.dtype, device=q.device).where(visible.to(q.device), least)
-        # added, so that gradients reach the bias where a query sees nothing; (B, 1 or H, 1 or T, T)
-        scores_bias = hidden if scores_bias is None else (scores_bias + hidden).clamp(min=least)
+    written = partial(_written_out, scale=scale, softcap=softcap, dropout=dropout)
+    fused = head_mask is None and not asked and kernel != "eager"
+    packed = fused and layout.index is not None and memory is None
+    if packed and ((bias is None and window is None) or layout.contiguous):
+        sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
+        if softcap is not None:
+            run = _with_scores(lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0], bias, causal, window)
+        elif bias is None and window is None:
+            run = partial(sdpa, is_causal=causal)
+        else:
+            run = _with_scores(sdpa, bias, causal, window)
+        return (by_spans(run, query, key, value, layout, heads, groups),)
+    keys = layout if memory is None else memory
+    q, k, v = _split(layout.unpack(query), heads), _split(keys.unpack(key), groups), _split(keys.unpack(value), groups)
+    k, v = _each_head(k, heads), _each_head(v, heads)
+    Q, K = q.shape[2], k.shape[2]
+    scores = None if bias is None else bias(q, k, distances(Q, K, q.device))
+    hidden = scores_hidden(keys, Q, K, q, causal=causal, window=window)
+    if hidden is not None:
+        if hidden.shape[1] not in (1, heads):
+            raise InputError(f"attention_mask is for {hidden.shape[1]} heads, but the layer has {heads}.")
+        # added, so that gradients reach the bias where a query sees nothing; (B, 1 or H, 1 or Q, K)
+        scores = hidden if scores is None else (scores + hidden).clamp(min=torch.finfo(q.dtype).min)
     # fused kernels have a wrong backward where a query sees nothing: the minimum swallows their sum of exponentials
-    if kernel == "eager" or return_weights or head_mask is not None or layout.blind(causal, window):
-        context, weights = _written_out(q, k, v, scores_bias, dropout, head_mask)
+    if not fused or softcap is not None or _blind(keys, causal, window):
+        context, weights = written(q, k, v, scores, head_mask=head_mask)
     else:
-        context, weights = F.scaled_dot_product_attention(q, k, v, attn_mask=scores_bias, dropout_p=dropout), None
-    rows = layout.pack(context.transpose(1, 2).flatten(2))  # (B, H, T, d) -> (B, T, H·d) -> rows
-    return rows, weights if return_weights else None
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout, scale=scale)
+        weights = None
+    rows = layout.pack(context.transpose(1, 2).flatten(2))  # (B, H, Q, d) -> (B, Q, H·d) -> rows
+    return (rows, weights) if asked and weights is not None else (rows,)
 
 
-def _fused(bias: Bias | None, causal: bool, window: int | None, dropout: float) -> Kernel:
-    """Attention of texts of one length, none of whose columns is padding."""
-    if bias is None and window is None:
-        return partial(F.scaled_dot_product_attention, dropout_p=dropout, is_causal=causal)
+def distances(queries: int, keys: int, device: torch.device | None = None) -> Tensor:
+    """(Q, K) how far each key is behind each query, the last query standing at the last key."""
+    place = torch.arange(keys - queries, keys, device=device)
+    return place[:, None] - torch.arange(keys, device=device)
+
+
+def scores_hidden(
+    keys: Layout, queries: int, columns: int, like: Tensor, *, causal: bool = False, window: int | None = None
+) -> Tensor | None:
+    """What is added to scores so that no query sees what it may not: (B or 1, 1 or H, 1 or Q, K), None for nothing."""
+    seen, least = keys.visible(), torch.finfo(like.dtype).min
+    if keys.mask is None or keys.mask.dim() == 2:
+        near = _near(queries, columns, causal, window, like.device)
+        if near is not None:
+            seen = near[None, None] if seen is None else seen.to(like.device) & near
+    if seen is None:
+        return None
+    seen = seen.to(like.device)
+    if seen.dtype.is_floating_point:
+        return seen.to(like.dtype).clamp(min=least)
+    return torch.zeros((), dtype=like.dtype, device=like.device).where(seen, least)
+
+
+def _near(queries: int, keys: int, causal: bool, window: int | None, device: torch.device) -> Tensor | None:
+    """(Q, K) which keys are near enough, and not later; None when all are."""
+    narrow = window is not None and window < keys
+    if not narrow and not (causal and queries > 1):
+        return None
+    distance = distances(queries, keys, device)
+    near = distance >= 0 if causal else distance == distance
+    if window is not None and narrow:
+        near = near & (distance < window if causal else distance.abs() <= window)
+    return near
+
+
+def _blind(keys: Layout, causal: bool, window: int | None) -> bool:
+    """Whether some query may see nothing at all; not asked while a graph is being traced."""
+    mask = keys.mask
+    if mask is None or is_tracing():
+        return False
+    if mask.dtype.is_floating_point:
+        return bool((mask.amax(-1) <= torch.finfo(torch.float16).min).any())
+    if mask.dim() == 4:
+        return not bool(mask.any(-1).all())
+    if window is not None and window < keys.columns:
+        return True  # padding may lie too far away from all that is real
+    return not bool((mask[:, 0] if causal else mask.any(-1)).all())
+
+
+def _with_scores(run: Callable[..., Tensor], bias: Bias | None, causal: bool, window: int | None) -> Kernel:
+    """Attention of texts of one length, none of whose columns is padding, with what is added to their scores."""
 
     def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        seen = Layout(q.shape[0], q.shape[2]).visible(causal, window, q.device)
-        scores = None if bias is None else bias(q, k)
-        if scores is not None and seen is not None:
-            scores = scores.masked_fill(~seen, torch.finfo(q.dtype).min)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen if scores is None else scores, dropout_p=dropout)
+        k, v = _each_head(k, q.shape[1]), _each_head(v, q.shape[1])
+        seen = _near(q.shape[2], k.shape[2], causal, window, q.device)
+        scores = None if bias is None else bias(q, k, distances(q.shape[2], k.shape[2], q.device))
+        if seen is not None:
+            scores = q.new_zeros(()) if scores is None else scores
+            scores = torch.where(seen, scores, torch.finfo(q.dtype).min)
+        return run(q, k, v, attn_mask=scores)
 
     return kernel
 
@@ -87,28 +163,56 @@ def _split(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, T, H·d) -> (B, H, T, d)
 
 
-def by_runs(
-    kernel: Kernel, query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, first: bool = False
-) -> Tensor:
-    """Attention on packed rows (N, H·d) as they are: a call for each run of texts of one length, no padding, no mask.
+def _each_head(x: Tensor, heads: int) -> Tensor:
+    """(B, G, K, d) to (B, H, K, d), H a multiple of G."""
+    groups = x.shape[1]
+    return x if groups == heads else x.repeat_interleave(heads // groups, dim=1)
 
-    kernel: from q, k, v, views (texts, H, length, d), to the context in the same shape. Within a text rows are in the
+
+def by_spans(
+    kernel: Kernel,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    layout: Layout,
+    heads: int,
+    groups: int | None = None,
+    first: bool = False,
+) -> Tensor:
+    """Attention on packed rows (N, H·d) as they are: a call for each span of texts of one length, no padding, no mask.
+
+    kernel: from q, k, v, views (texts, H or G, length, d), to the context in q's shape. Within a text rows are in the
     order of their columns, so it may be causal.
-    first: `query` has only column 0 of each text, in the order of the runs, (B, H·d); so has what is returned.
+    groups: G, heads of keys and values, when they are fewer.
+    first: `query` has only column 0 of each text, in the order of the spans, (B, H·d); so has what is returned.
     """
-    sizes = [run.texts * run.length for run in layout.runs]
-    counts = [run.texts for run in layout.runs] if first else sizes
+    sizes = [span.texts * span.new for span in layout.spans]
+    counts = [span.texts for span in layout.spans] if first else sizes
+    width = value.shape[1] // (groups or heads) * heads
     parts = []  # split, not slices: its backward joins the parts' gradients once
-    for run, *qkv in zip(layout.runs, query.split(counts), key.split(sizes), value.split(sizes), strict=True):
-        q, k, v = (x.view(run.texts, -1, heads, x.shape[1] // heads).transpose(1, 2) for x in qkv)
-        parts.append(kernel(q, k, v).transpose(1, 2).reshape(-1, value.shape[1]))  # (texts · length, H · d)
+    for span, rows, *both in zip(layout.spans, query.split(counts), key.split(sizes), value.split(sizes), strict=True):
+        q = rows.view(span.texts, -1, heads, rows.shape[1] // heads).transpose(1, 2)
+        k, v = (x.view(span.texts, -1, groups or heads, x.shape[1] // (groups or heads)).transpose(1, 2) for x in both)
+        if groups and groups != heads:
+            k, v = _each_head(k, heads), _each_head(v, heads)
+        parts.append(kernel(q, k, v).transpose(1, 2).reshape(-1, width))  # (texts · length, H · d)
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _written_out(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, dropout: float, head_mask: Tensor | None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    *,
+    scale: float | None,
+    softcap: float | None,
+    dropout: float,
+    head_mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if bias is not None:
         scores = scores + bias
     weights = F.dropout(scores.softmax(-1), dropout)

@@ -1,6 +1,6 @@
 """Position biases: what is added to attention scores besides query times key.
 
-Letters: B batch, H heads, T columns, d width of a head, P largest number of positions.
+Letters: B batch, H heads, T columns, Q queries, K keys, d width of a head, P largest number of positions.
 """
 
 from __future__ import annotations
@@ -11,45 +11,41 @@ import torch
 from torch import Tensor
 
 
-def relative_key(query: Tensor, key: Tensor, table: Tensor, with_key: bool = False) -> Tensor:
+def relative_key(query: Tensor, key: Tensor, distance: Tensor, table: Tensor, with_key: bool = False) -> Tensor:
     """Learned relative positions on the query side, and with `with_key` on both sides.
 
-    query, key: (B, H, T, d); table: (2P - 1, d), whose row i - j + P - 1 belongs to query column i and key column j.
-    Returns (B, H, T, T), scaled by 1/√d as the scores are.
+    query: (B, H, Q, d); key: (B, H, K, d); distance: (Q, K) how far each key is behind each query; table: (2P - 1, d),
+    whose row distance + P - 1 belongs to them.
+    Returns (B, H, Q, K), scaled by 1/√d as the scores are.
     Source: Shaw et al. 2018 (arXiv 1803.02155); Huang et al. 2020, methods 1 and 4 (arXiv 2009.13658).
     """
-    columns = torch.arange(query.shape[2], device=query.device)
     longest = (table.shape[0] + 1) // 2
-    distance = table[columns[:, None] - columns[None] + longest - 1]  # (T, T, d)
-    bias = torch.einsum("bhid,ijd->bhij", query, distance)
+    apart = table[distance + longest - 1]  # (Q, K, d)
+    bias = torch.einsum("bhid,ijd->bhij", query, apart)
     if with_key:
-        bias = bias + torch.einsum("bhjd,ijd->bhij", key, distance)
+        bias = bias + torch.einsum("bhjd,ijd->bhij", key, apart)
     return bias / query.shape[-1] ** 0.5
 
 
-def buckets(columns: int, count: int = 32, farthest: int = 128, device: torch.device | None = None) -> Tensor:
-    """(T, T) the bucket of each key column's distance from each query column, T = `columns`.
+def buckets(distance: Tensor, count: int = 32, farthest: int = 128) -> Tensor:
+    """The bucket of each distance, of a key behind its query, in the shape of `distance`.
 
     Half of the buckets are for keys behind the query. Of each half, half are for one distance each, and the others for
     ranges that grow up to `farthest`; whatever is farther away has the last one.
     Source: Raffel et al. 2020 (arXiv 1910.10683).
     """
-    place = torch.arange(columns, device=device)
-    distance = place[None] - place[:, None]
     half = count // 2
     exact, away = half // 2, distance.abs()
     ranges = exact + (torch.log(away.float() / exact) / math.log(farthest / exact) * (half - exact)).long()
-    return (distance > 0) * half + torch.where(away < exact, away, ranges.clamp(max=half - 1))
+    return (distance < 0) * half + torch.where(away < exact, away, ranges.clamp(max=half - 1))
 
 
-def log_buckets(columns: int, count: int, farthest: int, device: torch.device | None = None) -> Tensor:
-    """(T, T) how far each key column is behind each query column, T = `columns`; with `count`, in buckets.
+def log_buckets(distance: Tensor, count: int, farthest: int) -> Tensor:
+    """Distances, of keys behind their queries, as they are; with `count`, in buckets.
 
     Distances up to half of `count` are themselves, larger ones shrink by their logarithms, up to `farthest`.
     Source: He et al. 2021 (arXiv 2111.09543).
     """
-    place = torch.arange(columns, device=device)
-    distance = place[:, None] - place[None]
     if count <= 0 or farthest <= 0:
         return distance
     middle = count // 2

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, NotTensorError
+from .layout import is_tracing
 
 
 def batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, int]:
@@ -32,15 +33,38 @@ def batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, in
     return value.shape[0], value.shape[1]
 
 
-def check_mask(mask: Any, batch: int, columns: int) -> None:
-    """Raise unless the mask is (B, T), or per query (B, T, T) or (B, 1, T, T)."""
+def read_mask(mask: Any, batch: int, columns: int) -> Tensor:
+    """An attention mask in the form that Layout takes: bool (B, T) over keys, or (B or 1, 1 or H, 1 or T, T) as given.
+
+    mask: (B, T), or for each query (B, T, T): 1 or True for what is seen, 0 or False for what is not. With four
+    dimensions also, floating, what is added to scores: the smallest number for what is not seen. A floating mask of
+    zeros alone hides nothing. Raises InputError for other shapes and other values.
+    """
     if not isinstance(mask, Tensor):
         raise NotTensorError(
             f"attention_mask is a {type(mask).__name__}, not a tensor; torch.tensor(…) makes one of a list."
         )
-    allowed = ((batch, columns), (batch, columns, columns), (batch, 1, columns, columns))
-    if tuple(mask.shape) not in allowed:
+    shape = tuple(mask.shape)
+    fits = shape in ((batch, columns), (batch, columns, columns)) or (
+        len(shape) == 4 and shape[0] in (1, batch) and shape[2] in (1, columns) and shape[3] == columns
+    )
+    if not fits:
         raise InputError(
-            f"attention_mask has shape {tuple(mask.shape)}, but the batch is ({batch}, {columns}): "
+            f"attention_mask has shape {shape}, but the batch is ({batch}, {columns}): "
             "give 1 for each real token and 0 for padding, in the same shape."
         )
+    if mask.dtype == torch.bool:
+        return mask[:, None] if mask.dim() == 3 else mask
+    known = is_tracing() or mask.device.type == "meta"  # values cannot be looked at
+    if mask.dim() == 4 and mask.dtype.is_floating_point and (known or not bool((mask > 0).any())):
+        return mask
+    if not known and not bool(((mask == 0) | (mask == 1)).all()):
+        if mask.dim() == 4 and mask.dtype.is_floating_point and not bool(mask.isnan().any()):
+            return mask  # added to the scores
+        wrong = mask[(mask != 0) & (mask != 1)].flatten()[0].item()
+        hint = " A mask that is added to scores has four dimensions: (batch, 1, 1 or columns, columns)."
+        raise InputError(
+            f"attention_mask holds {wrong}; it should be 1 for what is seen and 0 for what is not."
+            f"{hint if mask.dim() < 4 else ''}"
+        )
+    return mask[:, None].bool() if mask.dim() == 3 else mask.bool()

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError, NotTensorError, RangeError
+from .checks import batch_shape
 from .layout import Layout
+
+
+def whole_batch(module: nn.Module, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Layout:
+    """The layout of a batch for embeddings that are called by hand: every token is there."""
+    return Layout(*batch_shape(type(module).__name__, input_ids, inputs_embeds))
 
 
 def packed_ids(ids: Tensor, layout: Layout, name: str) -> Tensor:

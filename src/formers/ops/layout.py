@@ -5,34 +5,27 @@
       1 1 0 0           d e . .      →      d e a b c f g h i        (N = 9 rows of width D)
       1 1 1 1           f g h i
 
-Letters: B batch, T columns, N real tokens, D width.
+Letters: B batch, T columns, N real tokens, D width, H heads.
 
 Layers see (N, D): the real tokens of the batch back to back, no padding computed. The shortest text comes first, so
-that texts of one length, a run, are a (texts, length, D) view of their rows: attention needs neither padding nor a mask
+that texts of one length, a span, are a (texts, length, D) view of their rows: attention needs no padding and no mask
 there. When the mask is full, or the padding has to be kept, layers see (B, T, D) instead; every operation but attention
 and the heads works on the last dimension and cannot tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .spans import Span, order, plan
 
-
-class Run(NamedTuple):
-    """Texts of one length that are neighbours: `texts · length` rows from row `start` on, text by text."""
-
-    start: int
-    texts: int
-    length: int
+_PART = 4096  # rows that are computed and unpacked at once where results are wide
 
 
 @dataclass(frozen=True)
@@ -41,8 +34,9 @@ class Layout:
 
     batch, columns: B and T.
     index: (N,) where each row sits in the flattened (B·T) batch, or None when all B·T rows are there.
-    mask: what attention may not see, where the padding is kept: bool (B, T) over keys, or (B, Q, T) with Q 1 or T;
-        None when every row that is there is visible.
+    mask: what attention may not see, where the padding is kept. Bool (B, T) over keys; or what the caller gave for each
+        query, (B or 1, 1 or H, 1 or T, T), bool or added to the scores, which then says all: it replaces causality and
+        windows too. None when every row that is there is visible.
     lengths: real tokens of each of the B texts; None unless packed.
     only_first: whether nobody reads what the model computes but column 0; the last layer may then leave out the rest.
     """
@@ -55,27 +49,25 @@ class Layout:
     only_first: bool = False
 
     @classmethod
-    def of(cls, attention_mask: Tensor | None, batch: int, columns: int, keep_padding: bool = False) -> Layout:
-        """The layout of a batch with `attention_mask`: (B, T), 1 at real tokens; (B, T, T) or (B, 1, T, T) per query.
+    def of(
+        cls, mask: Tensor | None, batch: int, columns: int, keep_padding: bool = False, reads_first: bool = True
+    ) -> Layout:
+        """The layout of a batch with `mask`, as `checks.read_mask` returns it.
 
         Padding is kept where `keep_padding` says so, where the mask is given per query, where column 0 of some row is
-        masked (heads read it), and while a graph is being traced (the number of rows would become a constant).
+        masked and `reads_first` says that it is read, and while a graph is being traced (the number of rows would
+        become a constant).
         """
-        if attention_mask is None:
-            return cls(batch, columns)
-        visible = attention_mask.bool()
-        if visible.dim() == 4:
-            visible = visible.squeeze(1)
-        if visible.dim() == 3 or keep_padding or is_tracing():
-            return cls(batch, columns, mask=visible)
-        lengths = tuple(visible.sum(1).tolist())
+        if mask is None or mask.dim() == 4 or keep_padding or is_tracing():
+            return cls(batch, columns, mask=mask)
+        lengths = tuple(mask.sum(1).tolist())
         if all(length == columns for length in lengths):
             return cls(batch, columns)
-        if not bool(visible[:, 0].all()):
-            return cls(batch, columns, mask=visible)
-        order = torch.tensor(_shortest_first(lengths), device=visible.device)
-        text, column = visible[order].nonzero(as_tuple=True)
-        return cls(batch, columns, index=order[text] * columns + column, lengths=lengths)
+        if reads_first and not bool(mask[:, 0].all()):
+            return cls(batch, columns, mask=mask)
+        texts = torch.tensor(order(lengths), device=mask.device)
+        text, column = mask[texts].nonzero(as_tuple=True)
+        return cls(batch, columns, index=texts[text] * columns + column, lengths=lengths)
 
     @classmethod
     def of_lengths(
@@ -91,31 +83,25 @@ class Layout:
             raise InputError(f"lengths must be from 1 to {columns} columns, got {list(lengths)}.")
         if min(lengths) == columns:
             return cls(len(lengths), columns)
-        spans = [torch.arange(i * columns, i * columns + lengths[i]) for i in _shortest_first(lengths)]
-        return cls(len(lengths), columns, index=torch.cat(spans).to(device), lengths=tuple(lengths))
+        places = [torch.arange(i * columns, i * columns + lengths[i]) for i in order(lengths)]
+        return cls(len(lengths), columns, index=torch.cat(places).to(device), lengths=tuple(lengths))
 
     @cached_property
-    def runs(self) -> tuple[Run, ...]:
-        """The rows in order, as runs of texts of one length; none where a mask hides rows that are there."""
+    def spans(self) -> tuple[Span, ...]:
+        """The rows in order, as spans of texts of one length; none where a mask hides rows that are there."""
         if self.mask is not None:
             return ()
-        if self.lengths is None:
-            return (Run(0, self.batch, self.columns),)
-        runs, start = [], 0
-        for length, texts in groupby(sorted(self.lengths)):
-            runs.append(Run(start, sum(1 for _ in texts), length))
-            start += runs[-1].texts * length
-        return tuple(runs)
+        return plan([self.columns] * self.batch if self.lengths is None else self.lengths)
 
     @cached_property
-    def _starts(self) -> Tensor:
-        """(B,) the row of each text's column 0, where packed."""
-        assert self.index is not None and self.lengths is not None
-        starts, row = [0] * self.batch, 0
-        for text in _shortest_first(self.lengths):
-            starts[text] = row
+    def _ends(self) -> list[int]:
+        """(B,) the row after each text's last, where packed."""
+        assert self.lengths is not None
+        ends, row = [0] * self.batch, 0
+        for text in order(self.lengths):
             row += self.lengths[text]
-        return torch.tensor(starts, device=self.index.device)
+            ends[text] = row
+        return ends
 
     def pack(self, x: Tensor | None) -> Tensor:
         """(B, T, …) to rows; (1, T, …) stands for the same in every row of the batch."""
@@ -129,22 +115,47 @@ class Layout:
         if self.index is None:
             return rows
         whole = rows.new_zeros(self.batch * self.columns, *rows.shape[1:])
-        return whole.index_copy(0, self.index, rows).unflatten(0, (self.batch, self.columns))
+        return whole.index_copy_(0, self.index, rows).unflatten(0, (self.batch, self.columns))
 
-    def first(self, rows: Tensor) -> Tensor:
-        """Rows to (B, …): those of column 0, which may be all that there are, see `only_first`."""
-        if self.index is None:
-            return rows[:, 0]
-        if rows.shape[0] == self.batch:  # also where each text is one token: neighbours in their own order
-            return rows
-        return rows.index_select(0, self._starts)
+    def unpacked(self, compute: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """`unpack(compute(rows))` for results that are large: without a second copy of them, if nothing is recorded."""
+        if self.index is None or torch.is_grad_enabled() or rows.shape[0] <= _PART:
+            return self.unpack(compute(rows))
+        whole = None
+        for part, index in zip(rows.split(_PART), self.index.split(_PART), strict=True):
+            found = compute(part)
+            if whole is None:
+                whole = found.new_zeros(self.batch * self.columns, *found.shape[1:])
+            whole.index_copy_(0, index, found)
+        assert whole is not None  # a batch that is packed has rows
+        return whole.unflatten(0, (self.batch, self.columns))
+
+    def with_first(self, rows: Tensor) -> Tensor:
+        """Rows to what holds column 0 of each text: (B, T, …) as they are where all are there, else (B, …)."""
+        if self.index is None or rows.shape[0] == self.batch:
+            return rows  # also where there is only column 0, see `only_first`, or each text is one token
+        assert self.lengths is not None
+        starts = [end - length for end, length in zip(self._ends, self.lengths, strict=True)]
+        return rows.index_select(0, torch.tensor(starts, device=rows.device))
+
+    def last(self, rows: Tensor) -> Tensor:
+        """Rows to (B, …): the last real token of each text; the last column of a text that has none."""
+        if self.index is not None:
+            assert self.lengths is not None
+            ends = [max(end - 1, 0) for end in self._ends]
+            return rows.index_select(0, torch.tensor(ends, device=rows.device))
+        if self.mask is None or self.mask.dim() == 4:
+            return rows[:, -1]
+        column = torch.arange(self.columns, device=rows.device)
+        last = torch.where(self.mask.any(1), (self.mask * column).argmax(1), self.columns - 1)
+        return rows[torch.arange(self.batch, device=rows.device), last]
 
     def in_order(self, first: Tensor) -> Tensor:
-        """(B, …), one for each text in the order of `runs`, to the texts' own order."""
+        """(B, …), one for each text in the order of `spans`, to the texts' own order."""
         if self.lengths is None:
             return first
-        order = torch.tensor(_shortest_first(self.lengths), device=first.device)
-        return torch.empty_like(first).index_copy(0, order, first)
+        texts = torch.tensor(order(self.lengths), device=first.device)
+        return torch.empty_like(first).index_copy(0, texts, first)
 
     def positions(self, device: torch.device) -> Tensor:
         """The column of every row: (N,), or (1, T) where all rows are there."""
@@ -160,39 +171,24 @@ class Layout:
         text, column = self.index // self.columns, self.index % self.columns
         return bool((column.diff()[text.diff() == 0] == 1).all())
 
-    def blind(self, causal: bool = False, window: int | None = None) -> bool:
-        """Whether some query may see nothing at all; not asked while a graph is being traced."""
-        if self.mask is None or is_tracing():
-            return False
-        if window is not None and window < self.columns:
-            return True  # padding may lie too far away from all that is real
-        sees = self.mask[:, 0] if causal and self.mask.dim() == 2 else self.mask.any(-1)
-        return not bool(sees.all())
+    @property
+    def real(self) -> Tensor | None:
+        """(B or 1, T) which columns are no padding, where padding was kept; None where all are, or nobody knows."""
+        if self.mask is None or self.mask.dtype.is_floating_point:
+            return None
+        return self.mask if self.mask.dim() == 2 else self.mask.flatten(1, 2).any(1)
 
-    def visible(
-        self, causal: bool = False, window: int | None = None, device: torch.device | None = None
-    ) -> Tensor | None:
-        """Which keys each query sees: bool, broadcastable to (B, 1, T, T); None when all see all.
+    def visible(self) -> Tensor | None:
+        """Which keys are no padding, and what the caller hides: bool, broadcastable to (B, H, T, T); None when all.
 
-        window: how many columns away they may be. device: for what no tensor here says a device for.
+        What the caller adds to scores comes as it is, floating.
         """
-        mask = self.mask
         if self.index is not None:
             mask = torch.zeros(self.batch * self.columns, dtype=torch.bool, device=self.index.device)
-            mask = mask.index_fill(0, self.index, True).view(self.batch, self.columns)
-        if mask is not None:
-            mask = mask[:, None, None] if mask.dim() == 2 else mask[:, None]  # (B, 1, 1 or T, T)
-        if causal or (window is not None and window < self.columns - 1):
-            column = torch.arange(self.columns, device=device if mask is None else mask.device)
-            distance = column[:, None] - column  # (T, T)
-            near = distance >= 0 if causal else distance == distance
-            near = near if window is None else near & (distance.abs() <= window)
-            mask = near if mask is None else mask & near
-        return mask
-
-
-def _shortest_first(lengths: Sequence[int]) -> list[int]:
-    return sorted(range(len(lengths)), key=lengths.__getitem__)
+            return mask.index_fill(0, self.index, True).view(self.batch, 1, 1, self.columns)
+        if self.mask is None or self.mask.dim() == 4:
+            return self.mask
+        return self.mask[:, None, None]
 
 
 def is_tracing() -> bool:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..logging import logger
-from ..ops.attention import by_runs
+from ..ops.attention import by_spans
 from ..ops.layout import Layout, is_tracing
 from .guard import Guard
 from .int8 import NotFinite, feed_forward
@@ -150,7 +150,7 @@ class FusedBlock:
     def first(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to those of column 0 alone, (B, D): for the last layer, where nobody reads the others."""
         query, key_value = self._query_alone
-        first = torch.cat([rows[run.start : run.start + run.texts * run.length : run.length] for run in layout.runs])
+        first = torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
         key, value = key_value(rows).chunk(2, dim=1)
         return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first)
 
@@ -167,9 +167,9 @@ def _plus(y: Tensor, rows: Tensor, smooth: Tensor | None) -> Tensor:
 def attend(query: Tensor, key: Tensor, value: Tensor, layout: Layout, heads: int, first: bool = False) -> Tensor:
     """softmax(query · keyᵀ / √d) · value, (N, H·d), over each text alone.
 
-    With `first`, `query` has only column 0 of each text, in the order of the layout's runs: (B, H·d).
+    With `first`, `query` has only column 0 of each text, in the order of the layout's spans: (B, H·d).
     """
-    return by_runs(_attention, query, key, value, layout, heads, first)
+    return by_spans(_attention, query, key, value, layout, heads, first=first)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

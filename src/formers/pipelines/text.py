@@ -148,7 +148,7 @@ class TextPipeline(Pipeline):
 
 def reads(model: Any, name: str) -> bool:
     """Whether the model takes an input of that name; of a class that does not say, it is believed to."""
-    return name in getattr(model, "INPUTS", (name,))
+    return not hasattr(model, "inputs") or name in model.inputs()
 
 
 def no_head(model: Any, per: str, task: str, auto: str) -> HeadError:

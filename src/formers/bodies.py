@@ -1,0 +1,89 @@
+"""What the bodies of encoders share: embeddings, a stack of layers, and maybe a vector of a text from column 0.
+
+    inputs ─ embeddings ─▶ rows ─ stack ─▶ rows ─┬─▶ last hidden state
+                                                 └─ pooler ─▶ (B, D)
+Letters: B batch, T columns, D width, H heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from .errors import InputError
+from .modeling import PreTrainedModel
+from .ops.layout import Layout
+from .ops.step import Step
+from .outputs import BaseModelOutput, ModelOutput
+
+# for decoders alone
+_OF_DECODERS = ("encoder_hidden_states", "past_key_values")
+
+
+class Body(PreTrainedModel):
+    """A model without a head. It has the modules `embeddings`, STACK (layers, each called by `layers.through`), and may
+    have a `pooler`; where they are called in another way, a family has its own `embed`, `stack` or `pool`.
+
+    EMBEDDED: of the inputs, those that `embeddings` reads.
+    """
+
+    OUTPUT: ClassVar[type[ModelOutput]] = BaseModelOutput
+    STACK: ClassVar[str] = "encoder"
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("input_ids", "token_type_ids", "position_ids", "inputs_embeds")
+    embeddings: Any
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        """Encode a batch.
+
+        input_ids, attention_mask (1 real, 0 padding), token_type_ids, position_ids: integers (B, T). The mask may also
+        be given for each query: (B, T, T), or (B or 1, 1 or H, 1 or T, T) bool, ones and zeros, or what is added to
+        scores; it then says all that may be seen.
+        inputs_embeds: (B, T, D) instead of input_ids. head_mask: (H,) or (layers, H), 1 keeps a head.
+        layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
+        Hidden states are zeros at padding.
+        """
+        for name in _OF_DECODERS:
+            if inputs.get(name) is not None:
+                raise InputError(f"{type(self).__name__} here takes no {name}; leave it out.")
+        pooler = getattr(self, "pooler", None)  # no attribute of the class, which would hide the module
+        options = self.options(**{n: inputs.get(n) for n in ("output_attentions", "output_hidden_states")})
+        layout: Layout | None = inputs.get("layout")
+        handed = layout is not None
+        if layout is None:
+            layout = self.layout(
+                inputs.get("input_ids"),
+                inputs.get("attention_mask"),
+                inputs.get("inputs_embeds"),
+                reads_first=pooler is not None or not self.causal(),
+            )
+        embedded = self.embed(layout, {name: inputs.get(name) for name in self.EMBEDDED if name in self.SIGNATURE})
+        step = Step(layout, causal=self.causal(), shared=self.shared(embedded, layout, inputs), **options)
+        body = self.stack(embedded, step, self.head_masks(inputs.get("head_mask"), self.depth()))
+        rows: Any = body.last_hidden_state
+        last = rows if handed else layout.unpack(rows)
+        fields = dict(body) | {"last_hidden_state": last}
+        if pooler is not None:
+            fields["pooler_output"] = self.pool(layout.with_first(rows) if handed else last)
+        return self.returned(self.OUTPUT(**fields), inputs.get("return_dict"))
+
+    def depth(self) -> int:
+        """How many layers there are."""
+        return len(getattr(self, self.STACK).layer)
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Rows from the model's inputs."""
+        return self.embeddings(**inputs, layout=layout)
+
+    def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
+        """What all layers read, derived once from the model's inputs."""
+        return None
+
+    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
+        """Rows through all layers."""
+        return getattr(self, self.STACK)(rows, step, head_masks)
+
+    def pool(self, rows: Tensor) -> Tensor:
+        """The vector of a text, (B, D), from column 0 of (B, T, D), or from that column, (B, D)."""
+        return self.pooler(rows)  # type: ignore[operator]

@@ -1,0 +1,218 @@
+"""What the modules of a model's body share: a stack of layers run, and modules called by hand.
+
+Inside a pass a module that attends is `module(rows, step, head_mask=None) -> (rows,)`, or `(rows, weights)` where the
+step asks for attention weights. People call the same modules by hand, with the arguments that these have in
+Transformers: `layer(hidden, mask)`. `by_hand` serves both; `through` calls other people's modules as they expect it.
+Letters: B batch, T columns, D width, H heads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .errors import ArgumentError, InputError, NotTensorError, near
+from .ops.checks import read_mask
+from .ops.layout import Layout
+from .ops.step import Step
+from .optimize import stack_of
+from .optimize.guard import hooks_of, watched
+from .optimize.linear import linear_of
+from .outputs import BaseModelOutput, ModelOutput
+
+MASKS = ("attention_mask", "attn_mask", "mask")
+HEAD_MASKS = ("head_mask", "layer_head_mask")
+ASKED = ("output_attentions", "output_hidden_states")
+# how Transformers 4.20 calls most layers, their attention, and stacks of them
+LAYER = ("hidden_states", "attention_mask", "head_mask", "output_attentions")
+STACK = (*LAYER, "output_hidden_states", "return_dict")
+
+
+HeadMasks = Sequence[Tensor | None] | Tensor | None  # one for each layer, broadcastable to (B, H, T, T)
+
+
+def by_hand(*names: str, shared: Callable[[Mapping[str, Any]], Any] | None = None) -> Callable[..., Any]:
+    """For a `forward(self, rows, step, head_mask=None)`: let it be called with the reference's arguments too.
+
+    names: these arguments in order, the rows first. They may be given by 5.x's names hidden_states and attention_mask
+    too. What is there for decoders alone may be None, or left out.
+    shared: from all that was given to what the step shares; needed where a family shares something.
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(forward)
+        def either(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if len(args) > 1 and isinstance(args[1], Step):
+                return forward(self, *args, **kwargs)
+            given = _bound(type(self).__name__, names, args, kwargs)
+            return _called(forward, self, names, given, shared)
+
+        kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, (inspect.Parameter.empty, *[None] * (len(names) - 1))
+        parameters = [inspect.Parameter(name, kind, default=value) for name, value in zip(names, none, strict=True)]
+        either.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *parameters])  # type: ignore[attr-defined]
+        return either
+
+    return decorate
+
+
+def _bound(module: str, names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by their names."""
+    if len(args) > len(names):
+        raise ArgumentError(f"{module} takes {len(names)} arguments ({', '.join(names)}), got {len(args)}.")
+    given = dict(zip(names, args, strict=False))
+    mask = next((name for name in names if name in MASKS), "attention_mask")
+    newer = {"hidden_states": names[0], "attention_mask": mask}
+    for name, value in kwargs.items():
+        known = name if name in names else newer.get(name, "")
+        if known not in names:
+            raise ArgumentError(f"{module} takes no {name!r}.{near(name, names)} It takes {', '.join(names)}.")
+        if known in given:
+            raise ArgumentError(f"{module} got {known} twice.")
+        given[known] = value
+    return given
+
+
+def _called(
+    forward: Callable[..., Any],
+    module: nn.Module,
+    names: Sequence[str],
+    given: dict[str, Any],
+    shared: Callable[[Mapping[str, Any]], Any] | None,
+) -> Any:
+    rows, kind = given.get(names[0]), type(module).__name__
+    if not isinstance(rows, Tensor):
+        raise NotTensorError(f"{kind}: {names[0]} is a {type(rows).__name__}, not a tensor.")
+    if rows.dim() != 3:
+        raise InputError(f"{kind}: {names[0]} has shape {tuple(rows.shape)}; it should be (batch, columns, width).")
+    B, T, _ = rows.shape
+    mask = next((given[name] for name in MASKS if given.get(name) is not None), None)
+    head_mask = next((given[name] for name in HEAD_MASKS if given.get(name) is not None), None)
+    asked = {name: bool(given[name]) for name in ASKED if given.get(name) is not None}
+    handed = next((value.step for value in given.values() if hasattr(value, "step")), None)
+    if handed is not None:  # `Step.extended`, through a module of other people's
+        step = replace(handed, **asked)
+    else:
+        layout = Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
+        step = Step(layout, **asked, shared=None if shared is None else shared(given))
+    found = forward(module, rows, step, head_mask)
+    as_tuple = isinstance(found, ModelOutput) and given.get("return_dict") is False
+    return found.to_tuple() if as_tuple else found
+
+
+def unused(*names: str) -> Callable[[Mapping[str, Any]], None]:
+    """For `by_hand(shared=…)`: refuse arguments that have no effect here."""
+
+    def refuse(given: Mapping[str, Any]) -> None:
+        if wrong := next((name for name in names if given.get(name) is not None), None):
+            raise InputError(f"{wrong} has no effect here; leave it out.")
+
+    return refuse
+
+
+def through(module: nn.Module, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Any, ...]:
+    """One module of a pass, whoever wrote it: what it returns, always as a tuple.
+
+    Modules of other people's get (B, T, D), the mask as (B, 1 or H, 1 or T, T) that is added to scores, and the head
+    mask, as a layer of Transformers does; `keeps_padding` sees to it that the rows are (B, T, D) then.
+    """
+    kind: Any = type(module)
+    if _takes_step(kind) and "forward" not in vars(module):
+        found = module(rows, step, head_mask)
+    else:
+        found = module(rows, step.extended(rows), head_mask)
+    return found if isinstance(found, tuple) else (found,)
+
+
+@cache
+def _takes_step(cls: Any) -> bool:
+    return cls.forward.__module__.startswith("formers.")
+
+
+# modules of torch that compute each row by itself, whatever the dimensions before the last
+_BY_ROW = ("linear", "activation", "dropout", "sparse", "container")
+_NOT_BY_ROW = (nn.MultiheadAttention, nn.Softmax2d, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.FeatureAlphaDropout)
+
+
+@cache
+def _by_row(cls: Any) -> bool:
+    home = cls.__module__
+    if issubclass(cls, _NOT_BY_ROW):
+        return False
+    return (
+        home.startswith(("formers.", "peft.tuners."))  # an adapter around a layer computes each row by itself
+        or home in [f"torch.nn.modules.{name}" for name in _BY_ROW]
+        or cls in (nn.LayerNorm, nn.RMSNorm, nn.Identity)
+    )
+
+
+def keeps_padding(modules: Iterable[nn.Module]) -> bool:
+    """Whether some module has to see whole batches, (B, T, D): one with a hook, or one that other people wrote."""
+    modules = list(modules)
+    kinds: set[Any] = {type(m) for m in modules}
+    if watched(hooks_of(modules)) or not all(map(_by_row, kinds)):
+        return True
+    return any("forward" in vars(m) and linear_of(m) is None for m in modules)
+
+
+def first_column(x: Tensor) -> Tensor:
+    """(B, D) of column 0, from hidden states (B, T, D), or from what is that column already."""
+    return x[:, 0] if x.dim() == 3 else x
+
+
+def run_layers(
+    layers: Iterable[nn.Module],
+    rows: Tensor,
+    step: Step,
+    head_masks: HeadMasks = None,
+    *,
+    checkpointing: bool = False,
+    after: Callable[[int, Tensor], Tensor] | None = None,
+) -> BaseModelOutput:
+    """Rows through a stack of layers, each called by `through`.
+
+    after: from a layer's number, from 0, and its rows to what the next one reads.
+    Returns the last rows; and, where the step asks for them, all hidden states, the first one included, each (B, T, D),
+    and all attention weights, each (B, H, T, T), of each layer in turn.
+    """
+    derived, stack = stack_of(layers), list(layers)
+    masks = [None] * len(stack) if head_masks is None else list(head_masks)
+    if len(masks) != len(stack):
+        raise InputError(f"head_mask is for {len(masks)} layers, but there are {len(stack)}.")
+    asked = step.output_attentions or any(mask is not None for mask in masks)
+    if derived is not None and not asked and derived.usable(rows, step.layout):
+        found = derived(rows, step.layout, step.output_hidden_states)
+        if found is not None:
+            return BaseModelOutput(*found)
+    states: list[Tensor] = []
+    weights: list[Any] = []
+    for i, (layer, mask) in enumerate(zip(stack, masks, strict=True)):
+        rows = _kept(rows, step, states)
+        if checkpointing:
+            rows, *more = checkpoint(through, layer, rows, step, mask, use_reentrant=False)
+        else:
+            rows, *more = through(layer, rows, step, mask)
+        rows = rows if after is None else after(i, rows)
+        for found in more:
+            weights += found if isinstance(found, tuple) else [found]
+    rows = _kept(rows, step, states)
+    return BaseModelOutput(
+        rows,
+        tuple(states) if step.output_hidden_states else None,
+        tuple(weights) if step.output_attentions else None,
+    )
+
+
+def _kept(rows: Tensor, step: Step, states: list[Tensor]) -> Tensor:
+    """The rows, noted among the hidden states where these are asked for; gradients pass through what is noted."""
+    if not step.output_hidden_states:
+        return rows
+    states.append(step.layout.unpack(rows))
+    packed = step.layout.index is not None
+    return step.layout.pack(states[-1]) if packed and torch.is_grad_enabled() and rows.requires_grad else rows

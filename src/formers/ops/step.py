@@ -1,0 +1,38 @@
+"""Step: what one pass through a model's layers carries beside the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .attention import scores_hidden
+from .layout import Layout
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pass: made by the model, or by a module that is called by hand, and read by attention.
+
+    layout: where the rows are in the batch.
+    causal: whether no column sees a later one; it is for modules that are decoders by their configuration.
+    output_attentions, output_hidden_states: what is asked for beside the last rows.
+    shared: what the family derives once for all layers: rotary turns, biases.
+    """
+
+    layout: Layout
+    causal: bool = False
+    output_attentions: bool = False
+    output_hidden_states: bool = False
+    shared: Any = None
+
+    def extended(self, like: Tensor) -> Tensor:
+        """The mask as other people's modules expect it, in the type of `like`: (B, 1 or H, 1 or T, T), 0 where a query
+        sees a key and the smallest number where it does not. It has this step as the attribute `step`, for modules of
+        ours that it is handed on to."""
+        T = self.layout.columns
+        hidden = scores_hidden(self.layout, T, T, like, causal=self.causal)
+        mask: Any = like.new_zeros(self.layout.batch, 1, 1, T) if hidden is None else hidden.clone()
+        mask.step = self
+        return mask
