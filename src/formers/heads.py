@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import outputs
 from .errors import InputError, NotTensorError
+from .logging import logger
 from .modeling import OPTIONS, PreTrainedModel
 from .ops import losses
 from .ops.layout import Layout, is_tracing
@@ -146,6 +147,14 @@ class CausalLM(_TokenHead):
     """Predict the next token. labels (B, T): the token ids themselves, -100 to leave one out; logits (B, T, V)."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithCrossAttentions
+
+    def post_init(self) -> None:
+        super().post_init()
+        if not self.causal():
+            logger.warning(
+                "%s: is_decoder is False, so each token sees the ones to be predicted; set it to True.",
+                type(self).__name__,
+            )
 
     def shifted(self, labels: Tensor | None) -> Tensor | None:
         return None if labels is None else F.pad(labels[:, 1:], (0, 1), value=losses.IGNORED)

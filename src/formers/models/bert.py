@@ -20,7 +20,6 @@ from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError
 from ..layers import HeadMasks, by_hand, first_column, run_layers, through, unused
-from ..logging import logger
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
@@ -151,11 +150,11 @@ class BertSelfAttention(nn.Module):
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.is_decoder, self.kernel = config.is_decoder, config._attn_implementation
         self.position_embedding_type = config.position_embedding_type
-        if config.position_embedding_type in ("relative_key", "relative_key_query"):
+        if self.position_embedding_type in ("relative_key", "relative_key_query"):
             self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, d)
-        elif config.position_embedding_type != "absolute":
+        elif self.position_embedding_type != "absolute":
             raise ConfigError(
-                f"position_embedding_type={config.position_embedding_type!r} is unknown; "
+                f"position_embedding_type={self.position_embedding_type!r} is unknown; "
                 "it is absolute, relative_key or relative_key_query."
             )
 
@@ -170,11 +169,14 @@ class BertSelfAttention(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.attend(self.query(rows), self.key(rows), self.value(rows), step, head_mask)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Rows of H · d each to the context."""
         return attention(
-            self.query(rows),
-            self.key(rows),
-            self.value(rows),
-            step,
+            *(query, key, value, step),
             heads=self.num_attention_heads,
             bias=None if self.position_embedding_type == "absolute" else self.bias,
             causal=step.causal,
@@ -423,13 +425,6 @@ class BertLMHeadModel(BertForMaskedLM, heads.CausalLM):
 
     OUTPUT = heads.CausalLM.OUTPUT
     SIGNATURE = (*INPUTS, *CROSS, "labels", *CACHE, *OPTIONS)
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__(config)
-        if not config.is_decoder:
-            logger.warning(
-                "BertLMHeadModel: is_decoder is False, so each token sees the ones to be predicted; set it to True."
-            )
 
 
 class BertForNextSentencePrediction(BertPreTrainedModel, heads.NextSentencePrediction):

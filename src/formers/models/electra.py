@@ -15,7 +15,6 @@ from .. import heads
 from ..bodies import Body
 from ..errors import ConfigError
 from ..layers import first_column
-from ..logging import logger
 from ..modeling import PreTrainedModel
 from ..ops.activations import activation
 from ..ops.layout import Layout
@@ -70,7 +69,7 @@ class ElectraModel(ElectraPreTrainedModel, Body):
 
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Rows of D from the model's inputs."""
-        rows = super().embed(layout, inputs)
+        rows = Body.embed(self, layout, inputs)
         return self.embeddings_project(rows) if hasattr(self, "embeddings_project") else rows  # E -> D
 
     _attentions = bert.BertModel._attentions
@@ -129,13 +128,6 @@ class ElectraForCausalLM(ElectraForMaskedLM, heads.CausalLM):
     OUTPUT = heads.CausalLM.OUTPUT
     SIGNATURE = bert.BertLMHeadModel.SIGNATURE
 
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        if not config.is_decoder:
-            logger.warning(
-                "ElectraForCausalLM: is_decoder is False, so each token sees the ones to be predicted; set it to True."
-            )
-
 
 class ElectraClassificationHead(nn.Module):
     def __init__(self, config: ElectraConfig) -> None:
@@ -186,15 +178,16 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel, heads.QuestionAnswerin
 class ElectraSequenceSummary(nn.Module):
     """One vector a text, of the columns that `summary_type` says: first, last, or the mean of all."""
 
-    def __init__(self, config: ElectraConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__()
-        self.kind, D = config.summary_type, config.hidden_size
+        self.kind, D = getattr(config, "summary_type", "last"), config.hidden_size
+        rate, act = getattr(config, "summary_last_dropout", 0), getattr(config, "summary_activation", None)
         if self.kind not in ("first", "last", "mean", "cls_index"):
             raise ConfigError(f"summary_type={self.kind!r} is unknown; it is first, last, mean or cls_index.")
         self.first_dropout = nn.Identity()
-        self.summary = nn.Linear(D, D) if config.summary_use_proj else nn.Identity()
-        self.activation = activation(config.summary_activation) if config.summary_activation else nn.Identity()
-        self.last_dropout = nn.Dropout(config.summary_last_dropout) if config.summary_last_dropout else nn.Identity()
+        self.summary = nn.Linear(D, D) if getattr(config, "summary_use_proj", False) else nn.Identity()
+        self.activation = activation(act) if act else nn.Identity()
+        self.last_dropout = nn.Dropout(rate) if rate else nn.Identity()
 
     def forward(self, hidden_states: Tensor, cls_index: Tensor | None = None) -> Tensor:
         """(B, T, D), or of "first" what holds column 0, to (B, D). cls_index: (B,) the columns of "cls_index"."""
@@ -207,21 +200,27 @@ class ElectraSequenceSummary(nn.Module):
         return self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
 
 
-class ElectraForMultipleChoice(ElectraPreTrainedModel, heads.MultipleChoice):
-    READS = "first"
+class SummaryChoice(heads.MultipleChoice):
+    """Multiple choice that reads what `sequence_summary` makes of a text."""
 
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        self.electra = ElectraModel(config)
-        self.sequence_summary = ElectraSequenceSummary(config)
-        self.classifier = nn.Linear(config.hidden_size, 1)
-        self.post_init()
+    READS = "first"
+    sequence_summary: Any
+    classifier: Any
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         return self.sequence_summary.kind != "first"
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.classifier(self.sequence_summary(rows))  # one score a choice
+
+
+class ElectraForMultipleChoice(ElectraPreTrainedModel, SummaryChoice):
+    def __init__(self, config: ElectraConfig) -> None:
+        super().__init__(config)
+        self.electra = ElectraModel(config)
+        self.sequence_summary = ElectraSequenceSummary(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
 
 
 MODEL_TYPES = {"electra": ElectraConfig}

@@ -17,7 +17,6 @@ from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
 from ..layers import first_column
-from ..logging import logger
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.layout import Layout
 from ..tokenization import ByteLevelTokenizer
@@ -158,14 +157,6 @@ class RobertaForCausalLM(RobertaForMaskedLM, heads.CausalLM):
 
     OUTPUT = heads.CausalLM.OUTPUT
     SIGNATURE = bert.BertLMHeadModel.SIGNATURE
-
-    def __init__(self, config: RobertaConfig) -> None:
-        super().__init__(config)
-        if not config.is_decoder:
-            logger.warning(
-                "%s: is_decoder is False, so each token sees the ones to be predicted; set it to True.",
-                type(self).__name__,
-            )
 
 
 class RobertaClassificationHead(nn.Module):

@@ -18,9 +18,16 @@ def angles(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
     return turned.cos(), turned.sin()
 
 
-def rotate(rows: Tensor, cosines: Tensor, sines: Tensor, heads: int) -> Tensor:
-    """Rows (…, H·d), each head's numbers turned by the angles (…, d) of its row."""
+def rotate(rows: Tensor, cosines: Tensor, sines: Tensor, heads: int, pairs: bool = False) -> Tensor:
+    """Rows (…, H·d), each head's numbers turned by the angles (…, d) of its row.
+
+    pairs: neighbouring numbers turn together; else each of the first half with its like in the second.
+    """
     x = rows.unflatten(-1, (heads, -1)).float()  # (…, H, d)
-    first, second = x.chunk(2, dim=-1)
-    turned = x * cosines[..., None, :] + torch.cat((-second, first), dim=-1) * sines[..., None, :]
+    if pairs:
+        across = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
+    else:
+        first, second = x.chunk(2, dim=-1)
+        across = torch.cat((-second, first), dim=-1)
+    turned = x * cosines[..., None, :] + across * sines[..., None, :]
     return turned.flatten(-2).to(rows.dtype)
