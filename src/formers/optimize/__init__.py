@@ -146,6 +146,9 @@ def _attempt(
     device, best = model.device.type, asked is True
     if not (probe.worthwhile(name, device) if best else probe.makers(name, device)):
         return "" if best else f"{name} is missing on this {device} with torch {torch.__version__}."
+    if not best and not probe.worthwhile(name, device):
+        own, others = (f"{1000 * value:.3g} ms" for value in probe.seconds(name, device))
+        logger.warning(f"optimize({name!r}): products in {name} take {own} on this processor, in float32 {others}.")
     try:
         found = _derive(model, name, asked, sample)
     except NotFinite:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .int8 import Int8
+from ..ops.activations import GELUActivation
+from .int8 import GeluCodes, Int8
 from .products import Maker, Packed, Parts, Plain, Source
 
 # modes, the fastest first where all are there
 MODES = ("int8", "bf16", "float32")
 _ROWS, _WIDTH = 512, 768
+_FEW = 16  # rows of the first look: some processors take a reference loop, a thousand times as long
+_HOPELESS = 10.0  # times as long as another mode on few rows: no second look
 # relative error of a product of random numbers that shows a wrong operator rather than a short type
 _TOLERANCE = {"int8": 0.03, "bf16": 0.01, "float32": 1e-5}
 _FASTER = 0.9  # of the time of the next mode, or a shorter type is not worth its errors
@@ -40,14 +44,28 @@ def preferred(mode: str, device: str) -> tuple[str, Maker]:
     return next(iter(makers(mode, device).items()))
 
 
-@cache
 def worthwhile(mode: str, device: str) -> bool:
     """Whether `mode` works on `device` and is faster there than the modes after it that do."""
+    if not makers(mode, device):
+        return False
+    own, others = seconds(mode, device)
+    return own < _FASTER * others
+
+
+@cache
+def seconds(mode: str, device: str) -> tuple[float, float]:
+    """Seconds of products in `mode`, in the forms in which they are used, and of the fastest mode after it.
+
+    (0, infinity) where there is none after it.
+    """
     after = [other for other in MODES[MODES.index(mode) + 1 :] if makers(other, device)]
-    if not makers(mode, device) or not after:
-        return bool(makers(mode, device))
-    times = _times((mode, *after), device)
-    return times[0] < _FASTER * min(times[1:])
+    if not after:
+        return 0.0, float("inf")
+    for rows, times in ((_FEW, 4), (_ROWS, 6)):
+        own, *others = _times((mode, *after), device, rows, times)
+        if own > _HOPELESS * min(others):
+            break
+    return own, min(others)
 
 
 @cache
@@ -69,12 +87,24 @@ def _part(outputs: int, inputs: int, dtype: torch.dtype, rows: int) -> int | Non
     return choices[best] if seconds[best] < _FASTER * seconds[0] else None
 
 
-def _times(modes: tuple[str, ...], device: str) -> list[float]:
-    """Seconds of one product in each of `modes`."""
+def _times(modes: tuple[str, ...], device: str, rows: int, times: int) -> list[float]:
+    """Seconds of one product of each form in each of `modes`."""
     with torch.inference_mode():
-        source, x = _example(_WIDTH, _WIDTH, device)
-        products = [preferred(mode, device)[1](source, torch.float32) for mode in modes]
-        return _fastest(*(partial(product, x) for product in products))
+        source, x = _example(_WIDTH, _WIDTH, device, rows)
+        runs = [partial(_each_form, _forms(mode, device, source), x) for mode in modes]
+        return _fastest(*runs, times=times)
+
+
+def _forms(mode: str, device: str, source: Source) -> list[Callable[[Tensor], object]]:
+    """The products of a layer: results as attention reads them, as residuals do, and within the feed-forward."""
+    make, gelu = preferred(mode, device)[1], replace(source, activation=GELUActivation())
+    between = GeluCodes(gelu).codes if make is Int8 else make(gelu, torch.bfloat16)
+    return [make(source, torch.bfloat16), make(source, torch.float32), between]
+
+
+def _each_form(forms: list[Callable[[Tensor], object]], x: Tensor) -> None:
+    for run in forms:
+        run(x)
 
 
 def _works(make: Maker, tolerance: float, device: str) -> bool:
