@@ -173,10 +173,12 @@ class Layout:
 
     @property
     def real(self) -> Tensor | None:
-        """(B or 1, T) which columns are no padding, where padding was kept; None where all are, or nobody knows."""
-        if self.mask is None or self.mask.dtype.is_floating_point:
-            return None
-        return self.mask if self.mask.dim() == 2 else self.mask.flatten(1, 2).any(1)
+        """(B or 1, T) which columns are no padding, where padding was kept: those that some query sees; None for all."""
+        mask = self.mask
+        if mask is None or mask.dim() == 2:
+            return mask
+        seen = mask > torch.finfo(mask.dtype).min / 2 if mask.dtype.is_floating_point else mask
+        return seen.flatten(1, 2).any(1)
 
     def visible(self) -> Tensor | None:
         """Which keys are no padding, and what the caller hides: bool, broadcastable to (B, H, T, T); None when all.

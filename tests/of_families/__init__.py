@@ -1,0 +1,69 @@
+"""What tests have to know of a family that its file does not say: one file for each family that needs one.
+
+A family without a file is BERT's like in all of this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+
+
+def chained(model: Any, ids: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """The last hidden states of ids (B, T) with the mask `keep`, by a chain of the body's parts."""
+    rows = model.embeddings(ids)
+    if hasattr(model, "embeddings_project"):
+        rows = model.embeddings_project(rows)
+    mask = model.get_extended_attention_mask(keep, ids.shape)
+    return model.encoder(rows, mask, [None] * model.depth()).last_hidden_state
+
+
+def attentions(layer: Any) -> list[Any]:
+    """The modules of a layer that attend, which can be called as the layer is."""
+    return [layer.attention, layer.attention.self]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """causal: whether no column sees a later one, whatever the configuration says.
+    same_as: the family that this one is under another name.
+    rates: the keys of the body's rates of dropout; head_rate: that of the head that labels texts.
+    unseen: {key of the configuration that changes no output and no shape: why}, beside those of all families.
+    seen: keys that do so here, and in no other family.
+    changed: {key: another value, which changes an output}, beside those of all families.
+    forms: (head, changes of TINY) to compare with the reference beside TINY.
+    positions: changes of TINY with which positions are looked up in a table; None where there is none.
+    between: changes of TINY with which nothing stands between one layer and the next.
+    per_query: whether the reference reads masks for each query as they are meant.
+    chain, attentions: see `chained` and `attentions`.
+    """
+
+    causal: bool = False
+    same_as: str | None = None
+    rates: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    head_rate: str = "classifier_dropout"
+    unseen: Mapping[str, str] = field(default_factory=dict)
+    seen: tuple[str, ...] = ()
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    forms: tuple[tuple[str, dict[str, Any]], ...] = ()
+    positions: Mapping[str, Any] | None = field(default_factory=dict)
+    between: Mapping[str, Any] = field(default_factory=dict)
+    per_query: bool = True
+    chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
+    attentions: Callable[[Any], list[Any]] = attentions
+
+
+@cache
+def facts(family: str) -> Facts:
+    """Of the family whose file in `models/` has that name."""
+    name = f"{__name__}.{family}"
+    if importlib.util.find_spec(name) is None:
+        return Facts()
+    found: Facts = importlib.import_module(name).FACTS
+    return found
