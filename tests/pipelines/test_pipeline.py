@@ -170,8 +170,8 @@ def test_dtype(classifier_folder: Path, classifier: Any, caplog: pytest.LogCaptu
     for name in ("dtype", "torch_dtype"):
         half = pipeline("text-classification", model=classifier_folder, **{name: torch.bfloat16})
         assert half.model.dtype == torch.bfloat16
-    expected = classifier("a good film", return_all_scores=True)
-    for mine, other in zip(half("a good film", return_all_scores=True), expected, strict=True):
+    (expected,) = classifier("a good film", return_all_scores=True)
+    for mine, other in zip(half("a good film", return_all_scores=True)[0], expected, strict=True):
         assert mine["score"] == pytest.approx(other["score"], abs=0.05)
     pipeline("text-classification", model=classifier.model, tokenizer=classifier.tokenizer, dtype="auto")
     assert "loaded already: dtype" in caplog.text
@@ -199,7 +199,9 @@ def test_a_model_without_the_head(base_folder: Path, classifier: Any) -> None:
 def test_save_and_load(classifier: Any, tmp_path: Path) -> None:
     classifier.save_pretrained(tmp_path / "saved")
     again = pipeline("text-classification", model=tmp_path / "saved")
-    assert again("a good film") == classifier("a good film")
+    (found,), (expected,) = again("a good film"), classifier("a good film")
+    # where weights lie in memory moves the last bit
+    assert found == {"label": expected["label"], "score": pytest.approx(expected["score"], abs=1e-6)}
 
 
 def test_the_names_of_other_libraries(classifier: Any) -> None:
