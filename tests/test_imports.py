@@ -15,7 +15,7 @@ ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
     "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
-    "training", "pipelines", "sentence_encoder", "visualize", "cli",
+    "training", "pipelines", "sentences", "visualize", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

@@ -44,7 +44,7 @@ _HOME = {
         "ZeroShotClassificationPipeline",
         "pipeline",
     ),
-    "sentence_encoder": ("SentenceEncoder",),
+    "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (
         "AddedToken",
         "BasicTokenizer",
@@ -67,8 +67,8 @@ _INSTEAD = {
     "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
 }
 _ROOMS = (
-    *("auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines", "tokenization"),
-    "visualize",
+    *("auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines", "sentences"),
+    *("tokenization", "visualize"),
 )
 _RENAMED = {"PreTrainedConfig": "PretrainedConfig", "AutoModelWithLMHead": "AutoModelForMaskedLM"}
 

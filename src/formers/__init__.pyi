@@ -188,7 +188,8 @@ from .pipelines import (
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     pipeline as pipeline,
 )
-from .sentence_encoder import (
+from .sentences import (
+    CrossEncoder as CrossEncoder,
     SentenceEncoder as SentenceEncoder,
 )
 from .tokenization import (
