@@ -221,7 +221,7 @@ class SentenceEncoder:
         return self.encode(sentences, prompt_name, *args, **kwargs)
 
     def encode_document(self, sentences: Any = None, prompt_name: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """As `encode`, with the first of the prompts "document", "passage" and "corpus" that is there if none is named."""
+        """As `encode`, with the first there is of the prompts "document", "passage", "corpus" if none is named."""
         if prompt_name is None and not args[:1] and kwargs.get("prompt") is None:
             prompt_name = next((name for name in _OF_DOCUMENTS if name in self.prompts), None)
         return self.encode(sentences, prompt_name, *args, **kwargs)
@@ -319,8 +319,8 @@ class SentenceEncoder:
         vectors: Tensor | None = features.get("sentence_embedding")
         if vectors is None:
             raise ConfigError(
-                f"The modules {', '.join(type(one).__name__ for one in self)} make no vector of a text, as a Pooling does."
-                " output_value='token_embeddings' gives those of tokens."
+                f"The modules {', '.join(type(one).__name__ for one in self)} make no vector of a text; a Pooling "
+                "does. output_value='token_embeddings' gives those of tokens."
             )
         return vectors
 
