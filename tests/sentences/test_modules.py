@@ -82,6 +82,19 @@ def test_what_the_folder_says_of_the_whole(encoder: SentenceEncoder) -> None:
         found = encoder.similarity_pairwise(encoder.encode(TEXTS[:2]), encoder.encode(TEXTS[2:4]))
         assert close(found, expected[f"{name} of pairs"])
     encoder.similarity_fn_name = "cosine"
+    with pytest.raises(InputError, match=r"\(1, 9\) and \(2, 9\)"):
+        encoder.similarity_pairwise(encoder.encode("a"), encoder.encode(TEXTS[:2]))
+
+
+def test_a_model_without_modules(tmp_path: Path) -> None:
+    encoders.folder(tmp_path, formers, [])
+    (tmp_path / "modules.json").unlink()
+    plain = SentenceEncoder.from_pretrained(tmp_path)
+    tokens = plain.encode(TEXTS[0], output_value="token_embeddings")
+    assert close(plain.encode(TEXTS[0]), tokens.mean(0))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["OtherForCausalLM"]}))
+    assert close(SentenceEncoder.from_pretrained(tmp_path).encode(TEXTS[0]), tokens[-1])
 
 
 def test_truncate_dim_is_kept(encoder: SentenceEncoder, tmp_path: Path) -> None:

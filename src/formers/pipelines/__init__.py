@@ -59,6 +59,7 @@ def pipeline(
     *,
     image_processor: Any = None,
     processor: Any = None,
+    video_processor: Any = None,
     token: str | bool | None = None,
     device: Any = None,
     device_map: Any = None,
@@ -77,8 +78,8 @@ def pipeline(
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
-        feature_extractor, image_processor, processor: for a class of your own; of these the tasks on text use a
-            processor's tokenizer, where no tokenizer is given.
+        feature_extractor, image_processor, video_processor, processor: for a class of your own; of these the tasks on
+            text use a processor's tokenizer, where no tokenizer is given.
         framework: "pt", the only one.
         revision: branch, tag or commit of the model on the hub.
         use_fast: accepted; all tokenizers are fast.
@@ -119,7 +120,8 @@ def pipeline(
         found = find_task(task) if task is not None and known else _infer_task(model, config, hub)
         model, tokenizer = _load(found, model, **parts)
     # a class of your own need not know what is not given
-    beside = {"feature_extractor": feature_extractor, "image_processor": image_processor, "processor": processor}
+    beside = {"feature_extractor": feature_extractor, "image_processor": image_processor}
+    beside |= {"video_processor": video_processor, "processor": processor}
     kwargs.update((name, value) for name, value in beside.items() if value is not None)
     if optimize:
         kwargs["optimize"] = optimize

@@ -89,8 +89,8 @@ class Pipeline(ABC):
             `preprocess`, `forward` or `_forward` of their own get one input at a time.
         optimize: a mode of `model.optimize()`, which is called: True, "float32", "bf16" or "int8".
         on_error: what an input that cannot be used gives: "raise", its error; "return", the error instead of a result.
-        feature_extractor, image_processor, processor: for a class of your own, kept under these names; a processor's
-            tokenizer serves where none is given.
+        feature_extractor, image_processor, video_processor, processor: for a class of your own, kept under these names;
+            a processor's tokenizer serves where none is given.
         dtype, torch_dtype: accepted; the model has its type already.
         kwargs: anything that `_sanitize_parameters` takes, as default for the calls.
     """
@@ -129,6 +129,7 @@ class Pipeline(ABC):
         on_error: str = "raise",
         image_processor: Any = None,
         processor: Any = None,
+        video_processor: Any = None,
         torch_dtype: Any = None,
         dtype: Any = None,
         **kwargs: Any,
@@ -138,7 +139,7 @@ class Pipeline(ABC):
         self.model = model
         self.tokenizer = tokenizer
         self.feature_extractor, self.modelcard, self.binary_output = feature_extractor, modelcard, binary_output
-        self.image_processor, self.processor = image_processor, processor
+        self.image_processor, self.video_processor, self.processor = image_processor, video_processor, processor
         if (wanted := torch_dtype if dtype is None else dtype) not in (None, "auto", self.dtype, str(self.dtype)[6:]):
             logger.warning(f"The model is loaded already, as {self.dtype}: dtype={wanted} changes nothing.")
         self.framework = "pt"

@@ -29,7 +29,7 @@ from . import folder
 from .modules import Features, Module, Pooling, Transformer
 from .precision import check_precision, quantize_embeddings
 from .running import batches, chosen_prompt, tokenized
-from .search import SIMILARITIES, as_vectors
+from .search import PAIRWISE, SIMILARITIES, as_vectors
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 # the prompts that `encode_document` looks for, in this order
@@ -70,9 +70,8 @@ class SentenceEncoder:
         do_lower_case: bool = False,
         truncate_dim: int | None = None,
     ) -> None:
-        """modules: what follows the model; left out, the mean of its hidden states."""
-        width = getattr(model.config, "hidden_size", None)
-        after = [Pooling("mean", embedding_dimension=width)] if modules is None else list(modules)
+        """modules: what follows the model; left out, the mean of its hidden states, or the last one of a decoder."""
+        after = [_usual(model.config)] if modules is None else list(modules)
         self._modules: list[nn.Module] = [Transformer(model, tokenizer, max_seq_length, do_lower_case), *after]
         self.prompts = {"query": "", "document": "", **{name: text or "" for name, text in (prompts or {}).items()}}
         self.default_prompt_name, self.similarity_fn_name = default_prompt_name, similarity_fn_name
@@ -86,7 +85,7 @@ class SentenceEncoder:
     def from_pretrained(
         cls, name: str | os.PathLike[str], *, device: Any = None, truncate_dim: int | None = None, **kwargs: Any
     ) -> SentenceEncoder:
-        """Load a folder or a hub name; a model without modules.json gets the mean of its hidden states.
+        """Load a folder or a hub name; a model without modules.json gets the mean of its hidden states, or the last.
 
         Args:
             device: where to run; left out, where the model is loaded.
@@ -108,7 +107,7 @@ class SentenceEncoder:
             settings.apply(kwargs["config"])
         tokenizer = AutoTokenizer.from_pretrained(name, **where, **settings.tokenizer)
         model = AutoModel.from_pretrained(name, **{**settings.model, **kwargs})
-        modules = [folder.module(step, source) for step in listed[1:]] if listed else None
+        modules = [folder.module(step, source) for step in listed[1:]] if listed else [_usual(model.config)]
         limit = settings.max_seq_length or least_limit(tokenizer.model_max_length, longest_text(model.config))
         made = cls(
             model,
@@ -269,7 +268,7 @@ class SentenceEncoder:
                 f"output_value={output_value!r} is not known.{near(output_value, map(str, _OUTPUTS))} Use "
                 "'sentence_embedding', 'token_embeddings' or None."
             )
-        precision = check_precision(precision)
+        precision, to_numpy = check_precision(precision), convert_to_numpy and not convert_to_tensor
         width = self.truncate_dim if truncate_dim is None else _checked_width(truncate_dim)
         if device is not None:
             self.to(choose_device(device, self.model))
@@ -278,7 +277,8 @@ class SentenceEncoder:
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
         for batch, features in self._run(texts, before, batch_size, show_progress_bar):
             if output_value == "sentence_embedding" or (output_value is None and "sentence_embedding" in features):
-                features["sentence_embedding"] = self._vectors(features)[:, :width]
+                vectors = self._vectors(features)[:, :width]
+                features["sentence_embedding"] = vectors.cpu() if output_value and to_numpy else vectors
             for i, row in zip(batch, _rows(features, len(batch), output_value, normalize_embeddings), strict=True):
                 found[i] = row
         if output_value == "sentence_embedding":
@@ -291,9 +291,12 @@ class SentenceEncoder:
 
     def similarity_pairwise(self, first: Any, second: Any) -> Tensor:
         """How near each vector of `first` (n, D) is to the one of `second` (n, D) in its place: (n,)."""
-        score = SIMILARITIES[self.similarity_fn_name]
-        pairs = zip(as_vectors(first).split(1), as_vectors(second).split(1), strict=True)
-        return torch.cat([score(one, other)[0] for one, other in pairs])
+        one, other = as_vectors(first), as_vectors(second)
+        if one.shape != other.shape:
+            raise InputError(
+                f"Pairs of vectors need one shape; these have {tuple(one.shape)} and {tuple(other.shape)}."
+            )
+        return PAIRWISE[self.similarity_fn_name](one, other)
 
     def _run(
         self, texts: list[str], prompt: str, size: int | None, bar: bool | None
@@ -323,6 +326,13 @@ class SentenceEncoder:
                 "does. output_value='token_embeddings' gives those of tokens."
             )
         return vectors
+
+
+def _usual(config: Any) -> Pooling:
+    """One vector a text where nothing says how: the last token's of a decoder, which alone has seen all others."""
+    decoder = any(str(name).endswith("ForCausalLM") for name in (getattr(config, "architectures", None) or [])[:1])
+    width = getattr(config, "hidden_size", None)
+    return Pooling("lasttoken" if decoder else "mean", embedding_dimension=width)
 
 
 def _texts(given: Any) -> list[str]:

@@ -60,6 +60,13 @@ SIMILARITIES: dict[str, Score] = {
     "euclidean": euclidean_sim,
     "manhattan": manhattan_sim,
 }
+# the same of two vectors in one place: (N, D) and (N, D) to (N,)
+PAIRWISE: dict[str, Score] = {
+    "cosine": lambda a, b: (F.normalize(a, dim=1) * F.normalize(b, dim=1)).sum(1),
+    "dot": lambda a, b: (a * b).sum(1),
+    "euclidean": lambda a, b: -(a - b).norm(dim=1),
+    "manhattan": lambda a, b: -(a - b).abs().sum(1),
+}
 
 
 def semantic_search(
