@@ -173,14 +173,19 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("sentence_bert_config.json", {"model_args": {"peft": 1}}, r"model_kwargs\['peft'\]=1"),
     ("sentence_bert_config.json", {"config_args": {"token": "x"}}, r"config_kwargs\['token'\]='x'"),
     ("sentence_bert_config.json", {"processing_kwargs": {"text": {"padding": "max"}}}, r"\['padding'\]='max'"),
-    ("sentence_bert_config.json", {"modality_config": {"image": {"method": "get_image"}}}, "modality_config="),
-    ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, "folder of a SparseEncoder"),
+    ("sentence_bert_config.json", {"modality_config": {"image": {"method": "get"}}}, r"modality_config\['image'\]="),
+    ("sentence_bert_config.json", {"modality_config": [1]}, r"modality_config=\[1\]"),
+    ("config_sentence_transformers.json", {"model_type": "SparseEncoder"}, "is of a 'SparseEncoder'"),
+    ("config_sentence_transformers.json", {"prompts": {"query": 3}}, "prompts=.* should be texts"),
+    ("config_sentence_transformers.json", {"default_prompt_name": ["query"]}, "should be a name"),
     ("config_sentence_transformers.json", {"similarity_fn_name": "maxsim"}, "similarity_fn_name='maxsim'"),
     ("config_sentence_transformers.json", {"default_prompt_name": "a"}, "default_prompt_name='a' is not one of"),
     ("1_Pooling/config.json", {"pooling_mode": "medoid"}, "medoid"),
     ("1_Pooling/config.json", {"pooling_mode_median_tokens": True}, "'pooling_mode_median_tokens' is not known"),
     ("2_LayerNorm/config.json", {"dimension": 16, "eps": 1.0}, "2_LayerNorm/config.json has 'eps', which a LayerNorm"),
     ("2_LayerNorm/config.json", {}, "2_LayerNorm/config.json: .*dimension"),
+    ("2_LayerNorm/config.json", {"dimension": 1e99}, "2_LayerNorm/config.json: "),
+    ("modules.json", {"type": "Transformer"}, "should hold a list of modules"),
     ("modules.json", [{"type": "a.Transformer", "path": ""}, {"type": "a.Router", "path": "r"}], "a Router, which is"),
 ]
 
@@ -204,6 +209,15 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
     encoders.folder(tmp_path / "layers", formers, STEPS["layers"])
     with pytest.raises(ConfigError, match="output_hidden_states=True"):
         SentenceEncoder.from_pretrained(tmp_path / "layers").encode(TEXTS)
+
+
+def test_sizes_out_of_proportion_cost_nothing(tmp_path: Path) -> None:
+    encoders.folder(tmp_path, formers, STEPS["recurrent"])
+    for more in ({"num_layers": 10**9}, {"hidden_dim": 10**7}):
+        config = {**STEPS["recurrent"][0][1], **more}
+        (tmp_path / "1_LSTM" / "lstm_config.json").write_text(json.dumps(config))
+        with pytest.raises((ConfigError, CheckpointError), match="1_LSTM"):
+            SentenceEncoder.from_pretrained(tmp_path)
 
 
 def test_settings_that_are_heeded(tmp_path: Path) -> None:

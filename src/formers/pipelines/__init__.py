@@ -15,6 +15,7 @@ from ..errors import ArgumentError, NotFoundError, UnknownTaskError, near
 from ..hub import hub_arguments, locate
 from ..logging import logger
 from .registry import PIPELINE_REGISTRY as PIPELINE_REGISTRY
+from .registry import PipelineRegistry as PipelineRegistry
 from .registry import tasks as _tasks
 
 if TYPE_CHECKING:

@@ -27,11 +27,12 @@ from .batches import collate, length_of, map_tensors, part
 from .choices import member
 from .failures import OnError, settled
 from .pt_utils import KeyDataset
+from .registry import PipelineRegistry
 from .steps import Steps, one_by_one
 from .streams import Results, chunks, progress
 from .threads import fit_threads
 
-__all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
+__all__ = ["KeyDataset", "Pipeline", "PipelineException", "PipelineRegistry", "Task"]
 
 _CALL_ARGUMENTS = ("batch_size", "num_workers", "on_error")
 # a CPU is busy with a few sentences; an accelerator idles between steps of that size

@@ -82,15 +82,15 @@ class CrossEncoder:
         if more := [step["type"] for step in folder.steps(source)[1:]]:
             raise ConfigError(f"{name}: its modules.json has a {more[0]} after the model, which is not known here.")
         settings = folder.settings(source, "", "sequence-classification")
-        own = folder.read(source, "config_sentence_transformers.json")
-        if (kind := own.get("model_type") or "CrossEncoder") != "CrossEncoder":
-            raise ConfigError(f"{name} is the folder of a {kind}; a CrossEncoder reads those of a CrossEncoder.")
+        own = folder.general(source, "CrossEncoder")
         if "config" not in kwargs:
-            kwargs["config"] = config = AutoConfig.from_pretrained(name, **where)
-            settings.apply(config)
+            config = AutoConfig.from_pretrained(name, **where)
             headed = any(str(one).endswith("ForSequenceClassification") for one in config.architectures or ())
+            if settings.config:
+                settings.apply(config)
+                kwargs["config"] = config
             if num_labels is not None or not headed:
-                config.num_labels = num_labels or 1
+                kwargs["num_labels"] = num_labels or 1
         model = AutoModelForSequenceClassification.from_pretrained(name, **{**settings.model, **kwargs})
         made = cls(
             model,

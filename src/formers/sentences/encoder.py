@@ -99,7 +99,7 @@ class SentenceEncoder:
         listed = folder.steps(source)
         first = listed[0]["path"] if listed else ""
         settings = folder.settings(source, first)
-        own = _general(source)
+        own = folder.general(source, "SentenceTransformer")
         if first:
             where["subfolder"] = kwargs["subfolder"] = "/".join(p for p in (kwargs.get("subfolder"), first) if p)
         if settings.config and "config" not in kwargs:
@@ -375,11 +375,3 @@ def _checked_width(width: int | None) -> int | None:
     if width is not None and not (type(width) is int and width > 0):
         raise ArgumentError(f"truncate_dim={width!r} is not possible: it is how many numbers are kept, or None.")
     return width
-
-
-def _general(source: hub.Source) -> dict[str, Any]:
-    """What the folder says of the whole. Raises ConfigError for the folder of another kind of model."""
-    own = folder.read(source, "config_sentence_transformers.json")
-    if (kind := own.get("model_type") or "SentenceTransformer") != "SentenceTransformer":
-        raise ConfigError(f"This is the folder of a {kind}; a SentenceEncoder reads those of a SentenceTransformer.")
-    return own

@@ -66,7 +66,8 @@ class Settings:
         self.do_lower_case = bool(own.pop("do_lower_case", False))
         if (limit := self.max_seq_length) is not None and not (type(limit) is int and limit > 0):
             raise ConfigError(f"{where}: max_seq_length={limit!r} should be a number of tokens.")
-        for way in own.pop("modality_config", {}).values():
+        ways = self._taken(own.pop("modality_config", {}), "modality_config", ("text",))
+        for way in ways.values():
             if way != {"method": "forward", "method_output_name": only["method_output_name"]}:
                 raise self._refused("modality_config", way)
         for key, value in own.items():
@@ -112,12 +113,32 @@ def settings(source: hub.Source, first: str, task: str = "feature-extraction") -
     return Settings({}, "", task)
 
 
+def general(source: hub.Source, kind: str) -> dict[str, Any]:
+    """What the folder says of the whole; `kind` is the class of sentence-transformers that it should be for.
+
+    Raises ConfigError for the folder of another kind, and for prompts that are none.
+    """
+    name = "config_sentence_transformers.json"
+    own = read(source, name)
+    if (other := own.get("model_type") or kind) != kind:
+        raise ConfigError(f"{name} is of a {other!r:.60}; this class reads the folders of a {kind}.")
+    prompts = own.get("prompts") or {}
+    if not isinstance(prompts, Mapping) or not all(isinstance(text, str | None) for text in prompts.values()):
+        raise ConfigError(f"{name}: prompts={prompts!r:.80} should be texts by their names.")
+    if not isinstance(default := own.get("default_prompt_name"), str | None):
+        raise ConfigError(f"{name}: default_prompt_name={default!r:.60} should be a name.")
+    return own
+
+
 def steps(source: hub.Source) -> list[dict[str, str]]:
     """{"type", "path"} of each module that modules.json lists, in order; none where it is not there."""
     path = source.file("modules.json")
     if path is None:
         return []
-    listed = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is no JSON: {error}") from error
     if not isinstance(listed, list) or not all(isinstance(step, dict) and "type" in step for step in listed):
         raise ConfigError(f"{path} should hold a list of modules, each with its type.")
     found = [{"type": str(step["type"]).rpartition(".")[2], "path": str(step.get("path", ""))} for step in listed]

@@ -26,6 +26,7 @@ Features = dict[str, Any]
 
 # the keys of a pooling's config.json that have no "tokens" at their end
 _FLAGS = {"cls": "pooling_mode_cls_token", "lasttoken": "pooling_mode_lasttoken"}
+_MOST_LAYERS = 100
 
 
 class Module(nn.Module):
@@ -52,7 +53,7 @@ class Module(nn.Module):
         try:
             with torch.device("meta"):  # what a file says of sizes costs nothing until weights of that size are there
                 return cls(**given)
-        except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        except (TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
             raise ConfigError(f"{where}: {error}") from error
 
     def load(self, weights: Mapping[str, Any], where: str) -> None:
@@ -348,6 +349,8 @@ class LSTM(Module):
         bidirectional: bool = True,
     ) -> None:
         super().__init__()
+        if num_layers > _MOST_LAYERS:
+            raise ValueError(f"num_layers={num_layers} is out of proportion.")
         self.encoder = nn.LSTM(
             embedding_dimension,
             hidden_dim,
