@@ -16,7 +16,7 @@ ROOMS = [
     "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "models",
     "auto", "fitting", "convert", "check",
-    "training", "pipelines", "sentence_encoder", "visualize", "cli",
+    "training", "pipelines", "sentences", "visualize", "cli",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

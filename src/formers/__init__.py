@@ -32,17 +32,19 @@ _HOME = {
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
         "MultipleChoicePipeline",
+        "NerPipeline",
         "NextSentencePipeline",
         "Pipeline",
         "PipelineException",
         "QuestionAnsweringPipeline",
+        "SquadExample",
         "TextClassificationPipeline",
         "TextRankingPipeline",
         "TokenClassificationPipeline",
         "ZeroShotClassificationPipeline",
         "pipeline",
     ),
-    "sentence_encoder": ("SentenceEncoder",),
+    "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (
         "AddedToken",
         "BasicTokenizer",
@@ -65,8 +67,8 @@ _INSTEAD = {
     "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
 }
 _ROOMS = (
-    *("auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines", "tokenization"),
-    "visualize",
+    *("auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines", "sentences"),
+    *("tokenization", "visualize"),
 )
 _RENAMED = {"PreTrainedConfig": "PretrainedConfig", "AutoModelWithLMHead": "AutoModelForMaskedLM"}
 

@@ -159,6 +159,26 @@ from .models.roberta import (
     RobertaTokenizer as RobertaTokenizer,
     RobertaTokenizerFast as RobertaTokenizerFast,
 )
+from .models.roformer import (
+    RoFormerAttention as RoFormerAttention,
+    RoFormerClassificationHead as RoFormerClassificationHead,
+    RoFormerConfig as RoFormerConfig,
+    RoFormerEmbeddings as RoFormerEmbeddings,
+    RoFormerEncoder as RoFormerEncoder,
+    RoFormerForCausalLM as RoFormerForCausalLM,
+    RoFormerForMaskedLM as RoFormerForMaskedLM,
+    RoFormerForMultipleChoice as RoFormerForMultipleChoice,
+    RoFormerForQuestionAnswering as RoFormerForQuestionAnswering,
+    RoFormerForSequenceClassification as RoFormerForSequenceClassification,
+    RoFormerForTokenClassification as RoFormerForTokenClassification,
+    RoFormerLayer as RoFormerLayer,
+    RoFormerModel as RoFormerModel,
+    RoFormerPreTrainedModel as RoFormerPreTrainedModel,
+    RoFormerSelfAttention as RoFormerSelfAttention,
+    RoFormerSinusoidalPositionalEmbedding as RoFormerSinusoidalPositionalEmbedding,
+    RoFormerTokenizer as RoFormerTokenizer,
+    RoFormerTokenizerFast as RoFormerTokenizerFast,
+)
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,
     XLMRobertaForCausalLM as XLMRobertaForCausalLM,
@@ -176,17 +196,20 @@ from .pipelines import (
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
     MultipleChoicePipeline as MultipleChoicePipeline,
+    NerPipeline as NerPipeline,
     NextSentencePipeline as NextSentencePipeline,
     Pipeline as Pipeline,
     PipelineException as PipelineException,
     QuestionAnsweringPipeline as QuestionAnsweringPipeline,
+    SquadExample as SquadExample,
     TextClassificationPipeline as TextClassificationPipeline,
     TextRankingPipeline as TextRankingPipeline,
     TokenClassificationPipeline as TokenClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     pipeline as pipeline,
 )
-from .sentence_encoder import (
+from .sentences import (
+    CrossEncoder as CrossEncoder,
     SentenceEncoder as SentenceEncoder,
 )
 from .tokenization import (

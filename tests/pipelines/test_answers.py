@@ -88,3 +88,16 @@ def test_what_cannot_be(pipe: Any, classifier_folder: Path, make: Make) -> None:
     model = pipeline("text-classification", model=classifier_folder)
     with pytest.raises(InputError, match="AutoModelForQuestionAnswering"):
         pipeline("question-answering", model=model.model)(ASKED)
+
+
+def test_squad_examples(make: Make) -> None:
+    pipe = pipeline("question-answering", model=make("BertForQuestionAnswering", max_position_embeddings=200))
+    question, context = "is it good", "it is  a\tgood film"
+    sample = pipe.create_sample(question, context)
+    assert isinstance(sample, formers.SquadExample)
+    assert (sample.doc_tokens, sample.char_to_word_offset[:5]) == (["it", "is", "a", "good", "film"], [0, 0, 0, 1, 1])
+    expected = pipe(question=question, context=context)
+    assert pipe(sample) == pipe([sample]) == pipe(pipe.create_sample([question], [context])) == expected
+    assert pipe(pipe.create_sample([question] * 2, context)) == [expected] * 2
+    known = formers.SquadExample("1", question, context, "good film", 9, None)
+    assert (known.start_position, known.end_position) == (3, 4)

@@ -149,3 +149,11 @@ def test_arguments(ranker: Any, classifier_folder: Path, base_folder: Path) -> N
     body.model.config.num_labels = 1
     with pytest.raises(HeadError, match="AutoModelForSequenceClassification loads one"):
         formers.pipelines.TextRankingPipeline(body.model, body.tokenizer)(PAIRS[:2], on_error="return")
+
+
+def test_the_limit_of_the_tokenizer(folder: Path) -> None:
+    ranker = pipeline("text-ranking", model=folder)
+    ranker.tokenizer.model_max_length = ranking.LIMIT
+    assert ranker(PAIRS, truncation=True) == pytest.approx(GOLDENS["cut"], abs=1e-5)
+    with pytest.raises(InputError, match=rf"tokens; this .* reads at most {ranking.LIMIT}.*truncation=True"):
+        ranker.rank("a", ["b", "of " * 30])

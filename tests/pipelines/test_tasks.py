@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 
 from formers import errors, pipeline
 
@@ -36,7 +37,8 @@ def shape(result: Any) -> Any:
         (GOOD, {"top_k": 9}, ["d", "d", "d"]),
         ([GOOD], {"top_k": 1}, [["d"]]),
         ([GOOD, BAD], {"top_k": 2}, [["d", "d"], ["d", "d"]]),
-        (GOOD, {"return_all_scores": True}, ["d", "d", "d"]),
+        (GOOD, {"return_all_scores": True}, [["d", "d", "d"]]),
+        ({"text": GOOD}, {"return_all_scores": True}, ["d", "d", "d"]),
         ([GOOD], {"return_all_scores": True}, [["d", "d", "d"]]),
         (GOOD, {"return_all_scores": False}, ["d"]),
         ([GOOD], {"return_all_scores": False}, ["d"]),
@@ -55,7 +57,7 @@ def test_pairs_are_the_same_in_every_form(classifier: Any) -> None:
 
 
 def test_all_scores_keep_the_order_of_the_labels_and_top_k_sorts(classifier: Any) -> None:
-    listed, ranked = classifier(GOOD, return_all_scores=True), classifier(GOOD, top_k=None)
+    listed, ranked = classifier(GOOD, return_all_scores=True)[0], classifier(GOOD, top_k=None)
     assert [x["label"] for x in listed] == ["LABEL_0", "LABEL_1", "LABEL_2"]
     assert ranked == sorted(listed, key=lambda x: -x["score"])
     assert sum(x["score"] for x in listed) == pytest.approx(1)
@@ -65,21 +67,60 @@ def test_all_scores_keep_the_order_of_the_labels_and_top_k_sorts(classifier: Any
 def test_function_to_apply(classifier: Any) -> None:
     from formers.pipelines.text_classification import ClassificationFunction
 
-    logits = torch.tensor([x["score"] for x in classifier(GOOD, return_all_scores=True, function_to_apply="none")])
+    listed = classifier([GOOD], return_all_scores=True, function_to_apply="none")[0]
+    logits = torch.tensor([x["score"] for x in listed])
     for name, expected in {"sigmoid": logits.sigmoid(), "SoftMax": logits.softmax(0)}.items():
-        found = classifier(GOOD, return_all_scores=True, function_to_apply=name)
+        (found,) = classifier(GOOD, return_all_scores=True, function_to_apply=name)
         assert [x["score"] for x in found] == pytest.approx(expected.tolist())
     assert classifier(GOOD, function_to_apply=ClassificationFunction.NONE)[0]["score"] == logits.max().item()
     with pytest.raises(errors.ArgumentError, match=r"'softmx'.*'softmax'"):
         classifier(GOOD, function_to_apply="softmx")
 
 
-def test_one_label_gets_a_sigmoid_whatever_the_problem_type(make: Any) -> None:
+def test_one_label_gets_a_sigmoid_and_a_regression_none(make: Any) -> None:
     pipe = pipeline("text-classification", model=make("BertForSequenceClassification", num_labels=1))
     raw = pipe(GOOD, function_to_apply="none")[0]["score"]
-    for problem_type in (None, "regression"):
-        pipe.model.config.problem_type = problem_type
-        assert pipe(GOOD)[0]["score"] == pytest.approx(torch.tensor(raw).sigmoid().item())
+    assert pipe(GOOD)[0]["score"] == pytest.approx(torch.tensor(raw).sigmoid().item())
+    pipe.model.config.problem_type = "regression"
+    assert pipe(GOOD)[0]["score"] == raw
+    assert pipe(GOOD, function_to_apply="sigmoid")[0]["score"] != raw
+
+
+ALL = ["d", "d", "d"]
+MADE_AND_CALLED = ({}, {"top_k": None}, {"top_k": 1}, {"top_k": 2})
+
+
+@pytest.mark.parametrize("made", MADE_AND_CALLED, ids=str)
+def test_one_text_is_nested_as_in_the_reference(classifier: Any, classifier_folder: Path, made: Any) -> None:
+    theirs = transformers.pipeline("text-classification", model=str(classifier_folder), device=-1, **made)
+    ours = pipeline("text-classification", model=classifier.model, tokenizer=classifier.tokenizer, **made)
+    for call in MADE_AND_CALLED:
+        for inputs in (GOOD, [GOOD], [GOOD, BAD], {"text": GOOD}):
+            assert shape(ours(inputs, **call)) == shape(theirs(inputs, **call)), (call, inputs)
+
+
+@pytest.mark.parametrize(
+    ("made", "call", "one", "each"),  # what one text gives, and each of several
+    [
+        ({"return_all_scores": True}, {}, [ALL], ALL),
+        ({"return_all_scores": True}, {"return_all_scores": False}, ["d"], "d"),
+        ({"return_all_scores": True}, {"top_k": None}, ALL, ALL),
+        ({"return_all_scores": True}, {"top_k": 2}, ["d", "d"], ["d", "d"]),
+        ({"return_all_scores": False}, {}, ["d"], "d"),
+        ({"return_all_scores": False}, {"return_all_scores": True}, [ALL], ALL),
+        ({"return_all_scores": False}, {"top_k": 1}, ["d"], ["d"]),
+        ({"top_k": 1}, {"return_all_scores": True}, [ALL], ALL),
+        ({"top_k": None}, {"return_all_scores": False}, [["d"]], ["d"]),
+        ({"top_k": None}, {"return_all_scores": True}, [ALL], ALL),
+        ({}, {"return_all_scores": True, "top_k": 2}, ["d", "d"], ["d", "d"]),
+    ],
+    ids=str,
+)
+def test_return_all_scores_and_top_k(classifier: Any, made: Any, call: Any, one: Any, each: Any) -> None:
+    pipe = pipeline("text-classification", model=classifier.model, tokenizer=classifier.tokenizer, **made)
+    assert shape(pipe(GOOD, **call)) == shape(pipe(GOOD, on_error="return", **call)) == one
+    assert shape(pipe([GOOD], **call)) == [each]
+    assert shape(pipe([GOOD, BAD], **call)) == [each, each]
 
 
 def test_defaults_from_construction_and_call(classifier_folder: Path) -> None:
@@ -89,7 +130,7 @@ def test_defaults_from_construction_and_call(classifier_folder: Path) -> None:
     assert pipe.task == "sentiment-analysis"
     assert shape(pipe([GOOD] * 3)) == [["d", "d", "d"]] * 3
     assert shape(pipe(GOOD, top_k=1)) == ["d"]
-    assert shape(pipe("good " * 500)) == ["d", "d", "d"]
+    assert shape(pipe("good " * 500)) == [["d", "d", "d"]]
 
 
 def test_fill_mask_shapes(filler: Any) -> None:
@@ -151,7 +192,7 @@ def test_feature_extraction_shapes(extractor: Any) -> None:
 
 def test_a_result_does_not_depend_on_its_batch(classifier: Any, extractor: Any) -> None:
     texts = ["good " * n for n in (1, 50, 3, 20, 8, 40)] * 3
-    alone = [classifier(text, return_all_scores=True) for text in texts]
+    alone = [classifier([text], return_all_scores=True)[0] for text in texts]
     for size in (None, 1, 2, 5, 100):
         for mine, other in zip(classifier(texts, return_all_scores=True, batch_size=size), alone, strict=True):
             assert [x["score"] for x in mine] == pytest.approx([x["score"] for x in other], abs=1e-5)

@@ -173,7 +173,7 @@ class Layout:
 
     @property
     def real(self) -> Tensor | None:
-        """(B or 1, T) which columns are no padding, where padding was kept: those that some query sees; None for all."""
+        """(B or 1, T) which columns are no padding, where it was kept: those that some query sees; None for all."""
         mask = self.mask
         if mask is None or mask.dim() == 2:
             return mask

@@ -7,8 +7,6 @@ Nothing here imports torch before a pipeline is made.
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,9 @@ from ..config import read_json
 from ..errors import ArgumentError, NotFoundError, UnknownTaskError, near
 from ..hub import hub_arguments, locate
 from ..logging import logger
+from .registry import PIPELINE_REGISTRY as PIPELINE_REGISTRY
+from .registry import PipelineRegistry as PipelineRegistry
+from .registry import tasks as _tasks
 
 if TYPE_CHECKING:
     from .base import Pipeline as Pipeline
@@ -33,6 +34,16 @@ _ELSEWHERE = (
     "zero-shot-object-detection",
 )
 
+# names that are no tasks' classes, and their files
+_BESIDE = {
+    "AggregationStrategy": "token_classification",
+    "ClassificationFunction": "text_classification",
+    "NerPipeline": "token_classification",
+    "Pipeline": "base",
+    "PipelineException": "base",
+    "SquadExample": "squad",
+}
+
 
 def pipeline(
     task: str | None = None,
@@ -47,6 +58,9 @@ def pipeline(
     model_kwargs: dict[str, Any] | None = None,
     pipeline_class: type[Pipeline] | None = None,
     *,
+    image_processor: Any = None,
+    processor: Any = None,
+    video_processor: Any = None,
     token: str | bool | None = None,
     device: Any = None,
     device_map: Any = None,
@@ -65,7 +79,8 @@ def pipeline(
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
-        feature_extractor: for a class of your own; the tasks on text have no use for it.
+        feature_extractor, image_processor, video_processor, processor: for a class of your own; of these the tasks on
+            text use a processor's tokenizer, where no tokenizer is given.
         framework: "pt", the only one.
         revision: branch, tag or commit of the model on the hub.
         use_fast: accepted; all tokenizers are fast.
@@ -95,6 +110,7 @@ def pipeline(
     loading = {"device_map": device_map, "dtype": torch_dtype if dtype is None else dtype}
     loading = {name: value for name, value in loading.items() if value is not None} | (model_kwargs or {})
     hub.update(hub_arguments(loading))
+    tokenizer = getattr(processor, "tokenizer", None) if tokenizer is None else tokenizer
     parts = {"config": config, "tokenizer": tokenizer, "hub": hub, "loading": loading}
 
     if model is None:
@@ -104,9 +120,11 @@ def pipeline(
         known = task is None or pipeline_class is None or str(task) in get_supported_tasks()
         found = find_task(task) if task is not None and known else _infer_task(model, config, hub)
         model, tokenizer = _load(found, model, **parts)
-    if feature_extractor is not None:
-        kwargs["feature_extractor"] = feature_extractor
-    if optimize:  # a class of your own need not know it
+    # a class of your own need not know what is not given
+    beside = {"feature_extractor": feature_extractor, "image_processor": image_processor}
+    beside |= {"video_processor": video_processor, "processor": processor}
+    kwargs.update((name, value) for name, value in beside.items() if value is not None)
+    if optimize:
         kwargs["optimize"] = optimize
     kind = pipeline_class or found.pipeline
     return kind(model=model, tokenizer=tokenizer, task=task or found.name, device=device, **kwargs)
@@ -126,13 +144,6 @@ def find_task(name: str) -> Task:
     if name in _ELSEWHERE or name.startswith("translation_"):
         raise UnknownTaskError(f"The task {name!r} exists in Transformers, but not yet here. {here}")
     raise UnknownTaskError(f"There is no task {name!r}.{near(name, [*tasks, *_ELSEWHERE])} {here}")
-
-
-@cache
-def _tasks() -> dict[str, Task]:
-    files = [importlib.import_module(f"{__name__}.{file.name}") for file in pkgutil.iter_modules(__path__)]
-    tasks = [file.TASK for file in files if hasattr(file, "TASK")]
-    return {name: task for task in tasks for name in (task.name, *task.aliases)}
 
 
 def _check_arguments(task: Any, model: Any, tokenizer: Any, framework: Any, device: Any, device_map: Any) -> None:
@@ -209,7 +220,7 @@ def _load(
         if isinstance(config, str):
             config = auto.AutoConfig.from_pretrained(config, **hub)
         given = {} if config is None else {"config": config}
-        model = getattr(auto, task.auto).from_pretrained(name, **given, **hub, **loading)
+        model = task.loader().from_pretrained(name, **given, **hub, **loading)
     elif loading:
         # existing code passes them along with a loaded model, where they never had an effect
         logger.warning(f"The model is loaded already: {', '.join(loading)} changes nothing. Use model.to(…) instead.")
@@ -246,10 +257,10 @@ def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -
 
 
 def __getattr__(name: str) -> Any:
-    """The classes of the tasks and of `base`, resolved at use since they import torch."""
+    """The classes of the tasks and of the files beside them, resolved at use since they import torch."""
     if not name.startswith("_"):
-        if name in ("Pipeline", "PipelineException"):
-            return getattr(importlib.import_module(f"{__name__}.base"), name)
+        if name in _BESIDE:
+            return getattr(importlib.import_module(f"{__name__}.{_BESIDE[name]}"), name)
         for task in _tasks().values():
             if task.pipeline.__name__ == name:
                 return task.pipeline

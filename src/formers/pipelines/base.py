@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch.utils.data import Dataset
 
+from .. import auto
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
 from ..views import notebook
@@ -26,11 +27,12 @@ from .batches import collate, length_of, map_tensors, part
 from .choices import member
 from .failures import OnError, settled
 from .pt_utils import KeyDataset
+from .registry import PipelineRegistry
 from .steps import Steps, one_by_one
 from .streams import Results, chunks, progress
 from .threads import fit_threads
 
-__all__ = ["KeyDataset", "Pipeline", "PipelineException", "Task"]
+__all__ = ["KeyDataset", "Pipeline", "PipelineException", "PipelineRegistry", "Task"]
 
 _CALL_ARGUMENTS = ("batch_size", "num_workers", "on_error")
 # a CPU is busy with a few sentences; an accelerator idles between steps of that size
@@ -45,7 +47,7 @@ class Task:
     Attributes:
         name: the task.
         pipeline: its class.
-        auto: the class of `formers.auto` that loads its models.
+        auto: the class of `formers.auto` that loads its models, by its name, or a class of your own.
         default: hub name and revision of the model used when none is given; None where there is no usual one.
         aliases: other names of the task.
         architectures: how the class names of its models end, to tell the task from a model alone.
@@ -55,12 +57,16 @@ class Task:
 
     name: str
     pipeline: type[Pipeline]
-    auto: str
-    default: tuple[str, str] | None
+    auto: str | type
+    default: tuple[str, str | None] | None
     aliases: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
     packaged: str | None = None
     beside: str | None = None
+
+    def loader(self) -> Any:
+        """The class whose `from_pretrained` loads its models."""
+        return getattr(auto, self.auto) if isinstance(self.auto, str) else self.auto
 
 
 class PipelineException(InputError):
@@ -84,6 +90,9 @@ class Pipeline(ABC):
             `preprocess`, `forward` or `_forward` of their own get one input at a time.
         optimize: a mode of `model.optimize()`, which is called: True, "float32", "bf16" or "int8".
         on_error: what an input that cannot be used gives: "raise", its error; "return", the error instead of a result.
+        feature_extractor, image_processor, video_processor, processor: for a class of your own, kept under these names;
+            a processor's tokenizer serves where none is given.
+        dtype, torch_dtype: accepted; the model has its type already.
         kwargs: anything that `_sanitize_parameters` takes, as default for the calls.
     """
 
@@ -119,6 +128,11 @@ class Pipeline(ABC):
         num_workers: int | None = None,
         optimize: bool | str | None = None,
         on_error: str = "raise",
+        image_processor: Any = None,
+        processor: Any = None,
+        video_processor: Any = None,
+        torch_dtype: Any = None,
+        dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         if framework not in (None, "pt"):
@@ -126,6 +140,9 @@ class Pipeline(ABC):
         self.model = model
         self.tokenizer = tokenizer
         self.feature_extractor, self.modelcard, self.binary_output = feature_extractor, modelcard, binary_output
+        self.image_processor, self.video_processor, self.processor = image_processor, video_processor, processor
+        if (wanted := torch_dtype if dtype is None else dtype) not in (None, "auto", self.dtype, str(self.dtype)[6:]):
+            logger.warning(f"The model is loaded already, as {self.dtype}: dtype={wanted} changes nothing.")
         self.framework = "pt"
         self.task = task
         self.device = choose_device(device, model)
@@ -146,6 +163,16 @@ class Pipeline(ABC):
         mode = getattr(getattr(self.model, "optimized", None), "mode", None)
         own = f", optimize={mode!r}" if mode else ""
         return f"{type(self).__name__}(model={type(self.model).__name__}, device='{self.device}'{own})"
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The type of the model's weights; None for a model that does not say."""
+        return getattr(self.model, "dtype", None)
+
+    @property
+    def torch_dtype(self) -> torch.dtype | None:
+        """The older name of dtype."""
+        return self.dtype
 
     @abstractmethod
     def _sanitize_parameters(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

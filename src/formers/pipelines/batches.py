@@ -7,7 +7,7 @@ and a result would depend on who else is in the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ def length_of(model_inputs: Any) -> int:
     return ids.shape[1] if isinstance(ids, Tensor) and ids.ndim > 1 else 1
 
 
-def collate(items: list[Mapping[str, Any]], tokenizer: Any, right: bool) -> dict[str, Any]:
+def collate(items: Sequence[Mapping[str, Any]], tokenizer: Any, right: bool) -> dict[str, Any]:
     """One batch of the arguments of several inputs.
 
     Tensors (1, T, …) become (B, longest T, …), padded on the right, or else on the tokenizer's side; tensors without

@@ -82,7 +82,7 @@ class FillMaskPipeline(TextPipeline):
         return encoded
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
-        outputs = self.model(**model_inputs, **parameters)
+        outputs = super()._forward(model_inputs, **parameters)
         return {"logits": outputs["logits"], "input_ids": model_inputs["input_ids"]}
 
     def postprocess(self, model_outputs: Any, top_k: int = 5, target_ids: Tensor | None = None) -> Any:

@@ -53,7 +53,7 @@ class MultipleChoicePipeline(BesidePipeline):
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         # choices do not see each other, so those of several prompts may stand side by side: (1, choices, T)
-        outputs = self.model(**{key: tensor[None] for key, tensor in model_inputs.items()}, **parameters)
+        outputs = super()._forward({key: tensor[None] for key, tensor in model_inputs.items()}, **parameters)
         return {"logits": outputs["logits"].mT}  # (choices, 1)
 
     def postprocess(self, model_outputs: Any, top_k: int | None = None) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from ..views import notebook
 from .base import Task
 from .failures import place
 from .parts import PartsPipeline
+from .squad import SquadExample
 from .text import read_side
 
 _FORMS = 'give {"question": …, "context": …}, a list of these, or question=… and context=…'
@@ -28,6 +29,8 @@ class QuestionAnsweringPipeline(PartsPipeline):
     """Answers from texts, from any model with a question answering head; see Pipeline for the general arguments.
 
     A context that is longer than the model reads is read in windows that overlap.
+
+    An input is {"question": str, "context": str}, or a SquadExample.
 
     Args:
         top_k: how many answers, the best first; a list if there are several.
@@ -89,6 +92,15 @@ class QuestionAnsweringPipeline(PartsPipeline):
         if isinstance(examples, list) and len(examples) == 1:
             examples = examples[0]
         return super().__call__(examples, **kwargs)
+
+    @staticmethod
+    def create_sample(question: str | list[str], context: str | list[str]) -> SquadExample | list[SquadExample]:
+        """A question and its context as a SquadExample; of two lists, the questions and contexts of one place each."""
+        if isinstance(question, str) and isinstance(context, str):
+            return SquadExample(None, question, context, None, None, None)
+        return [
+            SquadExample(None, one["question"], one["context"], None, None, None) for one in _beside(question, context)
+        ]
 
     def check_input(self, item: Any, name: str, **parameters: Any) -> None:
         """Raise InputError unless the item has a question and a context."""
@@ -212,7 +224,7 @@ def _examples(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     (only,) = found
     if isinstance(only, Mapping) and isinstance(only.get("question"), list):
         return _beside(only["question"], only["context"])
-    if isinstance(only, Mapping | str):
+    if isinstance(only, Mapping | SquadExample | str):
         return [only]
     if isinstance(only, Dataset) or not isinstance(only, list | tuple):
         return only
@@ -230,6 +242,8 @@ def _beside(question: Any, context: Any) -> list[dict[str, Any]]:
 
 
 def _example(item: Any, name: str) -> tuple[str, str]:
+    if isinstance(item, SquadExample):
+        item = {"question": item.question_text, "context": item.context_text}
     if not isinstance(item, Mapping) or not {"question", "context"} <= item.keys():
         raise InputError(f"{name} is {item!r:.60} ({type(item).__name__}); {_FORMS}.")
     return read_side(item["question"], f"{name}: its question"), read_side(item["context"], f"{name}: its context")

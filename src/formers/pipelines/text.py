@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -45,6 +47,8 @@ class TextPipeline(Pipeline):
     only_pairs: ClassVar[bool] = False
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
+        if tokenizer is None:
+            tokenizer = getattr(kwargs.get("processor"), "tokenizer", None)
         if not callable(tokenizer):
             raise ArgumentError(
                 f"{type(self).__name__} needs a tokenizer object, got {tokenizer!r}. "
@@ -126,6 +130,9 @@ class TextPipeline(Pipeline):
         yield from (found[i] for i in range(len(texts)))
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
+        """The model's named outputs, also where its configuration asks for tuples."""
+        if _takes_return_dict(getattr(type(self.model), "forward", None)):
+            parameters = {"return_dict": True, **parameters}
         return self.model(**model_inputs, **parameters)
 
     def _kind(self, inputs: Any) -> str:
@@ -144,6 +151,11 @@ class TextPipeline(Pipeline):
             raise ArgumentError(f"{min(twice)} is given twice: in the call and in the tokenizer's own arguments.")
         self.reject(given.keys() - set(TOKENIZER_ARGUMENTS), TOKENIZER_ARGUMENTS)
         return {**given, **(nested or {})}
+
+
+@lru_cache(maxsize=64)
+def _takes_return_dict(forward: Any) -> bool:
+    return callable(forward) and "return_dict" in inspect.signature(forward).parameters
 
 
 def reads(model: Any, name: str) -> bool:

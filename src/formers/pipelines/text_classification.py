@@ -29,8 +29,8 @@ class TextClassificationPipeline(TextPipeline):
     Args:
         top_k: how many labels, best first, as a list per text; None for all.
         return_all_scores: True gives all labels in the model's order, as a list per text; False only the best.
-        function_to_apply: "sigmoid", "softmax" or "none". Left out, the model's config decides: sigmoid for one label
-            or problem_type "multi_label_classification", else softmax.
+        function_to_apply: "sigmoid", "softmax" or "none". Left out, the model's config decides: none for problem_type
+            "regression", sigmoid for one label or "multi_label_classification", else softmax.
         kwargs: the tokenizer's: truncation, max_length, padding, …
     """
 
@@ -61,10 +61,12 @@ class TextClassificationPipeline(TextPipeline):
 
         Returns:
             For each text {"label": str, "score": float}, and a list of these with top_k or return_all_scores=True. A
-            single str gives a list in any case. See Pipeline.__call__ for lists, generators and datasets.
+            single str gives what a list of it gives, unless the call has top_k, which gives its labels. See
+            Pipeline.__call__ for lists, generators and datasets.
         """
         result = super().__call__(inputs, *args, **kwargs)
-        return [result] if isinstance(inputs, str) and isinstance(result, dict) else result
+        listed = isinstance(inputs, str) and "top_k" not in kwargs and not isinstance(result, Exception)
+        return [result] if listed else result
 
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
         # a whole output for each text costs several times what reading its logits does
@@ -104,6 +106,8 @@ class TextClassificationPipeline(TextPipeline):
 
     def _default_function(self) -> ClassificationFunction:
         config = self.model.config
+        if config.problem_type == "regression":  # a value has no bounds that a score should be within
+            return ClassificationFunction.NONE
         if config.problem_type == "multi_label_classification" or config.num_labels == 1:
             return ClassificationFunction.SIGMOID
         return ClassificationFunction.SOFTMAX

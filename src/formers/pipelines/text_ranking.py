@@ -17,7 +17,7 @@ from ..ops.activations import torch_activation
 from .base import Task, checked_batch_size
 from .choices import checked_top_k, member
 from .parts import Beside, BesidePipeline
-from .text import read_side
+from .text import least_limit, read_side
 from .text_classification import ClassificationFunction
 
 _FORMS = 'give {"query": str, "documents": [str, …]}, or a pair (query, document)'
@@ -49,6 +49,11 @@ class TextRankingPipeline(BesidePipeline):
                 "says how well a document fits. Use text-classification for the labels of pairs."
             )
         self._activation = _activation_of(model.config)
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest pair that the model and its tokenizer take: a ranker may be made for less than it can read."""
+        return least_limit(super().max_tokens, getattr(self.tokenizer, "model_max_length", None))
 
     def _sanitize_parameters(
         self,

@@ -297,6 +297,9 @@ def _without_overlap(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
+# its name before it read anything but names
+NerPipeline = TokenClassificationPipeline
+
 TASK = Task(
     name="token-classification",
     aliases=("ner",),

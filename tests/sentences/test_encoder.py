@@ -119,7 +119,7 @@ def test_what_is_saved_is_read_again(tiny: Path, tmp_path: Path, pooling: dict[s
         activation = {"activation_function": "torch.nn.modules.linear.Identity"}
         (made / "2_Dense" / "config.json").write_text(json.dumps({"in_features": 64, "out_features": 6, **activation}))
     encoder = SentenceEncoder.from_pretrained(made)
-    encoder.prompts, encoder.default_prompt_name = {"query": "good: "}, "query"
+    encoder.prompts, encoder.default_prompt_name = {"query": "good: ", "document": ""}, "query"
     encoder.max_seq_length, encoder.similarity_fn_name, encoder.do_lower_case = 20, "dot", True
     for place in ("a", "a", "b"):  # over an older save too
         encoder.save_pretrained(tmp_path / place)
@@ -127,7 +127,7 @@ def test_what_is_saved_is_read_again(tiny: Path, tmp_path: Path, pooling: dict[s
         assert np.array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
         for name in ("prompts", "default_prompt_name", "max_seq_length", "similarity_fn_name", "do_lower_case"):
             assert getattr(again, name) == getattr(encoder, name)
-        assert again.pooling.with_prompt == encoder.pooling.with_prompt
+        assert again[1].include_prompt == encoder[1].include_prompt
         encoder = again
 
 
@@ -185,7 +185,7 @@ def test_prompts(folder: Path) -> None:
     assert np.array_equal(plain, asked) and np.array_equal(plain, encoder.encode("a film", prompt="query: "))
     encoder.default_prompt_name = "query"
     assert np.array_equal(plain, encoder.encode("a film"))
-    encoder.pooling.with_prompt = False
+    encoder[1].include_prompt = False
     assert not np.allclose(plain, encoder.encode("a film"), atol=1e-3)
     with pytest.raises(ArgumentError, match="prompt_name='passage' is not one of 'query'"):
         encoder.encode("a film", prompt_name="passage")

@@ -1,0 +1,48 @@
+"""Vectors of texts, and what is done with them; scores of pairs of texts: what sentence-transformers does.
+
+encoder.py        SentenceEncoder: texts to vectors; modules.py: its steps; folder.py: its files
+cross_encoder.py  CrossEncoder: pairs of texts to scores
+running.py        how both read texts and batch them
+search.py         semantic_search, paraphrase_mining, community_detection
+precision.py      vectors of fewer bits
+"""
+
+from __future__ import annotations
+
+from .cross_encoder import CrossEncoder
+from .encoder import SentenceEncoder
+from .modules import CNN, LSTM, Dense, Dropout, LayerNorm, Normalize, Pooling, Transformer, WeightedLayerPooling
+from .precision import quantize_embeddings
+from .search import (
+    community_detection,
+    cos_sim,
+    dot_score,
+    euclidean_sim,
+    manhattan_sim,
+    paraphrase_mining,
+    paraphrase_mining_embeddings,
+    semantic_search,
+)
+
+__all__ = [
+    "CNN",
+    "LSTM",
+    "CrossEncoder",
+    "Dense",
+    "Dropout",
+    "LayerNorm",
+    "Normalize",
+    "Pooling",
+    "SentenceEncoder",
+    "Transformer",
+    "WeightedLayerPooling",
+    "community_detection",
+    "cos_sim",
+    "dot_score",
+    "euclidean_sim",
+    "manhattan_sim",
+    "paraphrase_mining",
+    "paraphrase_mining_embeddings",
+    "quantize_embeddings",
+    "semantic_search",
+]

@@ -1,0 +1,56 @@
+"""How texts, or pairs of texts, are read and batched: what the encoder of sentences and that of pairs share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import ArgumentError
+from ..logging import logger
+from ..pipelines.batches import by_count, by_length
+from ..pipelines.encoding import encoded
+
+_STEP_TOKENS = 5_000
+
+
+def chosen_prompt(prompts: Mapping[str, str], default: str | None, name: str | None, text: str | None) -> str:
+    """What is put before texts. Raises ArgumentError for a name that is none of the prompts."""
+    name = default if name is None else name
+    if text is not None or name is None:
+        return text or ""
+    if name not in prompts:
+        raise ArgumentError(f"prompt_name={name!r} is not one of {', '.join(map(repr, prompts)) or 'none'}.")
+    return prompts[name]
+
+
+def tokenized(reader: Any, columns: list[list[str]]) -> list[dict[str, Tensor]]:
+    """Each text, or each pair of two columns, as tensors (1, T).
+
+    `reader` has a tokenizer, max_seq_length and do_lower_case. Of pairs the longer text is cut first.
+    """
+    if not columns[0]:
+        return []
+    limit = reader.max_seq_length
+    cut = {} if limit is None else {"truncation": True, "max_length": limit}
+    read = [[(text.lower() if reader.do_lower_case else text).strip() for text in column] for column in columns]
+    return list(encoded(reader.tokenizer, read, {"padding": False, "verbose": False, **cut}))
+
+
+def batches(read: list[dict[str, Tensor]], size: int | None, bar: bool | None) -> Iterator[list[int]]:
+    """Places of texts of like lengths: `size` at a time, or by tokens. A bar shows how many are done.
+
+    Raises ArgumentError for a size below 1.
+    """
+    lengths = [row["input_ids"].shape[1] for row in read]
+    every = range(len(lengths))
+    if size is not None and size < 1:
+        raise ArgumentError(f"batch_size={size} is not possible: it should be 1 or more.")
+    shown = logger.isEnabledFor(logging.INFO) if bar is None else bar
+    with tqdm(total=len(lengths), disable=not shown, desc="Texts") as progress:
+        for batch in by_length(every, lengths, _STEP_TOKENS) if size is None else by_count(every, lengths, size):
+            yield batch
+            progress.update(len(batch))
