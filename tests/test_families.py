@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from families import CASES, MASKS, batch, difference, pair, rates
+from families import CASES, FAMILIES, MASKS, batch, difference, pair, rates
+from of_families import facts
 
 from formers import registry
 
@@ -49,25 +50,7 @@ def test_eval(family: str, head: str, mask: str, kernel: str) -> None:
             assert difference(a if whole else real(keep, a), b if whole else real(keep, b)) < TOLERANCE, name
 
 
-# what configurations may say beside those that the other tests have
-FORMS: list[tuple[str, str, dict[str, Any]]] = [
-    ("albert", "base", {"inner_group_num": 2}),
-    ("albert", "masked-lm", {"num_hidden_groups": 1}),
-    ("deberta_v2", "masked-lm", {"legacy": False}),
-    ("deberta_v2", "masked-lm", {"embedding_size": 24, "type_vocab_size": 2}),
-    ("deberta_v2", "base", {"share_att_key": True, "position_biased_input": True, "position_buckets": -1}),
-    ("deberta_v2", "base", {"pos_att_type": "c2p", "conv_kernel_size": 0, "norm_rel_ebd": "none"}),
-    ("deberta_v2", "base", {"position_buckets": 12, "max_relative_positions": 8}),
-    ("deberta_v2", "base", {"position_buckets": 40, "max_relative_positions": 80}),
-    ("deberta_v2", "base", {"relative_attention": False, "position_biased_input": True}),
-    ("electra", "base", {"embedding_size": 32}),
-    *(("electra", "multiple-choice", {"summary_type": kind}) for kind in ("last", "mean", "cls_index")),
-    ("electra", "multiple-choice", {"summary_use_proj": False}),
-    ("modernbert", "sequence-classification", {"classifier_pooling": "mean"}),
-    ("modernbert", "base", {"attention_bias": True, "mlp_bias": True, "norm_bias": True}),
-    ("modernbert", "base", {"global_attn_every_n_layers": 2, "local_attention": 4}),
-    ("roberta", "base", {"pad_token_id": 3}),
-]
+FORMS = [(family, *form) for family in FAMILIES for form in facts(family).forms]
 
 
 @pytest.mark.parametrize("mask", ["none", "right", "left"])

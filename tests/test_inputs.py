@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from families import FAMILIES, pair
+from of_families import facts
 
 import formers
 from formers import registry
@@ -75,9 +76,10 @@ OF_DISTILBERT = {
 
 def possible(family: str, name: str) -> bool:
     """Whether the family reads what the case is about."""
-    if "head mask" in name:
-        return "head_mask" in registry.load(family).HEADS[BASE].inputs()
-    return family != "modernbert" or name not in ("too long", "position")  # rotary positions have no table
+    module, about = registry.load(family), CASES[name]
+    if about[0] not in module.HEADS or not about[1].keys() <= {*module.HEADS[about[0]].arguments(), "atention_mask"}:
+        return False
+    return facts(family).positions is not None or name not in ("too long", "position")
 
 
 ALL = [(f, n) for f in FAMILIES for n in CASES if possible(f, n)]
@@ -88,8 +90,7 @@ ALL += [("bert", n) for n in OF_BERT] + [("distilbert", n) for n in OF_DISTILBER
 @pytest.mark.parametrize(("family", "name"), ALL)
 def test_of_models(family: str, name: str, mask: bool) -> None:
     head, inputs, said, kinds = {**CASES, **OF_BERT, **OF_DISTILBERT}[name]
-    table = {"position_biased_input": True} if family == "deberta_v2" else {}  # positions are else no input
-    _, ours = pair(family, head, **table)
+    _, ours = pair(family, head, **(facts(family).positions or {}))
     shape = getattr(inputs.get("input_ids"), "shape", ())
     if mask and len(shape) == 2 and shape[0] == 2 and "attention_mask" not in inputs and head != CHOICE:
         inputs = {**inputs, "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 1]])}
@@ -121,7 +122,7 @@ def test_the_longest_text(family: str) -> None:
     """What a configuration says is true: one token more has no position."""
     _, ours = pair(family, BASE)
     longest = ours.config.longest_text()
-    assert longest is not None or family in ("deberta_v2", "modernbert")
+    assert longest is not None or facts(family).positions != {}
     with torch.no_grad():
         assert ours(torch.full((1, longest or 90), 5))[0].isfinite().all()
         if longest is not None:

@@ -10,23 +10,17 @@ from typing import Any
 import pytest
 import torch
 from families import CASES, FAMILIES, batch, difference, first_layer, pair, rates
+from of_families import facts
 
 import formers
 from formers import registry
-
-# layers of the body that drop something, by the names of their rates
-BODY = {
-    "distilbert": ("dropout", "attention_dropout"),
-    "modernbert": ("embedding_dropout", "attention_dropout", "mlp_dropout"),
-}
-PAIR = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
 def without(family: str) -> dict[str, float]:
     return dict.fromkeys(rates(family), 0.0)
 
 
-@pytest.mark.parametrize(("family", "rate"), [(f, rate) for f in FAMILIES for rate in BODY.get(f, PAIR)])
+@pytest.mark.parametrize(("family", "rate"), [(f, rate) for f in FAMILIES for rate in facts(f).rates])
 def test_dropout_is_for_training(family: str, rate: str) -> None:
     _, ours = pair(family, "base", **without(family) | {rate: 0.5})
     inputs = batch(ours, "base", "right")
@@ -42,17 +36,9 @@ def test_dropout_is_for_training(family: str, rate: str) -> None:
     assert torch.equal(ours(**inputs)[0], first) and not states[0][inputs["attention_mask"] == 0].any()
 
 
-OF_THE_HEAD = {
-    "albert": "classifier_dropout_prob",
-    "deberta_v2": "cls_dropout",
-    "distilbert": "seq_classif_dropout",
-    "mpnet": "hidden_dropout_prob",
-}
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_dropout_of_the_head(family: str) -> None:
-    rate = OF_THE_HEAD.get(family, "classifier_dropout")
+    rate = facts(family).head_rate
     _, ours = pair(family, "sequence-classification", **without(family) | {rate: 0.5})
     inputs = batch(ours, "sequence-classification", "right")
     assert difference(ours.train()(**inputs).logits, ours.eval()(**inputs).logits) > 0.01
@@ -182,8 +168,7 @@ def test_input_gradients_for_adapters(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hooks_see_whole_batches_and_may_change_them(family: str) -> None:
-    alone = {"conv_kernel_size": 0} if family == "deberta_v2" else {}  # nothing between one layer and the next
-    _, ours = pair(family, "base", **alone)
+    _, ours = pair(family, "base", **facts(family).between)
     inputs = batch(ours, "base", "right")
     expected = ours(**inputs)[0]
     layer = first_layer(ours)

@@ -6,7 +6,7 @@ Letters: B batch, T columns, N real tokens, D width, C labels, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch.nn.functional as F
@@ -58,8 +58,8 @@ class Head(PreTrainedModel):
         body = self.base_model(**flat, **options, layout=layout, return_dict=True)
         found = self.results(body, layout, inputs, targets)
         # what the body's output and the head's both have
-        both = {field.name for field in fields(self.OUTPUT)} & body.keys() - found.keys()  # type: ignore[arg-type]
-        return self.returned(self.OUTPUT(**found, **{name: body[name] for name in both}), return_dict)
+        both = {name: body[name] for name in body if name in self.OUTPUT.__match_args__ and name not in found}
+        return self.returned(self.OUTPUT(**found, **both), return_dict)
 
     def _reads_first_alone(self) -> bool:
         """Whether nobody reads what the body computes but column 0; a subclass may read more in its `results`."""

@@ -152,6 +152,10 @@ def _by_row(cls: Any) -> bool:
     )
 
 
+class ColumnConv(nn.Conv1d):
+    """A convolution over columns, (B, D, T): for a module of ours, which unpacks its rows for it."""
+
+
 def keeps_padding(modules: Iterable[nn.Module]) -> bool:
     """Whether some module has to see whole batches, (B, T, D): one with a hook, or one that other people wrote."""
     modules = list(modules)

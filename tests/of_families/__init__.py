@@ -40,7 +40,7 @@ class Facts:
     forms: (head, changes of TINY) to compare with the reference beside TINY.
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
-    per_query: whether the reference reads masks for each query as they are meant.
+    per_query: whether the reference takes masks for each query that are added to scores.
     chain, attentions: see `chained` and `attentions`.
     """
 

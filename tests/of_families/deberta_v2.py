@@ -31,6 +31,6 @@ FACTS = Facts(
     ),
     positions={"position_biased_input": True},
     between={"conv_kernel_size": 0},
-    per_query=False,  # it adds them as ones
+    per_query=False,  # it fails
     chain=chained,
 )

@@ -38,6 +38,5 @@ FACTS = Facts(
         ("base", {"global_attn_every_n_layers": 2, "local_attention": 4}),
     ),
     positions=None,
-    per_query=False,  # it forgets its windows
     chain=chained,
 )

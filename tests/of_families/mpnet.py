@@ -9,4 +9,4 @@ def attentions(layer: Any) -> list[Any]:
     return [layer.attention, layer.attention.attn]
 
 
-FACTS = Facts(head_rate="hidden_dropout_prob", per_query=False, attentions=attentions)  # it adds masks as ones
+FACTS = Facts(head_rate="hidden_dropout_prob", attentions=attentions)

@@ -19,7 +19,7 @@ from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import InputError
-from ..layers import HeadMasks, by_hand, first_column
+from ..layers import ColumnConv, HeadMasks, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import Bias, attention, distances
@@ -289,7 +289,7 @@ class ConvLayer(nn.Module):
         size, D = config.conv_kernel_size, config.hidden_size
         groups = getattr(config, "conv_groups", 1)
         self.conv_act = activation(getattr(config, "conv_act", "tanh"))
-        self.conv = nn.Conv1d(D, D, size, padding=(size - 1) // 2, groups=groups)
+        self.conv = ColumnConv(D, D, size, padding=(size - 1) // 2, groups=groups)
         self.LayerNorm = nn.LayerNorm(D, config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 

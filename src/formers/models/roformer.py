@@ -150,7 +150,7 @@ class RoFormerEncoder(bert.BertEncoder):
 
     @bert.by_hand_encoder
     def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
-        positions = step.layout.positions(rows.device)
+        positions = step.layout.positions(rows.device).flatten()  # (N,), or (T,) for all texts
         table = lookup(self.embed_positions, positions, step.layout, "position_ids", "max_position_embeddings")
         return self.run(rows, replace(step, shared=_both(table)), head_masks)
 
@@ -272,7 +272,6 @@ MODEL_TYPES = {"roformer": RoFormerConfig}
 TOKENIZER = RoFormerTokenizer
 HEADS = {
     "base": RoFormerModel,
-    "pretraining": RoFormerForMaskedLM,
     "masked-lm": RoFormerForMaskedLM,
     "causal-lm": RoFormerForCausalLM,
     "sequence-classification": RoFormerForSequenceClassification,
