@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import goldens
 import pytest
 import torch
+import transformers
 from families import CASES, FAMILIES, MASKS, batch, difference, pair
 from of_families import facts
 
@@ -91,6 +93,44 @@ def test_arguments_by_position(family: str) -> None:
     inputs = batch(ours, "sequence-classification", "right")
     by_position = [inputs.get(name) for name in ours.arguments()]
     assert torch.equal(ours(*by_position).loss, ours(**inputs).loss)
+
+
+def names(model: Any) -> list[str]:
+    return [name for name in inspect.signature(model.forward).parameters if name not in ("self", "kwargs")]
+
+
+@pytest.mark.parametrize(("family", "head"), CASES)
+def test_arguments_stand_in_the_order_of_the_reference(family: str, head: str) -> None:
+    ours = registry.load(family).HEADS[head]
+    mine, theirs = names(ours), names(getattr(transformers, ours.__name__))
+    assert [n for n in mine if n in theirs] == [n for n in theirs if n in mine]
+    assert {*theirs} - {*mine} <= {"logits_to_keep"}  # comes with generation
+
+
+BERT = ["input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds"]
+ASKED = ["output_attentions", "output_hidden_states", "return_dict"]
+CROSS, CACHE = ["encoder_hidden_states", "encoder_attention_mask"], ["past_key_values", "use_cache"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("BertModel", [*BERT, *CROSS, *CACHE, *ASKED]),
+        ("BertForMaskedLM", [*BERT, *CROSS, "labels", *ASKED]),
+        ("BertLMHeadModel", [*BERT, *CROSS, "labels", *CACHE, *ASKED]),
+        ("BertForPreTraining", [*BERT, "labels", "next_sentence_label", *ASKED]),
+        ("BertForQuestionAnswering", [*BERT, "start_positions", "end_positions", *ASKED]),
+        ("RobertaForMultipleChoice", [BERT[0], BERT[2], BERT[1], "labels", *BERT[3:], *ASKED]),
+        ("AlbertForPreTraining", [*BERT, "labels", "sentence_order_label", *ASKED]),
+        ("ElectraForMaskedLM", [*BERT, "labels", *ASKED]),
+        ("DistilBertModel", ["input_ids", "attention_mask", "head_mask", "inputs_embeds", *ASKED, "position_ids"]),
+        ("MPNetModel", ["input_ids", "attention_mask", "position_ids", "head_mask", "inputs_embeds", *ASKED]),
+        ("DebertaV2Model", [*BERT[:4], "inputs_embeds", *ASKED]),
+    ],
+)
+def test_arguments_stand_in_the_order_of_4_20(name: str, expected: list[str]) -> None:
+    """With those that later releases took away; what came later comes last."""
+    assert names(getattr(formers, name)) == expected
 
 
 @pytest.mark.parametrize(("family", "head"), [c for c in CASES if c[1] != "multiple-choice"])

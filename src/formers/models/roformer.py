@@ -210,7 +210,10 @@ class RoFormerForCausalLM(RoFormerForMaskedLM, heads.CausalLM):
     """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
 
     OUTPUT = heads.CausalLM.OUTPUT
-    SIGNATURE = (*INPUTS, *bert.CROSS, "labels", *bert.CACHE, *OPTIONS)
+    SIGNATURE = (  # in an order of its own
+        *("input_ids", "attention_mask", "token_type_ids", "inputs_embeds", *bert.CROSS, "head_mask"),
+        *("past_key_values", "labels", "use_cache", *OPTIONS),
+    )
 
 
 class RoFormerClassificationHead(nn.Module):
