@@ -25,7 +25,7 @@ from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, longest_text, read_json
 from .errors import FormersError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
-from .loading import listed, missing_from_body
+from .loading import listed, missing_from_body, mistyped, wrapped
 from .logging import shows_bars
 from .modeling import PreTrainedModel
 
@@ -164,12 +164,16 @@ def _shapes(subject: _Subject) -> _Found:
         return
     held, name = fit(subject.kind, subject.config, subject.weights), subject.kind.__name__
     model, report = held.model, held.report
+    if report.mistyped:
+        yield "problem", mistyped(report)
+        return
     if report.mismatched:
         yield "problem", f"{held.misfits()}, by the configuration"
         return
     if lost := missing_from_body(model, report):
         prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
-        yield "problem", f"of {name}'s body there is no {listed([key.removeprefix(prefix) for key in lost])}"
+        there_is_no = f"of {name}'s body there is no {listed([key.removeprefix(prefix) for key in lost], 3)}"
+        yield "problem", f"{there_is_no}. {wrapped(model, report)}".removesuffix(". ")
         return
     subject.held = held
     if report.missing:

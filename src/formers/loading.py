@@ -10,6 +10,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .checkpoints import LazyTensor
+from .checkpoints.names import align, wrapper
 from .errors import CheckpointError, ConfigError, near
 from .logging import logger
 
@@ -25,16 +27,22 @@ if TYPE_CHECKING:
     from .config import PretrainedConfig
     from .modeling import PreTrainedModel
 
-T = TypeVar("T")
+Model = TypeVar("Model", bound="PreTrainedModel")
+_building: ContextVar[bool] = ContextVar("building", default=False)  # whether the device "meta" is that of a load
 
 
 @dataclass
 class LoadingReport:
-    """What did not go from file to model. `mismatched` has (name, shape in the file, shape in the model)."""
+    """What did not go from file to model. `mismatched` has (name, shape in the file, shape in the model).
+
+    `mistyped` has weights that are no floating-point numbers, with their type; `apart`, tied ones of different values.
+    """
 
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    mistyped: list[tuple[str, torch.dtype]] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """In the form that `output_loading_info=True` returns."""
@@ -107,13 +115,16 @@ def resolve_dtype(dtype: Any, stored: Any = None, where: str = "") -> torch.dtyp
 
 
 def resolve_device(device_map: Any) -> torch.device:
-    """The one device that `device_map` names: "auto", a device or its name or index, or {"": device}."""
+    """The one device that `device_map` names: "auto", a device or its name or index, or {"": device}.
+
+    None is where torch makes tensors by default, as inside of `with torch.device("meta")`.
+    """
     if isinstance(device_map, dict):
         if set(device_map) != {""}:
             raise ConfigError("device_map names several devices; models here live on one: give a device, or 'auto'.")
         device_map = device_map[""]
     if device_map is None:
-        return torch.device("cpu")
+        return torch.device("cpu") if _building.get() else torch.get_default_device()
     if device_map in ("auto", "balanced", "sequential"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -136,24 +147,11 @@ def tied_names(model: nn.Module) -> list[list[str]]:
     return list(groups.values())
 
 
-def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapping[str, str]) -> dict[str, T]:
-    """The tensors by the model's names: as `renames` says, or with the base model's prefix added or taken off.
-
-    No two stand for one: a name that is the model's own comes first.
-    """
-    aligned: dict[str, T] = {}
-    for name, tensor in tensors.items():
-        forms = () if name in wanted else (renames.get(name), f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
-        fitting = (form for form in forms if form in wanted and form not in tensors and form not in aligned)
-        aligned[next(fitting, name) or name] = tensor
-    return aligned
-
-
 _MOST_DRAWN = 2**27  # bytes of weights that may be drawn anew, and as many more as the files hold
 _FEW_LAYERS = 100  # are built in no time, whatever the weights
 
 
-def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str, Any]) -> T:
+def build(make: Callable[[], Model], config: PretrainedConfig, weights: Mapping[str, Any]) -> Model:
     """The model without memory, on the meta device. Errors: ConfigError for sizes that no weights can have."""
     layers = getattr(config, "num_hidden_layers", 0)
     if isinstance(layers, int) and layers > max(_FEW_LAYERS, len(weights)):
@@ -161,9 +159,12 @@ def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str,
             f"num_hidden_layers={layers:,}, and there are {len(weights):,} tensors in "
             f"{config.name_or_path or 'the checkpoint'}: configuration and weights do not belong together."
         )
+    inside = _building.set(True)
     try:
         with torch.device("meta"), Unfilled():
-            return make()
+            model = make()
+            model.tie_weights()  # a class of the user's own may do without post_init
+            return model
     except ConfigError as error:
         name = config.name_or_path
         raise error if name in str(error) else ConfigError(f"{name}: {error}") from error
@@ -171,6 +172,8 @@ def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str,
         if "overflow" not in str(error):
             raise
         raise ConfigError(f"No model has the sizes that the configuration says: {error}.") from error
+    finally:
+        _building.reset(inside)
 
 
 def assign(
@@ -182,10 +185,11 @@ def assign(
     ignore_mismatched: bool,
 ) -> LoadingReport:
     """Give a model on the meta device its tensors. What the file lacks is left on the meta device and reported."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = align(weights, set(shapes), model.base_model_prefix, model.RENAMES)
+    state = model.state_dict()
+    given = align(weights, set(state), model.base_model_prefix, model.RENAMES)
     groups = tied_names(model)
-    if parted := differing(groups, given) if device.type != "meta" else []:
+    tied = {*model.TIED, *model.TIED.values()}  # what else is tied, a class of the user's own ties whatever comes
+    if parted := [n for n in differing(groups, given) if n in tied] if device.type != "meta" else []:
         groups = [[name for name in group if name not in parted] for group in groups] + [[name] for name in parted]
         if model.config.tie_word_embeddings:
             model.config.tie_word_embeddings = False
@@ -194,12 +198,15 @@ def assign(
                 "%s: in %s these differ from what they are tied to, and stay apart (tie_word_embeddings=False): %s.",
                 type(model).__name__, where, listed(parted),
             )  # fmt: skip
-    report = compare(groups, shapes, given)
-    wrong = {name for name, _, _ in report.mismatched}
+    report = compare(groups, state, given)
+    report.apart, used = parted, {id(tensor) for tensor in given.values()}
+    report.unexpected += [name for name, tensor in weights.items() if id(tensor) not in used]
+    report.missing = [name for name in report.missing if state[name].is_meta]  # else the class has loaded it itself
+    wrong = {name for name, *_ in (*report.mismatched, *report.mistyped)}
     modules = modules_of(model)
     for group in groups:
         found = next((name for name in group if name in given), None)
-        if found is None or found in wrong:
+        if found is None or found in wrong or device.type == "meta":
             continue
         lazy = given[found]
         tensor = lazy.detach().clone() if isinstance(lazy, Tensor) else lazy.load()
@@ -212,17 +219,19 @@ def assign(
 
 
 def compare(
-    groups: list[list[str]], shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, LazyTensor | Tensor]
+    groups: list[list[str]], state: Mapping[str, Tensor], found: Mapping[str, LazyTensor | Tensor]
 ) -> LoadingReport:
-    """What a checkpoint lacks of a model's weights, tied names together, has in another shape, or has beside them."""
+    """What a checkpoint lacks of a model's weights, tied names together, has in another form, or has beside them."""
     # old checkpoints carry a buffer that only counts columns
-    report = LoadingReport(unexpected=[n for n in found if n not in shapes and not n.endswith("position_ids")])
+    report = LoadingReport(unexpected=[n for n in found if n not in state and not n.endswith("position_ids")])
     for group in groups:
         there = next((name for name in group if name in found), None)
         if there is None:
             report.missing.extend(group)
-        elif tuple(found[there].shape) != shapes[there]:
-            report.mismatched.append((there, tuple(found[there].shape), shapes[there]))
+        elif state[there].is_floating_point() and not found[there].dtype.is_floating_point:
+            report.mistyped.append((there, found[there].dtype))
+        elif tuple(found[there].shape) != tuple(state[there].shape):
+            report.mismatched.append((there, tuple(found[there].shape), tuple(state[there].shape)))
     return report
 
 
@@ -261,17 +270,25 @@ def draw_missing(
     device: torch.device,
     make: Callable[[], PreTrainedModel],
 ) -> None:
-    """Give what is still on the meta device memory and values.
+    """Give what is still on the meta device memory and values, and mark the model as loaded.
 
-    Layers draw their own weights; what belongs to no layer that can is taken from a model made afresh by `make`.
+    Parts that the class itself loads in its `__init__` have theirs. Layers draw their own weights; what belongs to no
+    layer that can is taken from a model made afresh by `make`.
     Errors: CheckpointError, before any memory is taken, for much more than the files hold.
     """
+    for module in model.modules():
+        module._loaded = True  # type: ignore[assignment]
+    if device.type == "meta":
+        model.to(device=device, dtype=dtype)
+        return
     state, groups, modules = model.state_dict(), tied_names(model), modules_of(model)
     _check_room(model, {names[0]: state[names[0]] for names in groups}, dtype)
     layers: dict[str, set[str]] = {}
     others: list[list[str]] = []
     for names in groups:
-        if not state[names[0]].is_meta:
+        if not (old := state[names[0]]).is_meta:
+            if old.device != device or (old.is_floating_point() and old.dtype != dtype):
+                put(modules, names, old.to(device, dtype if old.is_floating_point() else old.dtype))
             continue
         put(modules, names, torch.zeros(state[names[0]].shape, dtype=dtype, device=device))
         places = [name.rpartition(".")[::2] for name in names]
@@ -353,15 +370,31 @@ def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str
     return [key for key in report.missing if in_body(key)]
 
 
+def mistyped(report: LoadingReport) -> str:
+    """The weights that are no floating-point numbers, in words."""
+    names = [f"{name} is {str(dtype).removeprefix('torch.')}" for name, dtype in report.mistyped]
+    return (
+        f"{listed(names, 3)}, and weights are floating-point numbers. If they were quantised, only the program that "
+        "did it can read them; get the model's own weights, or convert them with it"
+    )
+
+
+def loaded(module: nn.Module) -> bool:
+    """Whether a module came from files, or is a copy of one that did: its weights are not to be drawn again."""
+    return "_loaded" in vars(module)
+
+
 def judge(model: PreTrainedModel, report: LoadingReport) -> None:
     """Raise if weights of the body are missing; say in one line which others are new."""
     name = model.config.name_or_path or "the checkpoint"
     known = model.config.architectures
     holds = f", which holds a {known[0]}" if isinstance(known, list) and known else ""
+    if report.mistyped:
+        raise CheckpointError(f"{type(model).__name__}: {name} cannot be used: {mistyped(report)}.")
     if lost := missing_from_body(model, report):
         raise CheckpointError(
             f"{type(model).__name__}: {len(lost)} of its body's weights are not in {name}{holds}: {listed(lost)}. "
-            "Is it a checkpoint of this architecture, and complete?"
+            + (wrapped(model, report) or "Is it a checkpoint of this architecture, and complete?")
         )
     new = report.missing + [key for key, _, _ in report.mismatched]
     if new:
@@ -374,6 +407,18 @@ def judge(model: PreTrainedModel, report: LoadingReport) -> None:
         logger.warning(
             "%s: weights in %s that this configuration has no place for: %s.", type(model).__name__, name, listed(lost)
         )
+
+
+def wrapped(model: PreTrainedModel, report: LoadingReport) -> str:
+    """How to take off what another program put before all names of a checkpoint; empty when nothing was."""
+    first = wrapper(report.unexpected, set(model.state_dict()), model.base_model_prefix)
+    if first is None:
+        return ""
+    return (
+        f"The names there begin with {first!r}, as DataParallel, torch.compile and trainers leave them. Take it off: "
+        f"from_pretrained(…, state_dict={{k.removeprefix({first!r}): v for k, v in weights.items()}}), with weights = "
+        "torch.load(file) or safetensors.torch.load_file(file)."
+    )
 
 
 def listed(words: list[str], most: int = 6) -> str:

@@ -16,6 +16,7 @@ from . import hub
 from .atomic import replacing, unchanged
 from .checkpoints import file_given, find_weights, open_checkpoint
 from .checkpoints.names import torch_names
+from .checkpoints.scales import scaled
 from .checkpoints.write import save_checkpoint
 from .config import PretrainedConfig, refuse_push
 from .errors import ArgumentError, near
@@ -106,7 +107,7 @@ class Pretrained(nn.Module):
             first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
             find = (options["variant"], options["use_safetensors"], first)
             weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
-        weights = torch_names(weights)
+        weights = torch_names(scaled(weights))
         resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights), config.name_or_path)
 
         def make() -> Any:
@@ -117,6 +118,8 @@ class Pretrained(nn.Module):
             report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
             judge(model, report)
             draw_missing(model, report, dtype=resolved, device=device, make=make)
+            if not report.apart:
+                model.tie_weights()
         model.config.dtype = resolved
         model.eval()
         return (model, report.as_dict()) if with_report else model
