@@ -239,7 +239,10 @@ class PreTrainedModel(Pretrained):
         return self.get_input_embeddings()
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
-        """Remove attention heads: {layer: heads}; layer -1 is the last. Source: Michel et al. 2019 (arXiv 1905.10650)."""
+        """Remove attention heads: {layer: heads}; layer -1 is the last.
+
+        Source: Michel et al. 2019 (arXiv 1905.10650).
+        """
         known, wanted = self.config.pruned_heads, self.base_model._prune(heads_to_prune)
         self.config.pruned_heads = {k: sorted({*known.get(k, ()), *wanted.get(k, ())}) for k in {*known, *wanted}}
 

@@ -47,10 +47,11 @@ def resized(parameter: Tensor, old: int, new: int, std: float | None) -> Tensor:
     """
     rows = torch.zeros(new, *parameter.shape[1:], dtype=parameter.dtype, device=parameter.device)
     there = parameter.detach()
-    if new > old and std is None:
-        rows[old:] = _near_mean(there.float(), new - old).to(rows.dtype)
-    elif new > old and parameter.dim() > 1:
-        rows[old:].normal_(std=std)
+    if new > old:
+        if std is None:
+            rows[old:] = _near_mean(there.float(), new - old).to(rows.dtype)
+        elif parameter.dim() > 1:
+            rows[old:].normal_(std=std)
     rows[: min(old, new)] = there[:new]
     return rows
 
