@@ -19,6 +19,7 @@ from . import hub
 from .atomic import replacing, unchanged
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS
+from .checkpoints.scales import scaled
 from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError
@@ -114,8 +115,13 @@ def convert(
     wanted = None if dtype is None else resolve_dtype(dtype)
 
     def read() -> _Plan:
-        weights = open_checkpoint(file or _find(source, variant, framework))
-        return _plan(weights, config_values(source), str(model))
+        stored, values = open_checkpoint(file or _find(source, variant, framework)), config_values(source)
+        weights, kept = scaled(stored), {k: v for k, v in (values or {}).items() if k != "quantization_config"}
+        if len(weights) == len(stored):
+            return _plan(weights, values, str(model))
+        plan = _plan(weights, kept if values else None, str(model))
+        plan.notes.append("Weights of 8 bits were multiplied by their scales, which are not written.")
+        return plan
 
     plan = unchanged(source.folder if source.is_local else None, read)
     tensors = {name: lazy if wanted is None else _converted(lazy, wanted) for name, lazy in plan.tensors.items()}

@@ -107,7 +107,10 @@ class Pretrained(nn.Module):
             first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
             find = (options["variant"], options["use_safetensors"], first)
             weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
-        weights = torch_names(scaled(weights))
+        stored, weights = len(weights), scaled(weights)
+        if len(weights) < stored:  # what would be saved is in no need of it
+            vars(config).pop("quantization_config", None)
+        weights = torch_names(weights)
         resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights), config.name_or_path)
 
         def make() -> Any:
