@@ -17,7 +17,6 @@ from typing import Any
 from torch import Tensor
 
 from . import hub
-from .atomic import unchanged
 from .auto import AutoTokenizer
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS, is_index, read_index, stored_name
@@ -25,6 +24,7 @@ from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, longest_text, read_json
 from .errors import FormersError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
+from .hub.reading import unchanged
 from .loading import listed, missing_from_body, mistyped, wrapped
 from .logging import shows_bars
 from .modeling import PreTrainedModel
@@ -94,8 +94,7 @@ def check(
     """
     file = file_given(model)
     source = hub.locate(file.parent if file else model, revision=revision)
-    folder = source.folder if source.is_local else None  # that of a hub name changes by being checked
-    return unchanged(folder, lambda: Report(str(model), _findings(_Subject(source, file, variant, progress))))
+    return unchanged(model, lambda: Report(str(model), _findings(_Subject(source, file, variant, progress))))
 
 
 def _findings(subject: _Subject) -> list[Finding]:

@@ -174,8 +174,8 @@ class PretrainedConfig:
     def get_config_dict(cls, name: str | os.PathLike[str], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
         where = hub.hub_arguments(kwargs)
-        if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
-            return _values(path) | {"_name_or_path": str(name)}, kwargs
+        if isinstance(name, (str, os.PathLike)) and os.path.isfile(path := os.path.expanduser(name)):
+            return _values(Path(path)) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
         return required_values(source) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
 
@@ -232,7 +232,7 @@ class PretrainedConfig:
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> None:
         """Write config.json to the folder, which is made if needed; a reader sees the old file or the new one."""
         refuse_push(push_to_hub)
-        with replacing(Path(save_directory)) as stage:
+        with replacing(save_directory) as stage:
             self.to_json_file(stage / CONFIG_NAME)
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
