@@ -129,7 +129,9 @@ class PretrainedConfig:
         try:
             ids = {str(label): int(i) for label, i in dict(ids or {}).items()}
             if names is not None:
-                table = {int(i): str(label) for i, label in dict(names).items()}
+                if None in (given := dict(names)).values():
+                    raise TypeError
+                table = {int(i): str(label) for i, label in given.items()}
             elif count is None and ids:
                 table = {i: label for label, i in ids.items()}
             else:
@@ -152,11 +154,17 @@ class PretrainedConfig:
             if value is None and kind.endswith("| None"):
                 continue
             kind = "rate" if "drop" in key else kind.removesuffix(" | None")
+            kind = "distance" if kind == "float" and key.endswith(("eps", "epsilon")) else kind
             if kind == "int" and default and not key.endswith("_id"):
                 kind = "size" if default > 0 else "number"  # a negative one stands for none
             fits, rule = _KINDS.get(kind, (None, ""))
             if fits is not None and not fits(value):
                 raise ConfigError(f"{who}: {key}={_shown(value)}; it should be {rule}.")
+        if set(self.id2label) != set(range(len(self.id2label))):
+            raise ConfigError(
+                f"{who}: the ids in id2label are {_shown(sorted(self.id2label))}, and should be 0 to "
+                f"{len(self.id2label) - 1}, as a model's outputs are numbered."
+            )
         pad, vocabulary = self.pad_token_id, getattr(self, "vocab_size", None)
         if pad is not None and vocabulary is not None and pad >= vocabulary:
             raise ConfigError(f"{who}: pad_token_id={pad} is outside of vocab_size={vocabulary}.")
@@ -308,6 +316,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "size": (lambda x: type(x) is int and 1 <= x < 2**31, "an integer from 1 to 2³¹ - 1"),
     "number": (lambda x: type(x) is int and abs(x) < 2**31, "an integer"),
     "float": (lambda x: type(x) in (int, float) and math.isfinite(x), "a number"),
+    "distance": (lambda x: type(x) in (int, float) and 0 <= x < math.inf, "a number of at least 0"),
     "rate": (lambda x: type(x) in (int, float) and 0 <= x <= 1, "a number from 0 to 1"),
     "str": (lambda x: isinstance(x, str), "a string"),
     "bool": (lambda x: x in (True, False), "true or false"),

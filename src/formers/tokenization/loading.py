@@ -14,6 +14,7 @@ from tokenizers import AddedToken
 from .. import hub
 from ..config import config_values
 from ..errors import ArgumentError, TokenizerError, near
+from .arguments import is_length
 from .special import MORE, NAMES
 from .types import LARGE_INTEGER
 
@@ -201,5 +202,6 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "never_split": (lambda x: isinstance(x, str) or _is_strings(x), "a list of strings"),
     "padding_side": _SIDE,
     "truncation_side": _SIDE,
+    **dict.fromkeys(("model_max_length", "max_len"), (is_length, "a number of tokens, 1 or more")),
     **dict.fromkeys(("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "strip_accents"), _FLAG),
 }
