@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,11 +33,6 @@ class Settings:
     @property
     def pads(self) -> bool:
         return self.padding is not PaddingStrategy.DO_NOT_PAD
-
-
-def is_length(value: object) -> bool:
-    """Whether a value is a number of tokens that a text may have."""
-    return type(value) in (int, float) and 1 <= value < math.inf  # type: ignore[operator]
 
 
 def settings(tokenizer: SpecialTokens, given: dict[str, Any]) -> Settings:

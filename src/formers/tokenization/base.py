@@ -57,7 +57,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.verbose = bool(options.pop("verbose", True))
         old_limit, limit = options.pop("max_len", None), options.pop("model_max_length", None)
         limit = old_limit if limit is None else limit
-        if limit is not None and not arguments.is_length(limit):
+        if limit is not None and not (type(limit) in (int, float) and 1 <= limit < float("inf")):
             raise ArgumentError(f"model_max_length={limit!r}: give a number of tokens, 1 or more.")
         self.model_max_length = VERY_LARGE_INTEGER if limit is None else int(limit)
         self.padding_side = arguments.side("padding_side", options.pop("padding_side", None) or self.padding_side)
