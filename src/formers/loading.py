@@ -277,7 +277,7 @@ def draw_missing(
     Errors: CheckpointError, before any memory is taken, for much more than the files hold.
     """
     for module in model.modules():
-        module._loaded = True  # type: ignore[assignment]
+        vars(module)["_loaded"] = True
     if device.type == "meta":
         model.to(device=device, dtype=dtype)
         return
@@ -357,6 +357,8 @@ def _mismatch_message(model: PreTrainedModel, report: LoadingReport) -> str:
 
 def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str]:
     """The missing weights without which the base model is none; those of heads may be drawn anew."""
+    if not report.missing:
+        return []
     prefix = f"{model.base_model_prefix}."
     is_base = model.base_model is model
     empty = len(report.missing) == len(model.state_dict())

@@ -83,6 +83,8 @@ def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapp
     for form in (str, inside, around):
         named = ((form(own(name)), tensor) for name, tensor in tensors.items())
         readings.append({name: tensor for name, tensor in named if name is not None})
+        if wanted.issuperset(readings[-1]) or wanted.issubset(readings[-1]):
+            break
     return max(readings, key=lambda reading: len(wanted.intersection(reading)))  # of equals the first
 
 
