@@ -25,9 +25,9 @@ from .config import PretrainedConfig, config_values, longest_text, read_json
 from .errors import FormersError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
 from .hub.reading import unchanged
-from .loading import listed, missing_from_body, mistyped, wrapped
 from .logging import shows_bars
 from .modeling import PreTrainedModel
+from .report import listed, missing_from_body, mistyped, wrapped
 
 _PART_OF_A_MODEL = re.compile(
     r"(model|pytorch_model|tf_model|flax_model)(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?"

@@ -25,8 +25,9 @@ from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
 from .hub.reading import unchanged
-from .loading import differing, judge, listed, resolve_dtype
+from .loading import resolve_dtype
 from .logging import shows_bars
+from .report import differing, judge, listed
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",

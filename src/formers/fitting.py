@@ -12,8 +12,9 @@ from .checkpoints import LazyTensor
 from .checkpoints.names import align, torch_names
 from .checkpoints.scales import scaled
 from .config import PretrainedConfig
-from .loading import LoadingReport, build, compare, listed, tied_names
+from .loading import build, tied_names
 from .modeling import PreTrainedModel
+from .report import LoadingReport, compare, listed
 
 
 @dataclass(frozen=True)

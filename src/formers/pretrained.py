@@ -26,12 +26,12 @@ from .loading import (
     assign,
     build,
     draw_missing,
-    judge,
     resolve_device,
     resolve_dtype,
     tied_names,
     without_collector,
 )
+from .report import judge
 
 Model = TypeVar("Model", bound="Pretrained")
 
