@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from formers import atomic
 from formers.atomic import replacing
-from formers.errors import CheckpointError, FormersError, NotFoundError
+from formers.errors import ArgumentError, CheckpointError, FormersError, NotFoundError
 
 SOURCE = Path(atomic.__file__).parents[1]
 CALLS = (
@@ -88,12 +89,14 @@ def test_new_folder(tmp_path: Path) -> None:
     assert alone(tmp_path / "a" / "b")
 
 
-@pytest.mark.parametrize("way", ["exchange", "one by one", "mount point", "here"])
+@pytest.mark.parametrize("way", ["exchange", "one by one", "mount point", "holds one", "here"])
 def test_the_rest_of_the_folder_stays_and_stale_files_go(old: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == "one by one":
         monkeypatch.setattr(atomic, "_exchange", no_exchange)
     elif way == "mount point":
         monkeypatch.setattr(os.path, "ismount", lambda path: True)
+    elif way == "holds one":
+        monkeypatch.setattr(atomic, "_holds_mounts", lambda target: target == old)
     elif way == "here":
         monkeypatch.chdir(old / "sub")
     inode = old.stat().st_ino
@@ -104,6 +107,60 @@ def test_the_rest_of_the_folder_stays_and_stale_files_go(old: Path, way: str, mo
     assert (old.stat().st_ino == inode) == (way != "exchange")
     if way == "here":
         assert Path.cwd() == old / "sub"
+
+
+MOUNTED = """
+import os, sys
+from pathlib import Path
+from formers.atomic import _holds_mounts, replacing
+folder = Path(sys.argv[1])
+os.mkdir(folder / "a mount")
+os.system(f"mount -t tmpfs none '{folder}/a mount'")
+assert _holds_mounts(folder) and not _holds_mounts(folder / "sub") and not _holds_mounts(Path(f"{folder}/a"))
+for _ in range(2):
+    with replacing(folder, stale=["model*.safetensors"]) as stage:
+        (stage / "config.json").write_text("new")
+    (folder / "a mount" / "file").write_text("mine")
+assert os.path.ismount(folder / "a mount") and (folder / "a mount" / "file").read_text() == "mine"
+assert (folder / "config.json").read_text() == "new" and not (folder / "model.safetensors").exists()
+"""
+
+
+def test_a_mount_inside_stays_where_it_is(old: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("needs a name space of mounts of its own")
+    command = ["unshare", "-rm", sys.executable, "-S", "-c", MOUNTED, str(old)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(old.parent)) == [old.name] and (old / "sub" / "deep" / "run").read_text() == "mine"
+
+
+def test_the_home_folder(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(old.parent))
+    save(Path("~") / old.name, "new")
+    assert content(old) == NEW
+    assert alone(old)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("", NotFoundError),
+        ("a" * 300, NotFoundError),
+        ("a\0b", ArgumentError),
+        ("a\ud800", ArgumentError),
+        (b"bytes", ArgumentError),
+        (None, ArgumentError),
+        (3, ArgumentError),
+    ],
+)
+def test_what_is_no_name_of_a_folder(
+    name: Any, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error), replacing(name):
+        raise AssertionError
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_mount_of_the_same_disk(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

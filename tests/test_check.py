@@ -239,7 +239,7 @@ class TestConfiguration:
         change(model, label2id={"NO": 1, "YES": 0})
         only(check(model), "ids", "warning")
         change(model, id2label={"1": "NO", "2": "YES"})
-        assert "are not 0 to 1" in only(check(model), "ids", "problem")
+        assert "should be 0 to 1" in only(check(model), "config", "problem")
         change(model, id2label={"0": "A", "1": "B", "2": "C"}, label2id={"A": 0, "B": 1, "C": 2})
         assert "classifier" in only(check(model), "shapes", "problem")
 

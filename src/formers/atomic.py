@@ -11,9 +11,9 @@ to the disk, and one system call exchanges the two names:
 
 Where that cannot be done, the finished files are renamed into the folder one by one: a reader never sees half a file,
 but for some milliseconds it may see old files beside new ones, and a kill in these leaves them so. That is the way on
-systems other than Linux, on file systems without hard links or the exchange, for a folder that is a mount point or
-whose parent cannot be written, and for the current directory of this process (exchanged, it would become a deleted
-directory under the user's shell).
+systems other than Linux, on file systems without hard links or the exchange, for a folder that is a mount point, that
+holds one, or whose parent cannot be written, and for the current directory of this process (exchanged, it would become
+a deleted directory under the user's shell). Other processes whose current directory is the folder stay in the old one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import ctypes
 import errno
 import fnmatch
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -31,16 +32,12 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
 
-from .errors import CheckpointError, FormersError, NotFoundError
+from .errors import ArgumentError, CheckpointError, FormersError, NotFoundError
 
 if sys.platform != "win32":
     import fcntl
 
-T = TypeVar("T")
-
-_PATIENCE_S = 30.0
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # Answers that mean "not here": another file system or mount, no hard links, no exchange, a sticky parent.
@@ -61,14 +58,14 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
     """Give an empty folder to write into; on success its files are in `folder`, all at once.
 
     `stale`: patterns (as in `fnmatch`) of top-level files that the new ones supersede: those not written again are
-    dropped. All else in the folder stays. A symbolic link to a folder is followed. The folder keeps its mode and owner;
-    a new one, and every file, follows the umask. Of two saves at once, the one that ends last wins. What a killed save
-    left is removed by the next one.
+    dropped. All else in the folder stays. A symbolic link to a folder is followed, `~` is the home folder. The folder
+    keeps its mode and owner; a new one, and every file, follows the umask. Of two saves at once, the one that ends last
+    wins. What a killed save left is removed by the next one.
 
-    Errors: NotFoundError when `folder` is a file or cannot be made, CheckpointError when writing fails. Both are
-    OSErrors, and both leave the folder as it was, as does any exception from the body.
+    Errors: NotFoundError when `folder` is a file or cannot be made, ArgumentError for what is no name of one,
+    CheckpointError when writing fails. All leave the folder as it was, as does any exception from the body.
     """
-    target = Path(os.path.realpath(folder))
+    target = target_folder(folder)
     _check(target)
     try:
         _tidy(target)
@@ -85,31 +82,38 @@ def replacing(folder: str | os.PathLike[str], stale: Iterable[str] = ()) -> Iter
         ) from error
 
 
-def unchanged(folder: Any, read: Callable[[], T]) -> T:
-    """What `read` gives; it is called again when a save replaced `folder` meanwhile, as it may then have seen both.
-
-    `folder` may also be anything that is no folder, such as a name on the hub: then `read` is just called.
-    """
-    end = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < end:
-        before = _identity(folder)
-        try:
-            value = read()
-        except FormersError:
-            if _identity(folder) == before:
-                raise
-        else:
-            if _identity(folder) == before:
-                return value
-    raise CheckpointError(f"{str(folder)!r} was replaced again and again for {_PATIENCE_S:.0f} s while it was read.")
+@contextlib.contextmanager
+def saves_wait(folder: str, patience_s: float = 2.0) -> Iterator[None]:
+    """Inside, saves to `folder` wait before they put their files in place, where the system has locks."""
+    end = time.monotonic() + patience_s
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                held = stack.enter_context(_locked(Path(folder), wait=False, shared=True))
+            except OSError:  # it is gone, or not to be opened
+                held = False
+            if held or time.monotonic() > end or sys.platform == "win32":
+                yield
+                return
+        time.sleep(0.001)
 
 
-def _identity(folder: Any) -> tuple[int, int, int] | None:
+def target_folder(folder: object) -> Path:
+    """The folder that is meant, its links followed. Errors: ArgumentError and NotFoundError for what cannot be one."""
+    if not isinstance(folder, (str, os.PathLike)) or isinstance(name := os.fspath(folder), bytes):
+        raise ArgumentError(f"A folder to save to is a string or a Path; got {folder!r} ({type(folder).__name__}).")
+    if not name:
+        raise NotFoundError("A folder to save to is needed, and '' is none. The current folder is '.'.")
     try:
-        state = os.stat(folder)
-    except (OSError, TypeError, ValueError):
-        return None
-    return state.st_dev, state.st_ino, state.st_ctime_ns  # inode numbers are used again
+        path = Path(os.path.expanduser(name))
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except ValueError as error:  # a NUL, or what no file system can write
+        raise ArgumentError(f"{name!r} cannot be the name of a folder: {error}.") from error
+    except OSError as error:
+        raise NotFoundError(f"{name!r} cannot be a folder to save to: {error.strerror or error}.") from error
+    return Path(os.path.realpath(path))
 
 
 def _check(target: Path) -> None:
@@ -166,7 +170,7 @@ def _dress(folder: Path, like: Path, at_least: int = 0) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+def _locked(folder: Path, wait: bool = True, shared: bool = False) -> Iterator[bool]:
     """Hold the lock of a directory, which ends with the process; yields whether it is held (some systems have none)."""
     if sys.platform == "win32":
         yield False
@@ -176,7 +180,7 @@ def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
                 held = True
             current = os.path.samestat(os.fstat(descriptor), os.stat(folder))  # else another save has exchanged it
             if current:
@@ -224,7 +228,7 @@ def _switch(stage: Path, target: Path, stale: tuple[str, ...]) -> None:
 
     with _locked(target):
         try:
-            if stage.parent == target or _is_here(target):
+            if stage.parent == target or _is_here(target) or _holds_mounts(target):
                 raise OSError(errno.EBUSY, "the folder itself must not be renamed")
             _link_rest(target, stage, dropped)
             _dress(stage, target)
@@ -247,6 +251,16 @@ def _is_here(target: Path) -> bool:
         return Path.cwd().is_relative_to(target)
     except OSError:  # the current directory was removed
         return False
+
+
+def _holds_mounts(target: Path) -> bool:
+    """Whether something is mounted on a folder inside: it would go away with the old folder."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    points = (re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split(b" ")[4]) for line in lines)
+    return any(point.startswith(os.fsencode(target) + b"/") for point in points)
 
 
 def _sync(folder: Path) -> set[str]:

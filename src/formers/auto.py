@@ -6,9 +6,9 @@ import os
 from typing import Any, ClassVar
 
 from . import hub, registry
-from .atomic import unchanged
 from .config import PretrainedConfig, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
+from .hub.reading import unchanged
 from .tokenization import PreTrainedTokenizer
 
 _configs: dict[str, type[PretrainedConfig]] = {}

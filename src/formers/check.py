@@ -17,7 +17,6 @@ from typing import Any
 from torch import Tensor
 
 from . import hub
-from .atomic import unchanged
 from .auto import AutoTokenizer
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS, is_index, read_index, stored_name
@@ -25,9 +24,10 @@ from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, longest_text, read_json
 from .errors import FormersError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
-from .loading import listed, missing_from_body
+from .hub.reading import unchanged
 from .logging import shows_bars
 from .modeling import PreTrainedModel
+from .report import listed, missing_from_body, mistyped, wrapped
 
 _PART_OF_A_MODEL = re.compile(
     r"(model|pytorch_model|tf_model|flax_model)(-\d+-of-\d+)?\.(safetensors|bin|h5|msgpack)(\.index\.json)?"
@@ -94,8 +94,7 @@ def check(
     """
     file = file_given(model)
     source = hub.locate(file.parent if file else model, revision=revision)
-    folder = source.folder if source.is_local else None  # that of a hub name changes by being checked
-    return unchanged(folder, lambda: Report(str(model), _findings(_Subject(source, file, variant, progress))))
+    return unchanged(model, lambda: Report(str(model), _findings(_Subject(source, file, variant, progress))))
 
 
 def _findings(subject: _Subject) -> list[Finding]:
@@ -164,12 +163,16 @@ def _shapes(subject: _Subject) -> _Found:
         return
     held, name = fit(subject.kind, subject.config, subject.weights), subject.kind.__name__
     model, report = held.model, held.report
+    if report.mistyped:
+        yield "problem", mistyped(report)
+        return
     if report.mismatched:
         yield "problem", f"{held.misfits()}, by the configuration"
         return
     if lost := missing_from_body(model, report):
         prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
-        yield "problem", f"of {name}'s body there is no {listed([key.removeprefix(prefix) for key in lost])}"
+        there_is_no = f"of {name}'s body there is no {listed([key.removeprefix(prefix) for key in lost], 3)}"
+        yield "problem", f"{there_is_no}. {wrapped(model, report)}".removesuffix(". ")
         return
     subject.held = held
     if report.missing:
@@ -308,12 +311,7 @@ def _ids(subject: _Subject) -> _Found:
             if number is not None and not (type(number) is int and -1 <= number < rows):
                 yield "problem", f"{key} is {number!r}, and vocab_size is {rows:,}"
     labels = config.id2label
-    if sorted(labels) != list(range(len(labels))):
-        yield (
-            "problem",
-            f"the ids in id2label are not 0 to {len(labels) - 1}: {listed([str(i) for i in labels])}",
-        )
-    elif config.label2id != {label: number for number, label in labels.items()}:
+    if config.label2id != {label: number for number, label in labels.items()}:
         yield "warning", "id2label and label2id do not say the same"
     elif "id2label" in (subject.values or {}):
         yield "ok", f"{len(labels):,} labels: {listed(list(labels.values()))}"

@@ -129,7 +129,9 @@ class PretrainedConfig:
         try:
             ids = {str(label): int(i) for label, i in dict(ids or {}).items()}
             if names is not None:
-                table = {int(i): str(label) for i, label in dict(names).items()}
+                if None in (given := dict(names)).values():
+                    raise TypeError
+                table = {int(i): str(label) for i, label in given.items()}
             elif count is None and ids:
                 table = {i: label for label, i in ids.items()}
             else:
@@ -152,11 +154,17 @@ class PretrainedConfig:
             if value is None and kind.endswith("| None"):
                 continue
             kind = "rate" if "drop" in key else kind.removesuffix(" | None")
+            kind = "distance" if kind == "float" and key.endswith(("eps", "epsilon")) else kind
             if kind == "int" and default and not key.endswith("_id"):
                 kind = "size" if default > 0 else "number"  # a negative one stands for none
             fits, rule = _KINDS.get(kind, (None, ""))
             if fits is not None and not fits(value):
                 raise ConfigError(f"{who}: {key}={_shown(value)}; it should be {rule}.")
+        if set(self.id2label) != set(range(len(self.id2label))):
+            raise ConfigError(
+                f"{who}: the ids in id2label are {_shown(sorted(self.id2label))}, and should be 0 to "
+                f"{len(self.id2label) - 1}, as a model's outputs are numbered."
+            )
         pad, vocabulary = self.pad_token_id, getattr(self, "vocab_size", None)
         if pad is not None and vocabulary is not None and pad >= vocabulary:
             raise ConfigError(f"{who}: pad_token_id={pad} is outside of vocab_size={vocabulary}.")
@@ -174,8 +182,8 @@ class PretrainedConfig:
     def get_config_dict(cls, name: str | os.PathLike[str], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
         where = hub.hub_arguments(kwargs)
-        if (path := Path(name) if isinstance(name, (str, os.PathLike)) else None) and path.is_file():
-            return _values(path) | {"_name_or_path": str(name)}, kwargs
+        if isinstance(name, (str, os.PathLike)) and os.path.isfile(path := os.path.expanduser(name)):
+            return _values(Path(path)) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
         return required_values(source) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
 
@@ -232,7 +240,7 @@ class PretrainedConfig:
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> None:
         """Write config.json to the folder, which is made if needed; a reader sees the old file or the new one."""
         refuse_push(push_to_hub)
-        with replacing(Path(save_directory)) as stage:
+        with replacing(save_directory) as stage:
             self.to_json_file(stage / CONFIG_NAME)
 
     def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
@@ -308,6 +316,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "size": (lambda x: type(x) is int and 1 <= x < 2**31, "an integer from 1 to 2³¹ - 1"),
     "number": (lambda x: type(x) is int and abs(x) < 2**31, "an integer"),
     "float": (lambda x: type(x) in (int, float) and math.isfinite(x), "a number"),
+    "distance": (lambda x: type(x) in (int, float) and 0 <= x < math.inf, "a number of at least 0"),
     "rate": (lambda x: type(x) in (int, float) and 0 <= x <= 1, "a number from 0 to 1"),
     "str": (lambda x: isinstance(x, str), "a string"),
     "bool": (lambda x: x in (True, False), "true or false"),

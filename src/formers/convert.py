@@ -16,15 +16,18 @@ import torch
 from torch import Tensor
 
 from . import hub
-from .atomic import replacing, unchanged
+from .atomic import replacing, target_folder
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS
+from .checkpoints.scales import scaled
 from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
-from .loading import differing, judge, listed, resolve_dtype
+from .hub.reading import unchanged
+from .loading import resolve_dtype
 from .logging import shows_bars
+from .report import differing, judge, listed
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
@@ -107,21 +110,27 @@ def convert(
     Errors: NotFoundError, ConfigError, CheckpointError as in loading; ArgumentError for a folder that must not be
     written to. Nothing is written then.
     """
-    target, file = Path(folder), file_given(model)
+    target_folder(folder)
+    target, file = Path(os.path.expanduser(folder)), file_given(model)
     source = hub.locate(file.parent if file else model, revision=revision)
     in_place = source.is_local and target.is_dir() and target.samefile(source.folder)
     _check_target(target, in_place)
     wanted = None if dtype is None else resolve_dtype(dtype)
 
     def read() -> _Plan:
-        weights = open_checkpoint(file or _find(source, variant, framework))
-        return _plan(weights, config_values(source), str(model))
+        stored, values = open_checkpoint(file or _find(source, variant, framework)), config_values(source)
+        weights, kept = scaled(stored), {k: v for k, v in (values or {}).items() if k != "quantization_config"}
+        if len(weights) == len(stored):
+            return _plan(weights, values, str(model))
+        plan = _plan(weights, kept if values else None, str(model))
+        plan.notes.append("Weights of 8 bits were multiplied by their scales, which are not written.")
+        return plan
 
-    plan = unchanged(source.folder if source.is_local else None, read)
+    plan = unchanged(model, read)
     tensors = {name: lazy if wanted is None else _converted(lazy, wanted) for name, lazy in plan.tensors.items()}
     floats = {str(lazy.dtype)[6:]: None for lazy in tensors.values() if lazy.dtype.is_floating_point}
     notes = list(plan.notes)
-    with replacing(target, stale=() if in_place else (*_WEIGHTS, *_TOKENIZER, CONFIG_NAME)) as stage:
+    with replacing(folder, stale=() if in_place else (*_WEIGHTS, *_TOKENIZER, CONFIG_NAME)) as stage:
         if not in_place:
             notes += _copy(source, stage, _BESIDE_A_FILE if file else _COMPANIONS)
         if plan.config is not None:

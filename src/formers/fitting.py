@@ -9,10 +9,12 @@ from typing import Any
 from . import registry
 from .auto import config_class
 from .checkpoints import LazyTensor
-from .checkpoints.names import torch_names
+from .checkpoints.names import align, torch_names
+from .checkpoints.scales import scaled
 from .config import PretrainedConfig
-from .loading import LoadingReport, align, build, compare, listed, tied_names
+from .loading import build, tied_names
 from .modeling import PreTrainedModel
+from .report import LoadingReport, compare, listed
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ def fit(kind: type[PreTrainedModel], config: PretrainedConfig, weights: Mapping[
 
     Errors: ConfigError for sizes that no model can have, CheckpointError for two tensors of one name.
     """
-    renamed = torch_names(weights)
+    renamed = torch_names(scaled(weights))
     model = build(lambda: kind(config), config, renamed)
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found, groups = align(renamed, set(shapes), model.base_model_prefix, kind.RENAMES), tied_names(model)
-    return Fit(model, groups, found, compare(groups, shapes, found))
+    state = model.state_dict()
+    found, groups = align(renamed, set(state), model.base_model_prefix, kind.RENAMES), tied_names(model)
+    return Fit(model, groups, found, compare(groups, state, found, model.BUFFERS))
 
 
 def named_classes(values: Mapping[str, Any], where: str) -> tuple[type[PretrainedConfig], type[PreTrainedModel] | None]:

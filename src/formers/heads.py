@@ -34,7 +34,7 @@ class Head(PreTrainedModel):
     """
 
     TARGETS: ClassVar[tuple[str, ...]] = ("labels",)
-    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ModelOutput
+    OUTPUT: ClassVar[Any] = outputs.ModelOutput
     READS: ClassVar[str] = "tokens"
 
     def compute(self, inputs: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""From weight files to a model: names aligned, shapes and types checked, tensors assigned, one report.
+"""From weight files to a model: names aligned, tensors assigned, what is missing drawn.
 
 The model is built without memory (on the meta device) and then given the file's own tensors, so that big weights stay
 memory-mapped and nothing is copied that needs no change of type or device.
@@ -10,7 +10,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -18,32 +18,17 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .checkpoints import LazyTensor
+from .checkpoints.names import align
 from .errors import CheckpointError, ConfigError, near
 from .logging import logger
+from .report import LoadingReport, compare, differing, listed, mismatched
 
 if TYPE_CHECKING:
     from .config import PretrainedConfig
     from .modeling import PreTrainedModel
 
-T = TypeVar("T")
-
-
-@dataclass
-class LoadingReport:
-    """What did not go from file to model. `mismatched` has (name, shape in the file, shape in the model)."""
-
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """In the form that `output_loading_info=True` returns."""
-        return {
-            "missing_keys": self.missing,
-            "unexpected_keys": self.unexpected,
-            "mismatched_keys": self.mismatched,
-            "error_msgs": [],
-        }
+Model = TypeVar("Model", bound="PreTrainedModel")
+_building: ContextVar[bool] = ContextVar("building", default=False)  # whether the device "meta" is that of a load
 
 
 class Unfilled(TorchFunctionMode):
@@ -107,13 +92,16 @@ def resolve_dtype(dtype: Any, stored: Any = None, where: str = "") -> torch.dtyp
 
 
 def resolve_device(device_map: Any) -> torch.device:
-    """The one device that `device_map` names: "auto", a device or its name or index, or {"": device}."""
+    """The one device that `device_map` names: "auto", a device or its name or index, or {"": device}.
+
+    None is where torch makes tensors by default, as inside of `with torch.device("meta")`.
+    """
     if isinstance(device_map, dict):
         if set(device_map) != {""}:
             raise ConfigError("device_map names several devices; models here live on one: give a device, or 'auto'.")
         device_map = device_map[""]
     if device_map is None:
-        return torch.device("cpu")
+        return torch.device("cpu") if _building.get() else torch.get_default_device()
     if device_map in ("auto", "balanced", "sequential"):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -136,24 +124,11 @@ def tied_names(model: nn.Module) -> list[list[str]]:
     return list(groups.values())
 
 
-def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapping[str, str]) -> dict[str, T]:
-    """The tensors by the model's names: as `renames` says, or with the base model's prefix added or taken off.
-
-    No two stand for one: a name that is the model's own comes first.
-    """
-    aligned: dict[str, T] = {}
-    for name, tensor in tensors.items():
-        forms = () if name in wanted else (renames.get(name), f"{prefix}.{name}", name.removeprefix(f"{prefix}."))
-        fitting = (form for form in forms if form in wanted and form not in tensors and form not in aligned)
-        aligned[next(fitting, name) or name] = tensor
-    return aligned
-
-
 _MOST_DRAWN = 2**27  # bytes of weights that may be drawn anew, and as many more as the files hold
 _FEW_LAYERS = 100  # are built in no time, whatever the weights
 
 
-def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str, Any]) -> T:
+def build(make: Callable[[], Model], config: PretrainedConfig, weights: Mapping[str, Any]) -> Model:
     """The model without memory, on the meta device. Errors: ConfigError for sizes that no weights can have."""
     layers = getattr(config, "num_hidden_layers", 0)
     if isinstance(layers, int) and layers > max(_FEW_LAYERS, len(weights)):
@@ -161,9 +136,12 @@ def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str,
             f"num_hidden_layers={layers:,}, and there are {len(weights):,} tensors in "
             f"{config.name_or_path or 'the checkpoint'}: configuration and weights do not belong together."
         )
+    inside = _building.set(True)
     try:
         with torch.device("meta"), Unfilled():
-            return make()
+            model = make()
+            model.tie_weights()  # a class of the user's own may do without post_init
+            return model
     except ConfigError as error:
         name = config.name_or_path
         raise error if name in str(error) else ConfigError(f"{name}: {error}") from error
@@ -171,6 +149,8 @@ def build(make: Callable[[], T], config: PretrainedConfig, weights: Mapping[str,
         if "overflow" not in str(error):
             raise
         raise ConfigError(f"No model has the sizes that the configuration says: {error}.") from error
+    finally:
+        _building.reset(inside)
 
 
 def assign(
@@ -182,10 +162,11 @@ def assign(
     ignore_mismatched: bool,
 ) -> LoadingReport:
     """Give a model on the meta device its tensors. What the file lacks is left on the meta device and reported."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = align(weights, set(shapes), model.base_model_prefix, model.RENAMES)
+    state = model.state_dict()
+    given = align(weights, set(state), model.base_model_prefix, model.RENAMES)
     groups = tied_names(model)
-    if parted := differing(groups, given) if device.type != "meta" else []:
+    tied = {*model.TIED, *model.TIED.values()}  # what else is tied, a class of the user's own ties whatever comes
+    if parted := [n for n in differing(groups, given) if n in tied] if device.type != "meta" else []:
         groups = [[name for name in group if name not in parted] for group in groups] + [[name] for name in parted]
         if model.config.tie_word_embeddings:
             model.config.tie_word_embeddings = False
@@ -194,12 +175,15 @@ def assign(
                 "%s: in %s these differ from what they are tied to, and stay apart (tie_word_embeddings=False): %s.",
                 type(model).__name__, where, listed(parted),
             )  # fmt: skip
-    report = compare(groups, shapes, given)
-    wrong = {name for name, _, _ in report.mismatched}
+    report = compare(groups, state, given, model.BUFFERS)
+    report.apart, used = parted, {id(tensor) for tensor in given.values()}
+    report.unexpected += [name for name, tensor in weights.items() if id(tensor) not in used]
+    report.missing = [name for name in report.missing if state[name].is_meta]  # else the class has loaded it itself
+    wrong = {name for name, *_ in (*report.mismatched, *report.mistyped)}
     modules = modules_of(model)
     for group in groups:
         found = next((name for name in group if name in given), None)
-        if found is None or found in wrong:
+        if found is None or found in wrong or device.type == "meta":
             continue
         lazy = given[found]
         tensor = lazy.detach().clone() if isinstance(lazy, Tensor) else lazy.load()
@@ -207,36 +191,8 @@ def assign(
             tensor = tensor.to(dtype)
         put(modules, group, tensor.to(device))
     if report.mismatched and not ignore_mismatched:
-        raise CheckpointError(_mismatch_message(model, report))
+        raise CheckpointError(mismatched(model, report))
     return report
-
-
-def compare(
-    groups: list[list[str]], shapes: Mapping[str, tuple[int, ...]], found: Mapping[str, LazyTensor | Tensor]
-) -> LoadingReport:
-    """What a checkpoint lacks of a model's weights, tied names together, has in another shape, or has beside them."""
-    # old checkpoints carry a buffer that only counts columns
-    report = LoadingReport(unexpected=[n for n in found if n not in shapes and not n.endswith("position_ids")])
-    for group in groups:
-        there = next((name for name in group if name in found), None)
-        if there is None:
-            report.missing.extend(group)
-        elif tuple(found[there].shape) != shapes[there]:
-            report.mismatched.append((there, tuple(found[there].shape), shapes[there]))
-    return report
-
-
-def differing(groups: list[list[str]], found: Mapping[str, LazyTensor | Tensor]) -> list[str]:
-    """Names of tied weights of which a checkpoint has other values, or another shape, than of their group's first."""
-    apart = []
-    for group in groups:
-        first, *rest = [name for name in group if name in found] or [""]
-        apart += [name for name in rest if not torch.equal(_loaded(found[first]), _loaded(found[name]))]
-    return apart
-
-
-def _loaded(weight: LazyTensor | Tensor) -> Tensor:
-    return weight.detach() if isinstance(weight, Tensor) else weight.load()
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -261,17 +217,25 @@ def draw_missing(
     device: torch.device,
     make: Callable[[], PreTrainedModel],
 ) -> None:
-    """Give what is still on the meta device memory and values.
+    """Give what is still on the meta device memory and values, and mark the model as loaded.
 
-    Layers draw their own weights; what belongs to no layer that can is taken from a model made afresh by `make`.
+    Parts that the class itself loads in its `__init__` have theirs. Layers draw their own weights; what belongs to no
+    layer that can is taken from a model made afresh by `make`.
     Errors: CheckpointError, before any memory is taken, for much more than the files hold.
     """
+    for module in model.modules():
+        vars(module)["_loaded"] = True
+    if device.type == "meta":
+        model.to(device=device, dtype=dtype)
+        return
     state, groups, modules = model.state_dict(), tied_names(model), modules_of(model)
     _check_room(model, {names[0]: state[names[0]] for names in groups}, dtype)
     layers: dict[str, set[str]] = {}
     others: list[list[str]] = []
     for names in groups:
-        if not state[names[0]].is_meta:
+        if not (old := state[names[0]]).is_meta:
+            if old.device != device or (old.is_floating_point() and old.dtype != dtype):
+                put(modules, names, old.to(device, dtype if old.is_floating_point() else old.dtype))
             continue
         put(modules, names, torch.zeros(state[names[0]].shape, dtype=dtype, device=device))
         places = [name.rpartition(".")[::2] for name in names]
@@ -316,66 +280,6 @@ def _tensor(modules: Mapping[str, nn.Module], name: str) -> Tensor:
     return found
 
 
-def _mismatch_message(model: PreTrainedModel, report: LoadingReport) -> str:
-    lines = []
-    values = {k: v for k, v in model.config.to_dict().items() if isinstance(v, int) and not isinstance(v, bool)}
-    values["num_labels"] = model.config.num_labels
-    for name, found, expected in report.mismatched[:8]:
-        differing = (
-            {e for e, f in zip(expected, found, strict=False) if e != f} if len(expected) == len(found) else set()
-        )
-        keys = [f"{k}={v}" for k, v in values.items() if v in differing]
-        lines.append(
-            f"  {name}: {found} in the file, {expected} in the model" + (f" (see {', '.join(keys)})" if keys else "")
-        )
-    if len(report.mismatched) > 8:
-        lines.append(f"  … and {len(report.mismatched) - 8} more")
-    name = model.config.name_or_path or "the checkpoint"
-    return (
-        f"{type(model).__name__}: shapes in {name} do not fit the configuration:\n"
-        + "\n".join(lines)
-        + "\nCorrect the configuration, or pass ignore_mismatched_sizes=True to start these weights anew."
-    )
-
-
-def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str]:
-    """The missing weights without which the base model is none; those of heads may be drawn anew."""
-    prefix = f"{model.base_model_prefix}."
-    is_base = model.base_model is model
-    empty = len(report.missing) == len(model.state_dict())
-
-    def in_body(key: str) -> bool:
-        if not model.base_model_prefix:  # which part is the body, the class does not say
-            return empty
-        inside = key if is_base else key.removeprefix(prefix)
-        return (is_base or key.startswith(prefix)) and not inside.startswith(model.OPTIONAL)
-
-    return [key for key in report.missing if in_body(key)]
-
-
-def judge(model: PreTrainedModel, report: LoadingReport) -> None:
-    """Raise if weights of the body are missing; say in one line which others are new."""
-    name = model.config.name_or_path or "the checkpoint"
-    known = model.config.architectures
-    holds = f", which holds a {known[0]}" if isinstance(known, list) and known else ""
-    if lost := missing_from_body(model, report):
-        raise CheckpointError(
-            f"{type(model).__name__}: {len(lost)} of its body's weights are not in {name}{holds}: {listed(lost)}. "
-            "Is it a checkpoint of this architecture, and complete?"
-        )
-    new = report.missing + [key for key, _, _ in report.mismatched]
-    if new:
-        logger.warning(
-            "%s: new weights, not in %s%s: %s. Train them before use.", type(model).__name__, name, holds, listed(new)
-        )
-    prefix = f"{model.base_model_prefix}."
-    parts = {child for child, _ in model.base_model.named_children()}
-    if lost := [key for key in report.unexpected if key.removeprefix(prefix).partition(".")[0] in parts]:
-        logger.warning(
-            "%s: weights in %s that this configuration has no place for: %s.", type(model).__name__, name, listed(lost)
-        )
-
-
-def listed(words: list[str], most: int = 6) -> str:
-    """The first of them, and how many more there are."""
-    return ", ".join(words[:most]) + (f" and {len(words) - most:,} more" if len(words) > most else "")
+def loaded(module: nn.Module) -> bool:
+    """Whether a module came from files, or is a copy of one that did: its weights are not to be drawn again."""
+    return "_loaded" in vars(module)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
 from .layers import keeps_padding
-from .loading import modules_of, put, tied_names
+from .loading import loaded, modules_of, put, tied_names
 from .masks import Masks
 from .ops.checks import batch_shape, read_mask
 from .ops.layout import Layout
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 KERNELS = ("sdpa", "eager")
 OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
+_CHECKPOINTING = {
+    "use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug", "early_stop",
+}  # fmt: skip
 
 
 class PreTrainedModel(Optimizable, Masks):
@@ -62,6 +65,7 @@ class PreTrainedModel(Optimizable, Masks):
             )
         config.check()
         self.config = config
+        self.name_or_path = config.name_or_path  # where it was loaded from; PEFT reads it from the attributes
         self.set_attn_implementation(config._attn_implementation)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -112,11 +116,13 @@ class PreTrainedModel(Optimizable, Masks):
 
     def post_init(self) -> None:
         """To be called at the end of a model's `__init__`: weights drawn, heads pruned, weights tied."""
-        if not any(p.is_meta for p in self.parameters()):
-            self.apply(self._init_weights)
+        self._draw()
         if self.base_model is self and self.config.pruned_heads:
-            self._prune(self.config.pruned_heads)
+            self.config.pruned_heads = self._prune(self.config.pruned_heads)
         self.tie_weights()
+        if getattr(self.config, "gradient_checkpointing", False):  # a key of 4.x, of this model and not of its files
+            self.gradient_checkpointing_enable()
+            del self.config.gradient_checkpointing
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if args and isinstance(args[0], Mapping):
@@ -190,11 +196,6 @@ class PreTrainedModel(Optimizable, Masks):
         """The type of the first floating parameter."""
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
-    @property
-    def name_or_path(self) -> str:
-        """Where the model was loaded from."""
-        return self.config.name_or_path
-
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """How many numbers the model has, shared ones once."""
         left_out = (
@@ -236,11 +237,18 @@ class PreTrainedModel(Optimizable, Masks):
         return getattr(self.config, "initializer_range", 0.02)  # a user's configuration need not have it
 
     def init_weights(self) -> None:
-        """Draw all weights anew and tie them."""
-        self.apply(self._init_weights)
+        """Draw all weights anew but those that were loaded, and tie them.
+
+        `model.apply(model._init_weights)` draws the loaded ones too.
+        """
+        self._draw()
         self.tie_weights()
 
-    def tie_weights(self) -> None:
+    def _draw(self) -> None:
+        if not any(p.is_meta for p in self.parameters()):
+            self.apply(lambda module: None if loaded(module) else self._init_weights(module))
+
+    def tie_weights(self, **_: Any) -> None:
         """Make the parameters that TIED names share one tensor; biases always, weights if the configuration says so."""
         always = self.config.tie_word_embeddings
         tied = {name: owner for name, owner in self.TIED.items() if always or name.endswith(".bias")}
@@ -249,9 +257,14 @@ class PreTrainedModel(Optimizable, Masks):
             put(modules, [owner, name], self.get_parameter(owner))
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, **_: Any
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, mean_resizing: bool = True
     ) -> nn.Embedding:
-        """Change the vocabulary's size V; old rows are kept, new ones drawn. Returns the embedding table."""
+        """Change the vocabulary's size V; old rows are kept. Returns the embedding table.
+
+        New rows are near the mean of the old ones, which changes what other tokens predict least (Hewitt 2021,
+        https://nlp.stanford.edu/~johnhew/vocab-expansion.html); with `mean_resizing` False they are drawn as all
+        weights are.
+        """
         old = self.get_input_embeddings()
         new = old.num_embeddings if new_num_tokens is None else int(new_num_tokens)
         if pad_to_multiple_of:
@@ -260,11 +273,11 @@ class PreTrainedModel(Optimizable, Masks):
             raise InputError(f"resize_token_embeddings({new}): a vocabulary needs at least one token.")
         if new != old.num_embeddings:
             table, output, size = old, self.get_output_embeddings(), old.num_embeddings
-            modules = modules_of(self)
+            modules, std = modules_of(self), None if mean_resizing else self._std()
             for names in tied_names(self):
                 owner = modules[names[0].rpartition(".")[0]]
                 if owner in (table, output) or names[0] in self.TIED.values():
-                    put(modules, names, resized(self.get_parameter(names[0]), size, new, self._std()))
+                    put(modules, names, resized(self.get_parameter(names[0]), size, new, std))
             table.num_embeddings = new
             if table.padding_idx is not None and table.padding_idx >= new:
                 table.padding_idx = None
@@ -274,18 +287,24 @@ class PreTrainedModel(Optimizable, Masks):
         return self.get_input_embeddings()
 
     def prune_heads(self, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
-        """Remove attention heads: {layer: heads}. Source: Michel et al. 2019 (arXiv 1905.10650)."""
-        wanted = {int(layer): sorted(set(heads)) for layer, heads in heads_to_prune.items()}
-        self.base_model._prune(wanted)
-        known = self.config.pruned_heads
+        """Remove attention heads: {layer: heads}; layer -1 is the last.
+
+        Source: Michel et al. 2019 (arXiv 1905.10650).
+        """
+        known, wanted = self.config.pruned_heads, self.base_model._prune(heads_to_prune)
         self.config.pruned_heads = {k: sorted({*known.get(k, ()), *wanted.get(k, ())}) for k in {*known, *wanted}}
 
-    def _prune(self, heads: Mapping[int, list[int]]) -> None:
+    def _prune(self, heads: Mapping[int, Iterable[int]]) -> dict[int, list[int]]:
+        """Prune, and give back what: by the layers' numbers from 0, as the configuration keeps it."""
         attentions = self._attentions()
-        if wrong := [layer for layer in heads if not 0 <= layer < len(attentions)]:
-            raise InputError(f"layer {wrong[0]} has no heads to prune: there are layers 0 to {len(attentions) - 1}.")
-        for layer, chosen in heads.items():
-            attentions[layer].prune_heads(chosen)
+        count, wanted = len(attentions), dict[int, set[int]]()
+        for layer, chosen in ((int(layer), chosen) for layer, chosen in heads.items()):
+            if not -count <= layer < count:
+                raise InputError(f"layer {layer} has no heads to prune: there are layers 0 to {count - 1}.")
+            wanted.setdefault(layer % count, set()).update(chosen)
+        for layer, going in wanted.items():
+            attentions[layer].prune_heads(sorted(going))
+        return {layer: sorted(going) for layer, going in wanted.items()}
 
     def _attentions(self) -> list[Any]:
         """The attention module of each layer, with its `prune_heads`."""
@@ -298,11 +317,23 @@ class PreTrainedModel(Optimizable, Masks):
         """Whether layers are computed again in the backward pass instead of kept."""
         return any(getattr(m, "gradient_checkpointing", False) for m in self.modules())
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        *,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
         """Compute layers again in the backward pass: less memory, more time.
 
-        Source: Chen et al. 2016 (arXiv 1604.06174).
+        The keywords are the reference's. They change what it costs there and nothing here: every layer is computed
+        again, from what stays on its device. Source: Chen et al. 2016 (arXiv 1604.06174).
         """
+        if unknown := sorted(set(gradient_checkpointing_kwargs or ()) - _CHECKPOINTING):
+            raise ArgumentError(
+                f"gradient_checkpointing_kwargs: {unknown[0]!r} is no keyword of torch.utils.checkpoint.checkpoint."
+                f"{near(unknown[0], _CHECKPOINTING)}"
+            )
         for module in self.modules():
             if hasattr(module, "gradient_checkpointing"):
                 module.gradient_checkpointing = True  # type: ignore[assignment]

@@ -13,22 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from . import hub
-from .atomic import replacing, unchanged
+from .atomic import replacing
 from .checkpoints import file_given, find_weights, open_checkpoint
+from .checkpoints.find import is_plain
 from .checkpoints.names import torch_names
+from .checkpoints.scales import scaled
 from .checkpoints.write import save_checkpoint
 from .config import PretrainedConfig, refuse_push
-from .errors import ArgumentError, near
+from .errors import ArgumentError, InputError, near
+from .hub.reading import unchanged
 from .loading import (
     assign,
     build,
     draw_missing,
-    judge,
     resolve_device,
     resolve_dtype,
     tied_names,
     without_collector,
 )
+from .report import judge
 
 Model = TypeVar("Model", bound="Pretrained")
 
@@ -78,7 +81,7 @@ class Pretrained(nn.Module):
         name = pretrained_model_name_or_path
         file = file_given(name)
         folder = file.parent if file else name
-        return unchanged(folder, lambda: cls._load(folder, file, model_args, dict(kwargs)))
+        return unchanged(name, lambda: cls._load(folder, file, model_args, dict(kwargs)))
 
     @classmethod
     def _load(
@@ -106,6 +109,9 @@ class Pretrained(nn.Module):
             first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
             find = (options["variant"], options["use_safetensors"], first)
             weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
+        stored, weights = len(weights), scaled(weights)
+        if len(weights) < stored:  # what would be saved is in no need of it
+            vars(config).pop("quantization_config", None)
         weights = torch_names(weights)
         resolved = resolve_dtype(dtype, config.dtype or _stored_dtype(weights), config.name_or_path)
 
@@ -117,6 +123,8 @@ class Pretrained(nn.Module):
             report = assign(model, weights, dtype=resolved, device=device, ignore_mismatched=ignore_mismatched)
             judge(model, report)
             draw_missing(model, report, dtype=resolved, device=device, make=make)
+            if not report.apart:
+                model.tie_weights()
         model.config.dtype = resolved
         model.eval()
         return (model, report.as_dict()) if with_report else model
@@ -173,11 +181,14 @@ class Pretrained(nn.Module):
     ) -> None:
         """Write config.json and the weights, as safetensors, in files of at most `max_shard_size` bytes ("5GB").
 
-        The folder goes from its old contents to the new ones at once: a reader, or a crash, never sees a mixture.
+        The folder goes from its old contents to the new ones at once: a reader, or a crash, never sees a mixture. The
+        weights that it had for PyTorch, in either form, are removed: no program shall take old ones for these.
         With `variant`, the files are called model.fp16.safetensors and so on. `safe_serialization=False` writes
-        pytorch_model.bin instead.
+        pytorch_model.bin instead, in shards too.
         """
         refuse_push(push_to_hub)
+        if variant and not is_plain(variant):
+            raise InputError(f"variant={variant!r} cannot be a part of a file's name; it is a word such as 'fp16'.")
         if not is_main_process:
             return
         config = copy.deepcopy(self.config)
@@ -188,13 +199,9 @@ class Pretrained(nn.Module):
         tensors = {
             k: v for k, v in (self.state_dict() if state_dict is None else state_dict).items() if k not in shared
         }
-        with replacing(Path(save_directory), stale=_weight_files(variant)) as stage:
+        with replacing(save_directory, stale=_weight_files(variant)) as stage:
             config.to_json_file(stage / "config.json")
-            if safe_serialization:
-                save_checkpoint(tensors, stage, max_shard_size=max_shard_size, variant=variant)
-            else:
-                name = f"pytorch_model.{variant}.bin" if variant else "pytorch_model.bin"
-                torch.save({k: v.contiguous() for k, v in tensors.items()}, stage / name)
+            save_checkpoint(tensors, stage, max_shard_size, variant=variant, pickled=not safe_serialization)
 
 
 def _weight_files(variant: str | None) -> list[str]:

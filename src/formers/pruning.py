@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from .errors import InputError
 
+_NARROW, _AT_ONCE = 1e-9, 64  # rows drawn in one step
+
 
 def keep(layer: nn.Linear, index: Tensor, dim: int = 0) -> nn.Linear:
     """A Linear with only the outputs (dim 0) or inputs (dim 1) that `index` lists."""
@@ -38,10 +40,30 @@ def remaining(heads: Iterable[int], pruned: set[int], count: int, width: int) ->
     return going, torch.tensor(stay, device="cpu")  # real numbers, also for a model that has no memory yet
 
 
-def resized(parameter: Tensor, old: int, new: int, std: float) -> Tensor:
-    """`parameter` with `new` rows instead of `old`: rows of weights drawn from N(0, std), of biases 0."""
+def resized(parameter: Tensor, old: int, new: int, std: float | None) -> Tensor:
+    """`parameter` with `new` rows instead of `old`: those of weights drawn from N(0, std), of biases 0.
+
+    With `std` None they are near the mean of the old rows, with their covariance times 10⁻⁹; biases are the mean.
+    """
     rows = torch.zeros(new, *parameter.shape[1:], dtype=parameter.dtype, device=parameter.device)
-    if parameter.dim() > 1 and new > old:
-        rows[old:].normal_(std=std)
-    rows[: min(old, new)] = parameter.detach()[:new]
+    there = parameter.detach()
+    if new > old:
+        if std is None:
+            rows[old:] = _near_mean(there.float(), new - old).to(rows.dtype)
+        elif parameter.dim() > 1:
+            rows[old:].normal_(std=std)
+    rows[: min(old, new)] = there[:new]
     return rows
+
+
+def _near_mean(rows: Tensor, count: int) -> Tensor:
+    """`count` new rows from the normal distribution of `rows`, its covariance made _NARROW times as large.
+
+    A sum of the centred rows with normal factors has their covariance, be it of full rank or not.
+    """
+    mean = rows.mean(0)
+    if rows.dim() == 1:
+        return mean.expand(count)
+    centred, places = rows - mean, range(0, count, _AT_ONCE)
+    drawn = [torch.randn(min(_AT_ONCE, count - i), len(rows), device=rows.device) @ centred for i in places]
+    return mean + torch.cat(drawn) * (_NARROW / len(rows)) ** 0.5  # (count, V) · (V, D)

@@ -143,7 +143,7 @@ def read_index(index: Path) -> dict[str, Any]:
     if not isinstance(table, dict) or not table:
         raise CheckpointError(f"{str(index)!r} has no weight_map that tells which tensor is in which file.")
     plain = {shard for shard in table.values() if isinstance(shard, str)}
-    plain = {shard for shard in plain if _plain(shard)}
+    plain = {shard for shard in plain if is_plain(shard)}
     for name, shard in table.items():
         if not isinstance(shard, str) or shard not in plain:
             raise CheckpointError(
@@ -154,8 +154,15 @@ def read_index(index: Path) -> dict[str, Any]:
     return found
 
 
-def _plain(name: str) -> bool:
-    return bool(name) and name.isprintable() and not name.startswith(".") and not set(name) & set('/\\:*?"<>|')
+def is_plain(name: object) -> bool:
+    """Whether something is the name of a file, on any system, and no path."""
+    return (
+        isinstance(name, str)
+        and bool(name)
+        and name.isprintable()
+        and not name.startswith(".")
+        and not set(name) & set('/\\:*?"<>|')
+    )
 
 
 def _nothing_found(source: Source, names: Iterable[str], variant: str | None) -> str:

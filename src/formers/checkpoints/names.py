@@ -1,4 +1,6 @@
-"""Names of other frameworks and times -> torch's names of today. What one family alone needs stands in its own file.
+"""Names of other frameworks and times -> torch's names of today, and those -> the names that a model has.
+
+What one family alone needs stands in its own file.
 
 A name with a '/' is TensorFlow's or Flax's; torch's parts are joined by '.':
 
@@ -11,10 +13,13 @@ A name with a '/' is TensorFlow's or Flax's; torch's parts are joined by '.':
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from ..errors import CheckpointError
+
+T = TypeVar("T")
 
 # the last part of a name: layer norms, kernels, tables, and what google-research/bert calls its output layers
 _LAST = {
@@ -28,6 +33,7 @@ _LAST = {
     "output_bias": "bias",
 }
 _ORDER = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # of a kernel's dimensions: there the output comes last
+_MOST_WRAPPERS = 4  # one around the other: "_orig_mod.module."
 _OPTIMIZER = ("adam_m", "adam_v", "Adam", "Adam_1", "Momentum")  # what is kept for every weight in training
 
 
@@ -51,6 +57,49 @@ def torch_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
         old[new] = name
         found[new] = tensor.permute(*order) if order else tensor
     return found
+
+
+def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapping[str, str]) -> dict[str, T]:
+    """The tensors by a model's names: as `renames` says, and with the base model's prefix added or taken off.
+
+    Whether a file has the prefix is told from all its names together: a head may have a part of the name of one of its
+    body's. What a file with the prefix has outside of it is not the body's, and left out where it is called the same.
+    """
+    start = f"{prefix}."
+
+    def own(name: str) -> str:
+        new = renames.get(name, name)
+        return new if name not in wanted and new in wanted and new not in tensors else name
+
+    def inside(name: str) -> str | None:
+        if name.startswith(start):
+            return short if (short := name.removeprefix(start)) in wanted else name
+        return None if name in wanted else name
+
+    def around(name: str) -> str:
+        return start + name if start + name in wanted and start + name not in tensors else name
+
+    readings: list[dict[str, T]] = []
+    for form in (str, inside, around):
+        named = ((form(own(name)), tensor) for name, tensor in tensors.items())
+        readings.append({name: tensor for name, tensor in named if name is not None})
+        if wanted.issuperset(readings[-1]) or wanted.issubset(readings[-1]):
+            break
+    return max(readings, key=lambda reading: len(wanted.intersection(reading)))  # of equals the first
+
+
+def wrapper(names: Iterable[str], wanted: set[str], prefix: str) -> str | None:
+    """What stands before the names of a model that was saved inside of another module, such as "module."; else None."""
+    taken_off, rest = "", list(names)
+    for _ in range(_MOST_WRAPPERS):
+        firsts = Counter(name.partition(".")[0] for name in rest)
+        first = f"{max(firsts, key=lambda part: firsts[part], default='')}."
+        taken_off += first
+        rest = [name.removeprefix(first) for name in rest if name.startswith(first)]
+        fitting = wanted.intersection(align(dict.fromkeys(rest), wanted, prefix, {}))
+        if 2 * len(fitting) > len(wanted):
+            return taken_off
+    return None
 
 
 def _rename(parts: list[str]) -> str:

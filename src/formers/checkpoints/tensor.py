@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, NotFoundError
+from ..hub.reading import note
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _LOOKS = (
@@ -95,6 +96,7 @@ class MappedFile:
 
     def __init__(self, path: Path, mmap: bool = True) -> None:
         self.path, self.mmap = path, mmap
+        note(path)
         try:
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         except FileNotFoundError as error:

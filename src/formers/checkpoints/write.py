@@ -1,4 +1,4 @@
-"""Writing safetensors, tensor by tensor, in shards of a given size."""
+"""Writing safetensors, tensor by tensor, or torch's pickles, in shards of a given size."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def save_checkpoint(
     max_shard_size: int | str = "5GB",
     metadata: Mapping[str, str] | None = None,
     variant: str | None = None,
+    pickled: bool = False,
 ) -> list[str]:
     """Write tensors of any device and layout in memory to `folder`, one at a time; gives the names of the files.
 
@@ -45,26 +46,30 @@ def save_checkpoint(
     `variant`, model.fp16.safetensors and so on. `metadata` goes into the header; by default {"format": "pt"}. Tensors
     that share memory are written one by one: give tied ones once. To replace older files at once, write to the folder
     that `atomic.replacing` gives. A lazy tensor is loaded when its turn comes, and not kept: together they may be
-    larger than memory.
+    larger than memory. `pickled`: pytorch_model.bin and so on, as `torch.save` writes it, of tensors in memory.
     Errors: InputError for a size, name or tensor that cannot be written; OSError from the disk.
     """
     most = _bytes(max_shard_size)
     for name, tensor in tensors.items():
-        _check(name, tensor)
+        _check(name, tensor, pickled)
     shards = _split(tensors, most)
-    stem = f"model.{variant}" if variant else "model"
-    names = [f"{stem}-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+    base, ending = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
+    stem = f"{base}.{variant}" if variant else base
+    names = [f"{stem}-{i + 1:05}-of-{len(shards):05}.{ending}" for i in range(len(shards))]
     if len(shards) == 1:
-        names = [f"{stem}.safetensors"]
+        names = [f"{stem}.{ending}"]
     for name, shard in zip(names, shards, strict=True):
-        _write(folder / name, shard, {"format": "pt"} if metadata is None else metadata)
+        if pickled:
+            _pickle(folder / name, shard)
+        else:
+            _write(folder / name, shard, {"format": "pt"} if metadata is None else metadata)
     if len(shards) == 1:
         return names
     index = {
         "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
         "weight_map": {key: name for name, shard in zip(names, shards, strict=True) for key in shard},
     }
-    name = f"model.safetensors.index.{variant}.json" if variant else "model.safetensors.index.json"
+    name = f"{base}.{ending}.index.{variant}.json" if variant else f"{base}.{ending}.index.json"
     (folder / name).write_text(json.dumps(index, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     return [*names, name]
 
@@ -96,13 +101,13 @@ def _split(tensors: Mapping[str, Tensor | LazyTensor], most: int) -> list[dict[s
     return shards
 
 
-def _check(name: str, tensor: Tensor | LazyTensor) -> None:
+def _check(name: str, tensor: Tensor | LazyTensor, pickled: bool) -> None:
     if not isinstance(name, str) or name == "__metadata__" or name.encode(errors="ignore").decode() != name:
         raise InputError(f"{name!r} cannot be the name of a saved tensor.")
     if isinstance(tensor, Tensor) and (tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta):
         what = "on the meta device, without data" if tensor.is_meta else "sparse or quantised"
         raise InputError(f"The tensor {name!r} is {what}, and cannot be saved: make it an ordinary one first.")
-    if tensor.dtype not in _KINDS:
+    if tensor.dtype not in _KINDS and not pickled:
         raise InputError(
             f"The tensor {name!r} is {tensor.dtype}, which safetensors files do not have; convert it first."
         )
@@ -121,6 +126,17 @@ def _write(path: Path, tensors: Mapping[str, Tensor | LazyTensor], metadata: Map
         file.write(struct.pack("<Q", len(text)) + text)
         for tensor in ordered.values():
             _append(file, tensor.load() if isinstance(tensor, LazyTensor) else tensor)
+
+
+def _pickle(path: Path, tensors: Mapping[str, Tensor | LazyTensor]) -> None:
+    given = {name: tensor.load() if isinstance(tensor, LazyTensor) else tensor for name, tensor in tensors.items()}
+    # of a view, torch.save writes all that it is a view of
+    whole = {n: t if t.untyped_storage().nbytes() == t.nbytes else t.clone() for n, t in given.items()}
+    with open(path, "wb") as file:
+        try:
+            torch.save({name: tensor.contiguous() for name, tensor in whole.items()}, file)
+        except RuntimeError as error:  # torch's words for a full disk, which are about its own positions
+            raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
 
 
 def _append(file: BinaryIO, tensor: Tensor) -> None:

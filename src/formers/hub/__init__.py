@@ -4,6 +4,7 @@ A folder is read as it is: no network, and `huggingface_hub` is not imported. A 
 the commit and tells which files there are; each file that is not in the cache yet is then downloaded from that commit.
 
     __init__   what a caller names, and the files of it
+    reading    files that change while they are read
     remote     the hub: requests, downloads, and what its refusals mean
     cache      what of the hub is on this disk
 """
@@ -19,6 +20,7 @@ from typing import Any
 
 from ..errors import ArgumentError, InputError, NotFoundError, near
 from .cache import folders_in
+from .reading import note
 from .remote import Remote, RevisionNotFoundError, UnreachableError
 
 __all__ = ["RevisionNotFoundError", "Source", "UnreachableError", "hub_arguments", "locate"]
@@ -94,6 +96,7 @@ class _Folder(Source):
 
     def file(self, filename: str) -> Path | None:
         path = self.folder / _inside(filename, "file name")
+        note(path)
         if os.path.isdir(path) or not os.path.lexists(path):
             return None
         target = Path(os.path.realpath(path))
@@ -201,11 +204,12 @@ def locate(
         NotFoundError: (an OSError) when it does not exist, is refused, or cannot be reached and is not in the cache.
     """
     name = _name(name_or_path)
-    inner = _inside((subfolder or "").replace(os.sep, "/") or ".", "subfolder")
+    subfolder = subfolder or "."
+    inner = _inside(subfolder.replace(os.sep, "/") if isinstance(subfolder, str) else subfolder, "subfolder")
     inner = "" if inner == "." else inner
     path = Path(os.path.expanduser(name))
     if os.path.isdir(path):
-        if inner and not (path / inner).is_dir():
+        if inner and not os.path.isdir(path / inner):
             raise _no_folder(path / inner)
         return _Folder(name, path, inner)
     if os.path.isfile(path):

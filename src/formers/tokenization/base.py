@@ -11,6 +11,7 @@ from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import arguments, backend
 from .decoding import Decoding
+from .frames import check_frame
 from .loading import Loading
 from .packing import Packing
 from .special import MORE, NAMES
@@ -56,6 +57,8 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.verbose = bool(options.pop("verbose", True))
         old_limit, limit = options.pop("max_len", None), options.pop("model_max_length", None)
         limit = old_limit if limit is None else limit
+        if limit is not None and not (type(limit) in (int, float) and 1 <= limit < float("inf")):
+            raise ArgumentError(f"model_max_length={limit!r}: give a number of tokens, 1 or more.")
         self.model_max_length = VERY_LARGE_INTEGER if limit is None else int(limit)
         self.padding_side = arguments.side("padding_side", options.pop("padding_side", None) or self.padding_side)
         self.truncation_side = arguments.side(
@@ -69,6 +72,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self._take_special(options)
         self.init_kwargs = options
         self._register(added)
+        check_frame(made)
 
     def _take_special(self, options: dict[str, Any]) -> None:
         for name in (*NAMES, MORE, "extra_special_tokens", "model_specific_special_tokens"):

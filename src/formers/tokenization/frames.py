@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer
 from tokenizers.processors import TemplateProcessing
+
+from ..errors import TokenizerError
+from .patterns import objects, parts
 
 # what stands around a text and around a pair, and the types of token that it gives
 BERT_FRAME = ("cls:0 $A:0 sep:0", "cls:0 $A:0 sep:0 $B:1 sep:1")
@@ -38,3 +41,17 @@ def frame(tokenizer: Any, single: str, pair: str) -> TemplateProcessing:
         return [f"{ids[what][0] if what in ids else what}:{kind}" for what, kind in parts if whole or what not in ids]
 
     return TemplateProcessing(written(single), written(pair), special_tokens=[*ids.values()] if whole else [])
+
+
+def check_frame(tokenizer: Tokenizer) -> None:
+    """Raise TokenizerError for an id that is put around texts and that no token has."""
+    for part in objects(parts(tokenizer.post_processor)):
+        pairs = [part[key] for key in ("cls", "sep") if isinstance(part.get(key), list)]  # BERT's and RoBERTa's own
+        if "tokens" in part:
+            pairs += zip(part["tokens"], part.get("ids", ()), strict=False)
+        for token, number in pairs:
+            if tokenizer.id_to_token(number) is None:
+                raise TokenizerError(
+                    f"The post-processor puts {str(token)[:80]!r} around texts with the id {number}, and no token of "
+                    f"the vocabulary has it: there are {tokenizer.get_vocab_size():,}. Correct tokenizer.json."
+                )

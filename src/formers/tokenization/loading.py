@@ -181,6 +181,10 @@ def _check_kinds(options: dict[str, Any], path: Path | None) -> None:
             raise TokenizerError(f"{str(path)!r}: {key} is {str(value)[:80]!r}; it must be {rule}.")
 
 
+def _is_length(value: Any) -> bool:
+    return type(value) in (int, float) and not value < 1  # what is no finite number says that there is no limit
+
+
 def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
@@ -201,5 +205,6 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "never_split": (lambda x: isinstance(x, str) or _is_strings(x), "a list of strings"),
     "padding_side": _SIDE,
     "truncation_side": _SIDE,
+    **dict.fromkeys(("model_max_length", "max_len"), (_is_length, "a number of tokens, 1 or more")),
     **dict.fromkeys(("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "strip_accents"), _FLAG),
 }

@@ -40,11 +40,10 @@ class Saving:
             raise ArgumentError(
                 "push_to_hub=True is not available. Save to a folder, then huggingface_hub.upload_folder() it."
             )
-        folder = Path(save_directory)
         before = f"{filename_prefix}-" if filename_prefix else ""
-        with replacing(folder, stale=[before + ADDED]) as stage:
+        with replacing(save_directory, stale=[before + ADDED]) as stage:
             names = self._write(stage, before, legacy_format)
-        return tuple(str(folder / name) for name in names)
+        return tuple(str(Path(os.path.expanduser(save_directory)) / name) for name in names)
 
     def _write(self, stage: Path, before: str, legacy_format: bool | None) -> list[str]:
         own = cast("PreTrainedTokenizerFast", self)
