@@ -401,7 +401,8 @@ class PreTrainedModel(Pretrained):
 
     def returned(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
         """The output itself, or its tuple, as the call or else the configuration asks."""
-        return output if self.options(return_dict=return_dict)["return_dict"] else output.to_tuple()
+        named = self.config.use_return_dict if return_dict is None else return_dict
+        return output if named else output.to_tuple()
 
     def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
         """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
