@@ -20,6 +20,7 @@ from .ops import losses
 from .ops.layout import Layout, is_tracing
 from .optimize import unwatched
 
+ITEMS = "num_items_in_batch"  # of trainers that add up gradients: see losses.py
 _OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
 
 
@@ -46,6 +47,7 @@ class Head(PreTrainedModel):
 
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         names = [inspect.Parameter(name, kind, default=None) for name in cls._names()]
+        names.append(inspect.Parameter(ITEMS, inspect.Parameter.KEYWORD_ONLY, default=None))
         forward.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *names])  # type: ignore[attr-defined]
         forward.__doc__ = cls.__doc__
         cls.forward = forward  # type: ignore[method-assign]
@@ -57,10 +59,12 @@ class Head(PreTrainedModel):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the base model on the inputs and score what it returns; with labels, compute the loss too."""
         inputs = self._bind(args, kwargs)
+        items = inputs.pop(ITEMS, None)
         targets = {name: inputs.pop(name, None) for name in self.TARGETS}
         for name, value in targets.items():
             if value is not None and not isinstance(value, Tensor):
                 raise NotTensorError(f"{name} is a {type(value).__name__}, not a tensor; torch.tensor(…) makes one.")
+        targets[ITEMS] = items
         options = {name: inputs.pop(name, None) for name in _OPTIONS}
         flat = self.flatten(inputs)
         layout = self.layout(
@@ -126,8 +130,9 @@ class _TokenHead(Head):
         """Labels, each in the column whose logits are to predict it."""
         return labels
 
-    def loss(self, logits: Tensor, labels: Tensor | None, layout: Layout) -> Tensor | None:
+    def loss(self, logits: Tensor, targets: dict[str, Any], layout: Layout) -> Tensor | None:
         """From logits in rows of `layout` and labels (B, T)."""
+        labels = targets["labels"]
         if labels is None:
             return None
         if tuple(labels.shape) != (layout.batch, layout.columns):
@@ -136,11 +141,11 @@ class _TokenHead(Head):
                 "-100 to leave one out."
             )
         labels = layout.pack(self.shifted(labels))
-        return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
+        return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), targets.get(ITEMS))
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = self.score(body, layout)  # rows of C or V
-        return {"loss": self.loss(logits, targets["labels"], layout), "logits": layout.unpack(logits)}
+        return {"loss": self.loss(logits, targets, layout), "logits": layout.unpack(logits)}
 
 
 class MaskedLM(_TokenHead):
@@ -183,7 +188,8 @@ class SequenceClassification(Head):
         if self.config.problem_type is None:
             # kept, so that it is saved: what serves the model later needs to know how its scores are meant
             self.config.problem_type = losses.problem_type(self.config.num_labels, labels)
-        return {"loss": losses.classification(logits, labels, self.config.problem_type), "logits": logits}
+        kind, items = self.config.problem_type, targets.get(ITEMS)
+        return {"loss": losses.classification(logits, labels, kind, items), "logits": logits}
 
 
 class NextSentencePrediction(Head):
@@ -195,11 +201,14 @@ class NextSentencePrediction(Head):
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = self.score(body, layout)
         labels = targets["labels"] if targets["labels"] is not None else targets["next_sentence_label"]
-        return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
+        loss = None if labels is None else losses.choice(logits, labels, items=targets.get(ITEMS))
+        return {"loss": loss, "logits": logits}
 
 
 class PreTraining(_TokenHead):
     """BERT's two pretraining tasks at once; the loss is their sum, and needs both labels.
+
+    `num_items_in_batch` counts tokens; the loss of the pairs is a mean with it, too.
 
     PAIR: what the labels of pairs, and their logits, are called.
     """
@@ -214,7 +223,7 @@ class PreTraining(_TokenHead):
         loss, follows = None, targets[name]
         if targets["labels"] is not None and follows is not None:
             next_loss = losses.choice(pair, follows, name)
-            loss = self.loss(tokens, targets["labels"], layout) + next_loss  # type: ignore[operator]
+            loss = self.loss(tokens, targets, layout) + next_loss  # type: ignore[operator]
         return {"loss": loss, "prediction_logits": layout.unpack(tokens), logits: pair}
 
     def score_both(self, body: Any, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -231,7 +240,8 @@ class ReplacedTokenDetection(Head):
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits, labels = layout.unpack(self.score(body, layout)), targets["labels"]
-        loss = None if labels is None else losses.replaced(logits, labels, inputs.get("attention_mask"))
+        mask, items = inputs.get("attention_mask"), targets.get(ITEMS)
+        loss = None if labels is None else losses.replaced(logits, labels, mask, items)
         return {"loss": loss, "logits": logits}
 
 
@@ -254,7 +264,8 @@ class MultipleChoice(Head):
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         given = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"]
         logits, labels = self.score(body, layout).view(given.shape[:2]), targets["labels"]
-        return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
+        loss = None if labels is None else losses.choice(logits, labels, items=targets.get(ITEMS))
+        return {"loss": loss, "logits": logits}
 
 
 class QuestionAnswering(Head):
@@ -276,5 +287,5 @@ class QuestionAnswering(Head):
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         start, end = (x.squeeze(-1).contiguous() for x in self.score(body, layout).split(1, dim=-1))  # (B, T) each
         starts, ends = targets["start_positions"], targets["end_positions"]
-        loss = None if starts is None or ends is None else losses.span(start, end, starts, ends)
+        loss = None if starts is None or ends is None else losses.span(start, end, starts, ends, targets.get(ITEMS))
         return {"loss": loss, "start_logits": start, "end_logits": end}
