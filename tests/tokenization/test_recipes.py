@@ -78,6 +78,37 @@ class TestByteLevel:
         assert type(again) is formers.RobertaTokenizer and again.vocab_size == ours.vocab_size
         same(again, ours, TEXTS)
 
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_words(self, folder: Path, tmp_path: Path, as_json: bool) -> None:
+        """From a folder with a tokenizer.json, too, the options reach what trims offsets."""
+        theirs = self.theirs(folder, add_prefix_space=True)
+        if as_json:
+            self.theirs(folder).save_pretrained(tmp_path)
+            folder = tmp_path
+        words = [["The", "film", "is", "good"], ["Bad"]]
+        plain = formers.RobertaTokenizer.from_pretrained(folder)
+        for call in (plain, plain.packed):
+            with pytest.raises(formers.InputError, match=r"split into words.*add_prefix_space=True"):
+                call(words, is_split_into_words=True)
+        ours = formers.RobertaTokenizer.from_pretrained(folder, add_prefix_space=True)
+        made = ours(words, is_split_into_words=True, return_offsets_mapping=True)
+        assert made["input_ids"] == [ours(" ".join(row))["input_ids"] for row in words]
+        assert ours.packed(words, is_split_into_words=True).lengths.tolist() == [*map(len, made["input_ids"])]
+        expected = theirs(words, is_split_into_words=True, return_offsets_mapping=True)
+        assert made["offset_mapping"] == expected["offset_mapping"]
+        assert made["offset_mapping"][0][made.tokens().index("Ġis")] == (0, 2)
+        ours.save_pretrained(tmp_path / "saved")
+        assert formers.RobertaTokenizer.from_pretrained(tmp_path / "saved").add_prefix_space
+        for trim, start in ((True, 4), (False, 3)):
+            one = formers.RobertaTokenizer.from_pretrained(folder, trim_offsets=trim)
+            made = one(["The film"], return_offsets_mapping=True)
+            assert made["offset_mapping"][0][made.char_to_token(4)][0] == start and one.trim_offsets is trim
+
+    def test_words_of_a_tokenizer_of_no_family(self, folder: Path, tmp_path: Path) -> None:
+        self.theirs(folder).save_pretrained(tmp_path)
+        ours = formers.PreTrainedTokenizerFast.from_pretrained(tmp_path, add_prefix_space=True)
+        assert ours.tokenize("is") == ["Ġis"]
+
     def test_dictionaries(self) -> None:
         vocab = {name: i for i, name in enumerate([*NAMES, "a", "b", "ab", "Ġ"])}
         ours = formers.RobertaTokenizer(vocab=vocab, merges=["a b"])

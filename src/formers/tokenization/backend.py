@@ -12,11 +12,12 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer, normalizers, pre_tokenizers, processors
 
 from ..errors import ArgumentError, FormersError, InputError, TokenizerError
 from . import patterns
@@ -40,6 +41,32 @@ def view(tokenizer: Tokenizer) -> Tokenizer:
     made.add_tokens([token for _, token in sorted(added_tokens(tokenizer).items())])
     made.encode_special_tokens = tokenizer.encode_special_tokens
     return made
+
+
+def each(part: Any) -> Iterator[Any]:
+    """A part of a tokenizer, or the parts that a sequence of them is made of; none of None."""
+    if not isinstance(part, (normalizers.Sequence, pre_tokenizers.Sequence, processors.Sequence)):
+        yield from () if part is None else (part,)
+        return
+    with suppress(IndexError):  # their length is not told
+        for place in count():
+            yield from each(part[place])
+
+
+def byte_level(tokenizer: Tokenizer) -> list[Any]:
+    """The parts that know of the space before a byte-level tokenizer's words: what splits first, what trims last."""
+    kinds = (pre_tokenizers.ByteLevel, processors.ByteLevel, processors.RobertaProcessing)
+    parts = (*each(tokenizer.pre_tokenizer), *each(tokenizer.post_processor))
+    return [part for part in parts if isinstance(part, kinds)]
+
+
+def set_spaces(tokenizer: Tokenizer, add_prefix_space: bool | None, trim_offsets: bool | None = None) -> None:
+    """Whether a space is put before the first word, and left out of offsets; None: as it is."""
+    for part in byte_level(tokenizer):
+        if add_prefix_space is not None:
+            part.add_prefix_space = add_prefix_space
+        if trim_offsets is not None:
+            part.trim_offsets = trim_offsets
 
 
 def added_tokens(tokenizer: Tokenizer) -> dict[int, AddedToken]:

@@ -13,7 +13,7 @@ from . import arguments, backend
 from .decoding import Decoding
 from .loading import Loading
 from .packing import Packing
-from .special import MORE, NAMES
+from .special import MORE, NAMES, Token, as_special
 from .training import Training
 from .types import VERY_LARGE_INTEGER
 
@@ -40,6 +40,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
                 f"{type(self).__name__} needs tokenizer_file= or tokenizer_object=. "
                 "To load one by name or folder, use from_pretrained()."
             )
+        backend.set_spaces(made, kwargs.get("add_prefix_space"), kwargs.get("trim_offsets"))
         self._start(made, kwargs)
 
     def _start(self, made: Tokenizer, options: dict[str, Any]) -> None:
@@ -80,13 +81,12 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
             elif value:
                 self.additional_special_tokens = value
 
-    def _register(self, added: Mapping[int, AddedToken]) -> None:
+    def _register(self, added: Mapping[int, Token]) -> None:
         """Let the library know added and special tokens; those in its file it knows already."""
         known = {token.content for token in backend.added_tokens(self._tokenizer).values()}
-        special = set(self.all_special_tokens)
-        missing = {number: token for number, token in sorted(added.items()) if token.content not in known}
-        for token in missing.values():
-            token.special = token.special or token.content in special
+        special = {str(token): token for token in self.all_special_tokens_extended}
+        tokens = {number: _with_flags(token, special.get(str(token))) for number, token in sorted(added.items())}
+        missing = {number: token for number, token in tokens.items() if token.content not in known}
         self._tokenizer.add_tokens(list(missing.values()))  # all at once: each call makes the search for them anew
         for number, token in missing.items():
             got = self._tokenizer.token_to_id(token.content)
@@ -135,3 +135,11 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.__dict__.update(state)
         self._views = backend.Views()
         self._tokenizer = self._dressed(Tokenizer.from_str(state["_tokenizer"]))
+
+
+def _with_flags(token: Token, special: Token | None) -> AddedToken:
+    """An added token; of one that a file gives by name alone, the flags are those of the special token that it is."""
+    if isinstance(token, str):
+        return AddedToken(token, normalized=True) if special is None else as_special(special)
+    token.special = token.special or special is not None
+    return token

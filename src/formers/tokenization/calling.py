@@ -95,7 +95,7 @@ class Calling(Rows):
         overflow = given.pop("return_overflowing_tokens", False)
         specials = given.pop("add_special_tokens", True)
         as_text = given.pop("split_special_tokens", None)
-        batch = arguments.texts(text, pair, given.pop("is_split_into_words", False), name)
+        batch = self._texts(text, pair, given.pop("is_split_into_words", False), name)
         wanted = {key: given.pop(key) for key in (*_COLUMNS, "return_length") if key in given}
         arguments.refuse("tokenizer", given, _CALL_ARGUMENTS)
         if single and batch.batched:
@@ -108,6 +108,10 @@ class Calling(Rows):
         if not batch.batched and kind is None and not overflow:
             columns = {key: value[0] if isinstance(value[0], list) else value for key, value in columns.items()}
         return BatchEncoding(columns, rows, tensor_type=kind)
+
+    def _texts(self, text: Any, pair: Any, words: bool, name: str = "text") -> Texts:
+        """What the call is about; a recipe that cannot take split words refuses them here."""
+        return arguments.texts(text, pair, words, name)
 
     def _run(
         self,

@@ -14,7 +14,7 @@ from tokenizers import AddedToken
 from .. import hub
 from ..config import config_values
 from ..errors import ArgumentError, TokenizerError, near
-from .special import MORE, NAMES
+from .special import MORE, NAMES, Token
 from .types import LARGE_INTEGER
 
 T = TypeVar("T", bound="Loading")
@@ -148,7 +148,7 @@ def _token(value: Any) -> Any:
     return AddedToken(str(value["content"]), **{flag: bool(value[flag]) for flag in flags if flag in value})
 
 
-def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
+def _added(value: Any, path: Path | None) -> dict[int, Token]:
     if not isinstance(value, (dict, type(None))) or not all(
         isinstance(token, dict) for token in (value or {}).values()
     ):
@@ -156,17 +156,15 @@ def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
     return _numbered([(number, _token(token)) for number, token in (value or {}).items()], path)
 
 
-def _added_by_name(path: Path | None) -> dict[int, AddedToken]:
-    return _numbered(
-        [(number, AddedToken(token, normalized=True)) for token, number in read_object(path).items()], path
-    )
+def _added_by_name(path: Path | None) -> dict[int, Token]:
+    return _numbered([(number, token) for token, number in read_object(path).items()], path)
 
 
-def _numbered(tokens: list[tuple[Any, Any]], path: Path | None) -> dict[int, AddedToken]:
+def _numbered(tokens: list[tuple[Any, Any]], path: Path | None) -> dict[int, Token]:
     if len(tokens) > _MOST_ADDED:
         raise TokenizerError(f"{str(path)!r} adds {len(tokens):,} tokens; at most {_MOST_ADDED:,} can be.")
     for number, token in tokens:
-        if not isinstance(token, AddedToken) or not str(number).isdecimal() or int(number) >= 2**31:
+        if not isinstance(token, (str, AddedToken)) or not str(number).isdecimal() or int(number) >= 2**31:
             raise TokenizerError(
                 f"{str(path)!r}: the added token {str(token)[:80]!r} has no id, but {str(number)[:80]!r}."
             )

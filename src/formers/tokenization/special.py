@@ -184,9 +184,10 @@ class SpecialTokens(Vocabulary):
         for index, token in enumerate(tokens):
             if not isinstance(token, (str, AddedToken)):
                 raise ArgumentError(f"new_tokens[{index}] is {token!r}; tokens are strings or AddedToken objects.")
+        self._known_added = 0, {}
         before = self._tokenizer.get_vocab_size()
         if special_tokens:
-            self._tokenizer.add_special_tokens([_as_special(token) for token in tokens])
+            self._tokenizer.add_special_tokens([as_special(token) for token in tokens])
         else:
             self._tokenizer.add_tokens([token for token in tokens if self._tokenizer.token_to_id(str(token)) is None])
         return self._tokenizer.get_vocab_size() - before
@@ -227,7 +228,7 @@ class SpecialTokens(Vocabulary):
         return count
 
 
-def _as_special(token: Token) -> AddedToken:
+def as_special(token: Token) -> AddedToken:
     if isinstance(token, str):
         return AddedToken(token, special=True, normalized=False)
     return AddedToken(
