@@ -82,9 +82,16 @@ class Views:
 
     def get(self, tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str], as_text: bool) -> Tokenizer:
         """The view for these settings. `pad`: the padding token's id, its type id, its string."""
+        tokenizer = self.bare(tokenizer)
         if not settings.truncates and not settings.pads and as_text == tokenizer.encode_special_tokens:
             return tokenizer
         return self.once(tokenizer, (settings, pad, as_text), lambda: _configured(tokenizer, settings, pad, as_text))
+
+    def bare(self, tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer without the truncation and padding that a user may have set in it: each call says its own."""
+        if tokenizer.truncation is None and tokenizer.padding is None:
+            return tokenizer
+        return self.once(tokenizer, ("bare",), lambda: view(tokenizer))
 
     def once(self, tokenizer: Tokenizer, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """What `make` gives, made again only after the tokenizer was changed; `key` says what it is."""

@@ -53,6 +53,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self._special = {}
         self._more_special = []
         self.init_inputs = ()
+        given = {name: value for name, value in options.items() if name != "added_tokens_decoder"}
         self.name_or_path = str(options.pop("name_or_path", ""))
         self.verbose = bool(options.pop("verbose", True))
         old_limit, limit = options.pop("max_len", None), options.pop("model_max_length", None)
@@ -68,7 +69,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.deprecation_warnings = {}
         added = options.pop("added_tokens_decoder", None) or {}
         self._take_special(options)
-        self.init_kwargs = options
+        self.init_kwargs = given
         self._register(added)
 
     def _take_special(self, options: dict[str, Any]) -> None:

@@ -101,6 +101,21 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         made.decoder = decoders.ByteLevel()
         return made
 
+    @property
+    def byte_encoder(self) -> dict[int, str]:
+        """{byte: the character that stands for it in tokens}."""
+        return dict(zip(range(256), _characters(), strict=True))
+
+    @property
+    def byte_decoder(self) -> dict[str, int]:
+        """The reverse of `byte_encoder`."""
+        return {character: byte for byte, character in self.byte_encoder.items()}
+
+    @property
+    def encoder(self) -> dict[str, int]:
+        """{token: id}, without added tokens."""
+        return dict(self._tokenizer.get_vocab(with_added_tokens=False))
+
     def _texts(self, text: Any, pair: Any, words: bool, name: str = "text") -> Texts:
         if words and not self.add_prefix_space:
             raise InputError(
@@ -113,6 +128,13 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         """Write vocab.json and merges.txt."""
         model = self._tokenizer.model
         return tuple(model.save(save_directory, filename_prefix)) if isinstance(model, models.BPE) else ()
+
+
+def _characters() -> list[str]:
+    """Of each byte: itself where it can be seen, else the next character from 256 on."""
+    seen = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    hidden = [byte for byte in range(256) if byte not in seen]
+    return [chr(byte if byte in seen else 256 + hidden.index(byte)) for byte in range(256)]
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:

@@ -132,7 +132,7 @@ class Calling(Rows):
 
     def _shorten(self, batch: Texts, made: Settings, room: int) -> Texts:
         if made.truncation_side == "right":
-            return cutting.shorten(self._tokenizer, batch, room, made.truncation)
+            return cutting.shorten(self._views.bare(self._tokenizer), batch, room, made.truncation)
         return batch
 
     def _room(self, batch: Texts, made: Settings, specials: bool) -> int:
@@ -220,6 +220,10 @@ class Calling(Rows):
         """The token strings of a text, without special tokens unless asked."""
         given = {"add_special_tokens": add_special_tokens, "verbose": False, **kwargs}
         return self._encode(text, pair, given, single=True).tokens()
+
+    def _tokenize(self, text: str, **_: Any) -> list[str]:
+        """The old name of `tokenize` for a text in which no special token is looked for; here they are."""
+        return self.tokenize(text)
 
     @contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:

@@ -31,9 +31,17 @@ _NOT_KEPT = (
 )  # fmt: skip
 
 
+def kept(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of a tokenizer's `init_kwargs` that make another one like it: no files, names, and special tokens."""
+    special = (*NAMES, MORE, "extra_special_tokens", "model_specific_special_tokens")
+    leave = {*_NOT_KEPT, *special, "merges_file", "verbose", "max_len"}
+    return {name: value for name, value in options.items() if name not in leave}
+
+
 class Loading:
     """The part of a tokenizer class that reads files."""
 
+    init_kwargs: dict[str, Any]
     vocab_files_names: dict[str, str]
     _options: tuple[str, ...] = (
         *NAMES, MORE, "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces",
@@ -82,7 +90,9 @@ class Loading:
         if not _is_limit(options.get("model_max_length", options.get("max_len"))):
             options.pop("max_len", None)
             options["model_max_length"] = cls.longest_input(config_values(source) or {})
-        return cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
+        made = cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
+        made.init_kwargs.update(files)
+        return made
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:

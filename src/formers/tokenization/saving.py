@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 
 from ..atomic import replacing
 from ..errors import ArgumentError
-from .loading import ADDED, CONFIG, SPECIAL
+from .loading import ADDED, CONFIG, SPECIAL, kept
 
 if TYPE_CHECKING:
     from .base import PreTrainedTokenizerFast
@@ -69,7 +69,7 @@ class Saving:
     def _config(self) -> dict[str, Any]:
         """What tokenizer_config.json says."""
         own = cast("PreTrainedTokenizerFast", self)
-        extra = {key: value for key, value in own.init_kwargs.items() if _writable(value)}
+        extra = {key: value for key, value in kept(own.init_kwargs).items() if _writable(value)}
         config = {
             **extra,
             **{key: _plain(value, "AddedToken") for key, value in own.special_tokens_map_extended.items()},

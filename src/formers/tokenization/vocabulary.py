@@ -68,6 +68,12 @@ class Vocabulary:
         """{token: id}, with added tokens."""
         return self.get_vocab()
 
+    @property
+    def ids_to_tokens(self) -> dict[int, str]:
+        """{id: token} of the vocabulary, without added tokens, in the order of the ids."""
+        vocab = self._tokenizer.get_vocab(with_added_tokens=False)
+        return {number: token for token, number in sorted(vocab.items(), key=lambda entry: entry[1])}
+
     def get_added_vocab(self) -> dict[str, int]:
         """{token: id} of the tokens that are not in the vocabulary itself."""
         own = self._tokenizer.get_vocab(with_added_tokens=False)
