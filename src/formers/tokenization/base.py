@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer
 from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import arguments, backend
+from .chat import as_templates
 from .decoding import Decoding
 from .loading import Loading
 from .packing import Packing
@@ -67,6 +68,8 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.clean_up_tokenization_spaces = bool(options.pop("clean_up_tokenization_spaces", True))
         self.split_special_tokens = bool(options.pop("split_special_tokens", False))
         self.deprecation_warnings = {}
+        self.chat_template = as_templates(options.pop("chat_template", None))
+        self._template_file = f"the tokenizer {self.name_or_path!r}"
         added = options.pop("added_tokens_decoder", None) or {}
         self._take_special(options)
         self.init_kwargs = given

@@ -14,7 +14,7 @@ from tokenizers import Encoding
 from ..errors import FormersError
 from . import arguments
 from .arguments import Settings, Texts
-from .calling import Calling
+from .chat import Chat
 from .ids import Frame
 from .types import PaddingStrategy, TruncationStrategy
 from .words import ID, Words, separable
@@ -44,7 +44,7 @@ class PackedEncoding:
         return len(self.lengths)
 
 
-class Packing(Calling):
+class Packing(Chat):
     """Text to ids without padding."""
 
     def packed(

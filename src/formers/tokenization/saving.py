@@ -42,7 +42,7 @@ class Saving:
             )
         folder = Path(save_directory)
         before = f"{filename_prefix}-" if filename_prefix else ""
-        with replacing(folder, stale=[before + ADDED]) as stage:
+        with replacing(folder, stale=[before + ADDED, "chat_template.jinja", "chat_template.json"]) as stage:
             names = self._write(stage, before, legacy_format)
         return tuple(str(folder / name) for name in names)
 
@@ -81,6 +81,10 @@ class Saving:
             "tokenizer_class": type(own).__name__,
             "added_tokens_decoder": {str(number): _plain(token) for number, token in own.added_tokens_decoder.items()},
         }
+        if isinstance(own.chat_template, dict):  # in no files of their own: a name from a file chooses no path
+            config["chat_template"] = [{"name": name, "template": text} for name, text in own.chat_template.items()]
+        elif own.chat_template is not None:
+            config["chat_template"] = own.chat_template
         if own.split_special_tokens:
             config["split_special_tokens"] = True
         return config

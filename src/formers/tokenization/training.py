@@ -69,7 +69,13 @@ class Training(SpecialTokens, Saving):
             special[MORE] = [*special.get(MORE, []), *more]
         options = {
             name: getattr(self, name)
-            for name in ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
+            for name in (
+                "model_max_length",
+                "padding_side",
+                "truncation_side",
+                "clean_up_tokenization_spaces",
+                "chat_template",
+            )
         }
         return type(self)(tokenizer_object=learned, **{**kept(self.init_kwargs), **options, **special})  # type: ignore[call-arg]
 
@@ -96,8 +102,8 @@ def _trainer(empty: Any, model: Mapping[str, Any], renamed: Mapping[str, str], o
     """The trainer of a model; one for Unigram must be made with its unknown token, and forgets it otherwise."""
     if model["type"] != "Unigram":
         return empty.get_trainer()
-    unknown = None if model.get("unk_id") is None else model["vocab"][model["unk_id"]][0]
-    return trainers.UnigramTrainer(unk_token=options.pop("unk_token", renamed.get(unknown, unknown)))
+    unknown = None if model.get("unk_id") is None else str(model["vocab"][model["unk_id"]][0])
+    return trainers.UnigramTrainer(unk_token=options.pop("unk_token", unknown and renamed.get(unknown, unknown)))
 
 
 def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
