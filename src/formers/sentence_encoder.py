@@ -35,6 +35,7 @@ from .pipelines.text import least_limit
 _STEP_TOKENS = 5_000
 # what modules.json calls the modules of sentence-transformers, in all its releases
 _TYPES = "sentence_transformers.models"
+_MOST_MODULES = 100
 # the keys of a pooling's config.json that have no "tokens" at their end
 _FLAGS = {"cls": "pooling_mode_cls_token", "lasttoken": "pooling_mode_lasttoken"}
 
@@ -313,6 +314,10 @@ def _returned(found: list[Tensor], single: bool, as_tensor: bool, as_numpy: bool
 def _steps(path: Any) -> list[dict[str, str]]:
     """What a modules.json lists: {"type", "path"} of each module, in order."""
     listed = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(listed, list) and len(listed) > _MOST_MODULES:
+        raise ConfigError(
+            f"{path} lists {len(listed):,} modules; at most {_MOST_MODULES} are built. Is it another file?"
+        )
     if not isinstance(listed, list) or not all(isinstance(step, dict) and "type" in step for step in listed):
         raise ConfigError(f"{path} should hold a list of modules, each with its type.")
     steps = [{"type": str(step["type"]).rpartition(".")[2], "path": str(step.get("path", ""))} for step in listed]

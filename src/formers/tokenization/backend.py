@@ -217,7 +217,8 @@ def open_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
         raise TokenizerError(f"{str(path)!r} is not a tokenizer file: {_what_is_wrong(text, error)}") from error
-    if why := patterns.harmful(patterns.parts(made.normalizer, made.pre_tokenizer, made.decoder)):
+    why = patterns.harmful(patterns.parts(made.normalizer, made.pre_tokenizer, made.decoder))
+    if why := why or patterns.frames_too_much(patterns.parts(made.post_processor)):
         raise TokenizerError(f"{str(path)!r} was not opened: {why}. Get this tokenizer from its authors.")
     return made
 
