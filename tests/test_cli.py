@@ -331,6 +331,37 @@ class TestRun:
         os.close(master)
 
 
+class TestStreams:
+    """Standard streams that are closed, or whose reader has left."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "close"),
+        [
+            *(("info {labels}", close) for close in (">&-", "2>&-", "| head -c0")),
+            *(("info /no/such", close) for close in (">&-", "2>&-", ">&- 2>&-", "2>&1 | head -c0")),
+            *(("--help", "| head -c0"), ("run --help", "| head -c0"), ("tokenize a", "<&-")),
+        ],
+    )
+    def test_they_end_without_a_traceback(self, labels: str, arguments: str, close: str) -> None:
+        command = f"{sys.executable} -m formers {arguments.format(labels=labels)}"
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{command} {close}"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(SOURCES), "OMP_NUM_THREADS": "1"},
+        )
+        assert "Traceback" not in done.stderr and "Exception" not in done.stderr, done.stderr
+        failed = "such" in arguments and "head" not in close
+        assert done.returncode == int(failed), (done.returncode, done.stderr)
+        assert bool(done.stderr) == (failed and close in (">&-", "<&-"))
+        assert bool(done.stdout) == (close in ("2>&-", "<&-") and not failed)
+
+    def test_no_text_and_no_standard_input(self, run: Formers, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sys, "stdin", None)
+        code, _, said = run("tokenize")
+        assert code == 2 and "standard input is closed" in said
+
+
 class TestInfo:
     def test_a_folder(self, labels: str, run: Formers) -> None:
         code, out, err = run("info", labels)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -65,11 +66,17 @@ def test_other_names_of_keys() -> None:
         ({"id2label": {"0": "NO", "1": "YES"}}, {0: "NO", 1: "YES"}),
         ({"id2label": {0: "NO", 1: "YES"}, "num_labels": 2}, {0: "NO", 1: "YES"}),
         ({"label2id": {"NO": 0, "YES": 1, "WELL": 2}}, {0: "NO", 1: "YES", 2: "WELL"}),
+        ({"id2label": None, "num_labels": 3}, {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}),
+        ({"id2label": None, "label2id": None}, {0: "LABEL_0", 1: "LABEL_1"}),
+        ({"id2label": {"0": 1, "1": 2.5, "2": "three"}}, {0: 1, 1: 2.5, 2: "three"}),
+        ({"id2label": {np.int64(0): np.int64(4)}, "num_labels": np.int32(1)}, {0: 4}),
     ],
 )
 def test_labels(given: dict[str, Any], labels: dict[int, str]) -> None:
     config = formers.BertConfig(**given)
     assert config.id2label == labels and config.num_labels == len(labels)
+    assert formers.BertConfig.from_dict(given) == config
+    assert [*map(type, config.id2label.values())] == [*map(type, labels.values())]
     assert config.label2id == {v: k for k, v in labels.items()}
     back = formers.BertConfig.from_dict(json.loads(config.to_json_string()))
     assert back == config and back.id2label == labels
@@ -138,11 +145,71 @@ def test_what_is_written(tmp_path: Path) -> None:
 
 def test_dtype_has_two_names() -> None:
     for key in ("dtype", "torch_dtype"):
-        config = formers.BertConfig.from_dict({key: "bfloat16"})
-        assert str(config.dtype) == str(config.torch_dtype) == "bfloat16"
-    config.torch_dtype = torch.float16
-    assert config.dtype == torch.float16 and "dtype" not in config.to_dict()
-    assert formers.BertConfig(torch_dtype="float16").dtype == "float16"
+        for value in ("bfloat16", "torch.bfloat16", torch.bfloat16):
+            config = formers.BertConfig.from_dict({key: value})
+            assert config.dtype is config.torch_dtype is torch.bfloat16 and "torch_dtype" in config
+            assert config.to_dict()["torch_dtype"] == "bfloat16"
+    config.torch_dtype = "float16"
+    assert config.torch_dtype == torch.float16 and "dtype" not in config.to_dict()
+    assert formers.BertConfig().dtype is None and formers.BertConfig(dtype="nonsense").dtype == "nonsense"
+    assert copy.deepcopy(config).dtype == pickle.loads(pickle.dumps(config)).dtype == torch.float16
+
+
+def test_reading_keys_as_the_reference() -> None:
+    ours, theirs = formers.DistilBertConfig(my_key=1), transformers.DistilBertConfig(my_key=1)
+    for key in ("dim", "my_key", "id2label", "output_hidden_states", "hidden_size", "num_labels", "no_key", "dtype"):
+        assert (key in ours) == (key in theirs) == (key in list(ours)), key
+    assert ours.transformers_version is None and "transformers_version" not in ours.to_json_string()
+    assert formers.BertConfig.from_dict({"transformers_version": "4.20.1"}).transformers_version == "4.20.1"
+    assert ours.get_text_config() is ours.get_text_config(decoder=True) is ours
+    ours.text_config = inner = formers.BertConfig()
+    assert ours.get_text_config() is ours.get_text_config(decoder=True) is inner
+    assert ours.get_text_config(encoder=True) is ours
+
+
+def test_update_from_string() -> None:
+    ours, theirs = formers.BertConfig(), transformers.BertConfig()
+    text = "hidden_size=8,hidden_dropout_prob=0.25,use_cache=no,hidden_act=relu,output_attentions=true"
+    for config in (ours, theirs):
+        config.update_from_string(text)
+    for key in ("hidden_size", "hidden_dropout_prob", "use_cache", "hidden_act", "output_attentions"):
+        assert getattr(ours, key) == getattr(theirs, key) and type(getattr(ours, key)) is type(getattr(theirs, key))
+    distilbert = formers.DistilBertConfig()
+    distilbert.update_from_string("hidden_size=8")
+    assert distilbert.dim == 8
+    for wrong, said in {
+        "hiden_size=8": "Did you mean 'hidden_size'",
+        "hidden_size": "key=value",
+        "hidden_size=x": "whole numbers",
+        "use_cache=2": "true or false",
+        "classifier_dropout=1": "None",
+    }.items():
+        for error in (ValueError, TypeError):
+            with pytest.raises(error, match=said):
+                ours.update_from_string(wrong)
+
+
+def test_torchscript_means_tuples(tmp_path: Path) -> None:
+    values = registry.load("bert").TINY
+    config = formers.BertConfig(**values, torchscript=True)
+    assert not config.use_return_dict and config.return_dict and formers.BertConfig().use_return_dict
+    config.save_pretrained(tmp_path)
+    model = formers.BertModel(formers.AutoConfig.from_pretrained(tmp_path)).eval()
+    ids = torch.tensor([[1, 2]])
+    assert type(model(ids)) is tuple and not isinstance(model(ids, return_dict=True), tuple)
+    assert type(formers.BertForMaskedLM(config)(ids)) is tuple
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    values = {key: np.int64(v) if type(v) is int else v for key, v in registry.load("bert").TINY.items()}
+    config = formers.BertConfig(
+        **values, hidden_dropout_prob=np.float64(0.5), num_labels=np.int64(3), more=[np.int8(1)]
+    )
+    config.check()
+    assert type(config.hidden_size) is int and type(config.hidden_dropout_prob) is float and config.num_labels == 3
+    assert json.loads(config.to_json_string())["more"] == [1]
+    config.num_labels = np.int16(4)
+    assert len(config.id2label) == 4
 
 
 def test_equality_and_copies() -> None:

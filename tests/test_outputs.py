@@ -12,6 +12,7 @@ import transformers
 from families import CASES, FAMILIES, batch, pair
 from torch.utils import _pytree as pytree
 
+import formers
 from formers import outputs
 
 CLASSES = [cls for cls in outputs.ModelOutput.__subclasses__() if cls.__module__.startswith("formers.")]
@@ -80,7 +81,9 @@ def test_writing() -> None:
     out.logits = out.logits + 1
     assert out["logits"].tolist() == out[0].tolist() == [1, 1]
     out.loss = torch.tensor(1.0)
-    assert out.loss == 1 and out[0] is out.logits
+    assert out.loss is out["loss"] and "loss" in out and list(out) == ["logits", "hidden_states", "loss"]
+    out.note = "no field"
+    assert out.note == "no field" and "note" not in out
     for change in (lambda: out.pop("logits"), lambda: out.update(a=1), lambda: out.setdefault("a", 1)):
         with pytest.raises(TypeError):
             change()
@@ -109,4 +112,11 @@ def test_made_from_pairs_as_data_parallel_does() -> None:
     parts = [classifier_output(), classifier_output()]
     whole = type(parts[0])((k, [part[k] for part in parts]) for k in parts[0])
     assert list(whole) == ["logits", "hidden_states"] and len(whole.logits) == 2 and whole.loss is None
-    assert list(type(whole)({"loss": torch.ones(1), "logits": torch.ones(1)})) == ["loss", "logits"]
+    pairs = {"loss": torch.ones(1), "logits": torch.ones(1)}
+    for given in (pairs, list(pairs.items()), tuple(pairs.items()), [*map(list, pairs.items())]):
+        made = type(whole)(given)
+        assert list(made) == ["loss", "logits"] and made.loss is pairs["loss"] and made[1] is pairs["logits"]
+    states = (torch.ones(1), torch.ones(1))
+    assert type(whole)(loss=states).loss is states and list(type(whole)(list(states)).loss) == list(states)
+    with pytest.raises(formers.ArgumentError, match=r"pairs \(name, value\), and number 1"):
+        type(whole)([("loss", torch.ones(1)), 3])

@@ -190,6 +190,7 @@ PUBLISHED = {
     "named class": r"[[:alpha:]]+|[]a]+",
 }
 SLOW = [
+    "a+[b-z]", r"(?=(a+))a*b\1", r"(a+)b\1|c", r"\s+$", "x?a+[bc]",
     r"(a+)+$", r"(a|aa)+b", r"(a?a)+b", r"(?:a{1,9})*b", r"(?:a{2,3}+)b", r"a+a+b", r"[^\0]+[^\0]+[^\0]+\0",
     r"((a*)*)*", r"(?=(a+)+$)x", r"(?:(?:a+)b)+c", r"(?:a|b){2,}", r"(?<n>a+)*b", r"(?i:a+)+b", r"x*(?:y*z*)w",
     r".*.*=.*", r"(a+){10}b", r"(?:a+a+)?b", r"[a[b]]*.*c", r"a{1,1000}a{1,1000}b", r"(.*)\1\1+x", r"[\]a]*]*]*b",
@@ -239,6 +240,12 @@ def test_judging_is_soon_done(piece: str) -> None:
     assert time.process_time() - start < SECONDS
 
 
+@pytest.mark.parametrize("pattern", ["(?=a+b)", "x(?!a+b)y", "(?=a+)b"])
+def test_patterns_that_may_split_and_not_replace(pattern: str) -> None:
+    assert slow(pattern, replaces=True) and not slow(pattern)
+    assert not slow(r"\s+(?!\S)|\s+", replaces=True) and not slow(" {2,}", replaces=True)
+
+
 def _replacing(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
     return [{"type": "Replace", "pattern": {"String": old}, "content": new} for old, new in pairs]
 
@@ -272,3 +279,39 @@ def test_a_tokenizer_file_with_a_slow_pattern(place: str, tmp_path: Path) -> Non
     pattern["Regex"] = PUBLISHED["GPT-4o"]
     path.write_text(json.dumps(made | {place: part}))
     assert formers.PreTrainedTokenizerFast(tokenizer_file=str(path))("a")["input_ids"]
+
+
+MANY = 100_000
+TEXT, TOKEN = {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "a", "type_id": 0}}
+
+
+def _template(single: list[Any], ids: int = 1) -> dict[str, Any]:
+    token = {"id": "a", "ids": [0] * ids, "tokens": ["a"] * ids}
+    pair = [TEXT, {"Sequence": {"id": "B", "type_id": 1}}]
+    return {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {"a": token}}
+
+
+OUT_OF_PROPORTION: dict[str, dict[str, Any]] = {
+    "normalizers": {"normalizer": {"type": "Sequence", "normalizers": [{"type": "Lowercase"}] * MANY}},
+    "replacements": {"normalizer": {"type": "Sequence", "normalizers": _replacing(*[("z", "y")] * 10_000)}},
+    "splits": {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}] * MANY}},
+    "decoders": {"decoder": {"type": "Sequence", "decoders": [{"type": "Fuse"}] * MANY}},
+    "special tokens": {"post_processor": _template([TOKEN] * MANY + [TEXT])},
+    "ids of a special token": {"post_processor": _template([TOKEN, TEXT], MANY)},
+    "places of the text": {"post_processor": _template([TEXT] * MANY)},
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_PROPORTION)
+def test_a_tokenizer_file_of_too_many_steps(name: str, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    made = json.loads(Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).to_str())
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(made | OUT_OF_PROPORTION[name]))
+    start = time.process_time()
+    with pytest.raises(formers.TokenizerError, match=r"tokenizer\.json.*more than [14],000"):
+        formers.PreTrainedTokenizerFast(tokenizer_file=str(path))
+    assert time.process_time() - start < 2
+    path.write_text(json.dumps(made | {"post_processor": _template([TOKEN, TEXT, TOKEN])}))
+    assert len(formers.PreTrainedTokenizerFast(tokenizer_file=str(path))("a")["input_ids"]) == 3

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,22 @@ from .errors import ArgumentError, ConfigError, NotFoundError, near
 from .views.config import config_html
 
 CONFIG_NAME = "config.json"
+
+
+class _Dtype:
+    """`config.dtype`: what was set, "float16" as a torch.dtype. Torch is loaded when it is asked for, never before."""
+
+    def __get__(self, owner: PretrainedConfig | None, kind: type) -> Any:
+        value = None if owner is None else owner.__dict__.get("dtype")
+        if not isinstance(value, str):
+            return value
+        import torch
+
+        found = vars(torch).get(value.removeprefix("torch."))  # not getattr, by which torch imports modules
+        return found if isinstance(found, torch.dtype) else value
+
+    def __set__(self, owner: PretrainedConfig, value: Any) -> None:
+        owner.__dict__["dtype"] = value
 
 
 class PretrainedConfig:
@@ -29,10 +45,11 @@ class PretrainedConfig:
     attribute_map: ClassVar[dict[str, str]] = {}
 
     architectures: list[str] | None = None
-    dtype: Any = None
+    dtype: Any = _Dtype()
     output_hidden_states: bool = False
     output_attentions: bool = False
     return_dict: bool = True
+    torchscript: bool = False
     is_encoder_decoder: bool = False
     is_decoder: bool = False
     add_cross_attention: bool = False
@@ -48,6 +65,7 @@ class PretrainedConfig:
     eos_token_id: int | list[int] | None = None
     sep_token_id: int | None = None
     decoder_start_token_id: int | None = None
+    transformers_version: str | None = None
     id2label: dict[int, str]
     label2id: dict[str, int]
 
@@ -89,9 +107,7 @@ class PretrainedConfig:
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = "dtype" if name == "torch_dtype" else type(self).attribute_map.get(name, name)
-        if name == "pruned_heads":
-            value = _pruned(value)
-        super().__setattr__(name, value)
+        super().__setattr__(name, _pruned(value) if name == "pruned_heads" else _python(value))
 
     def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
         other = "dtype" if name == "torch_dtype" else type(self).attribute_map.get(name)
@@ -99,10 +115,17 @@ class PretrainedConfig:
             return getattr(self, other)
         raise _NoKeyError(f"{type(self).__name__} has no {name!r}.", name=name, obj=self)
 
+    def __iter__(self) -> Iterator[str]:
+        """The names of the keys that are set; so `"key" in config`."""
+        return iter(self.__dict__)
+
+    def __contains__(self, name: object) -> bool:
+        return ("dtype" if name == "torch_dtype" else name) in self.__dict__
+
     @property
     def use_return_dict(self) -> bool:
-        """Whether models return outputs with names rather than tuples."""
-        return self.return_dict
+        """Whether models return outputs with names rather than tuples, which `torchscript` asks for."""
+        return self.return_dict and not self.torchscript
 
     @property
     def name_or_path(self) -> str:
@@ -122,16 +145,19 @@ class PretrainedConfig:
             self._set_labels(count, None, None)
 
     def _set_labels(self, count: int | None, names: Any, ids: Any) -> None:
+        count = _python(count)
         if count is not None and (type(count) is not int or not 0 <= count <= _MOST_LABELS):
             raise ConfigError(
                 f"num_labels={count!r}: give the number of labels, an integer from 0 to {_MOST_LABELS:,}."
             )
         try:
-            ids = {str(label): int(i) for label, i in dict(ids or {}).items()}
+            ids = {_label(label): int(i) for label, i in dict(ids or {}).items()}
             if names is not None:
                 if None in (given := dict(names)).values():
                     raise TypeError
-                table = {int(i): str(label) for i, label in given.items()}
+                table = {int(i): _label(label) for i, label in given.items()}
+                numbers = {str(label): label for label in table.values()}  # JSON's keys are never numbers
+                ids = {numbers.get(label, label): i for label, i in ids.items()}
             elif count is None and ids:
                 table = {i: label for label, i in ids.items()}
             else:
@@ -219,7 +245,7 @@ class PretrainedConfig:
             labels = {}
         if labels:
             values = {k: v for k, v in values.items() if k not in ("num_labels", "id2label", "label2id")} | labels
-        elif "id2label" in values:
+        elif values.get("id2label") is not None:
             values.pop("num_labels", None)
         try:
             config = cls(**values)
@@ -249,7 +275,10 @@ class PretrainedConfig:
 
     def to_json_string(self, use_diff: bool = True) -> str:
         """The configuration as JSON; with `use_diff`, without the common keys that have their default."""
-        return json.dumps(self.to_diff_dict() if use_diff else self.to_dict(), indent=2, sort_keys=True) + "\n"
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        if "label2id" in values:
+            values["label2id"] = {str(label): i for label, i in values["label2id"].items()}
+        return json.dumps(values, indent=2, sort_keys=True, default=_python) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """All keys and values, ready for JSON."""
@@ -278,6 +307,31 @@ class PretrainedConfig:
         """Set several keys."""
         for key, value in config_dict.items():
             setattr(self, key, value)
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set keys that are there from text, "hidden_size=8,use_cache=false"; each value is read as what it replaces.
+
+        Errors: ArgumentError for a key that is not there, or a value that is none of its key's kind.
+        """
+        for pair in update_str.split(","):
+            name, equals, text = pair.partition("=")
+            if not equals or (name not in self and type(self).attribute_map.get(name) not in self):
+                raise ArgumentError(
+                    f"update_from_string: {pair!r} is not key=value with a key of {type(self).__name__}."
+                    + near(name, self)
+                )
+            setattr(self, name, _read_as(getattr(self, name), name, text))
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
+        """The configuration of the part that reads or writes text: the nested one, or this one where there is none."""
+        ends = {"encoder": ("text_encoder",), "decoder": ("decoder", "generator", "text_config")}
+        names = (
+            (*ends["encoder"], *ends["decoder"]) if decoder == encoder else ends["decoder" if decoder else "encoder"]
+        )
+        found = [name for name in names if isinstance(getattr(self, name, None), PretrainedConfig)]
+        if len(found) > 1:
+            raise ConfigError(f"{type(self).__name__} has several configurations of text: {found}; take one by name.")
+        return getattr(self, found[0]) if found else self
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.to_dict() == other.to_dict()
@@ -337,6 +391,29 @@ def _of_the_class(cls: type, key: str) -> bool:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _python(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's; other values as they are."""
+    return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
+
+
+def _label(value: Any) -> Any:
+    value = _python(value)
+    return value if isinstance(value, (int, float)) else str(value)
+
+
+def _read_as(old: Any, name: str, text: str) -> Any:
+    """The text as a value of the kind of `old`."""
+    truths = {"true": True, "1": True, "y": True, "yes": True, "false": False, "0": False, "n": False, "no": False}
+    kind = type(old)
+    try:
+        return truths[text.lower()] if kind is bool else {int: int, float: float, str: str}[kind](text)
+    except (KeyError, ValueError) as e:
+        raise ArgumentError(
+            f"update_from_string: {name}={text[:80]!r} cannot replace {_shown(old)}; "
+            "values are whole numbers, numbers, true or false, or text, as the one that they replace."
+        ) from e
 
 
 def _pruned(value: Any) -> dict[int, list[int]]:

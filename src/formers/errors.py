@@ -7,14 +7,28 @@ clauses written for it keep working. A message says what happened, where, what w
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# C0 but for line ends and tabs, DEL, C1, what turns the direction of text, and halves of characters
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    """`text`, which may come from a file, with what could steer a terminal written out, as in "\\x1b]0;title"."""
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def visible_json(text: str) -> str:
+    """The same for JSON, which means afterwards what it meant before."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class FormersError(Exception):
-    """Base of all errors that the package raises on purpose."""
+    """Base of all errors that the package raises on purpose. Their text cannot steer a terminal, whatever it quotes."""
 
     def __str__(self) -> str:  # KeyError, one of the parents below, would print the message quoted
-        return str(self.args[0]) if self.args else ""
+        return visible(str(self.args[0])) if self.args else ""
 
 
 class NotFoundError(FormersError, OSError):

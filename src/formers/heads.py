@@ -22,6 +22,7 @@ from .optimize import unwatched
 
 # what of the body's output a head reads: rows of all tokens; column 0; the last real token; the body's vector of a text
 READS = ("tokens", "first", "last", "pooled")
+ITEMS = "num_items_in_batch"  # of trainers that add up gradients: see losses.py
 
 
 class Head(PreTrainedModel):
@@ -37,12 +38,16 @@ class Head(PreTrainedModel):
     OUTPUT: ClassVar[Any] = outputs.ModelOutput
     READS: ClassVar[str] = "tokens"
 
+    KEYWORDS = (ITEMS,)
+
     def compute(self, inputs: dict[str, Any]) -> Any:
         """Run the base model on the inputs and score what it returns; with labels, compute the loss too."""
+        items = inputs.pop(ITEMS, None)
         targets = {name: inputs.pop(name, None) for name in self.TARGETS}
         for name, value in targets.items():
             if value is not None and not isinstance(value, Tensor):
                 raise NotTensorError(f"{name} is a {type(value).__name__}, not a tensor; torch.tensor(…) makes one.")
+        targets[ITEMS] = items
         options = {name: inputs.pop(name, None) for name in OPTIONS}
         flat = self.flatten(inputs)
         layout = self.layout(
@@ -118,8 +123,9 @@ class _TokenHead(Head):
         """Labels, each in the column whose logits are to predict it."""
         return labels
 
-    def loss(self, logits: Tensor, labels: Tensor | None, layout: Layout) -> Tensor | None:
+    def loss(self, logits: Tensor, targets: dict[str, Any], layout: Layout) -> Tensor | None:
         """From logits (B, T, C) and labels (B, T)."""
+        labels = targets["labels"]
         if labels is None:
             return None
         if tuple(labels.shape) != (layout.batch, layout.columns):
@@ -128,11 +134,11 @@ class _TokenHead(Head):
                 "-100 to leave one out."
             )
         logits, labels = layout.pack(logits), layout.pack(self.shifted(labels))
-        return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
+        return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), targets.get(ITEMS))
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = layout.unpacked(self.compute_logits, body.last_hidden_state)  # (B, T, C or V)
-        return {"loss": self.loss(logits, targets["labels"], layout), "logits": logits}
+        return {"loss": self.loss(logits, targets, layout), "logits": logits}
 
 
 class MaskedLM(_TokenHead):
@@ -183,7 +189,8 @@ class SequenceClassification(Head):
         if self.config.problem_type is None:
             # kept, so that it is saved: what serves the model later needs to know how its scores are meant
             self.config.problem_type = losses.problem_type(self.config.num_labels, labels)
-        return {"loss": losses.classification(logits, labels, self.config.problem_type), "logits": logits}
+        kind, items = self.config.problem_type, targets.get(ITEMS)
+        return {"loss": losses.classification(logits, labels, kind, items), "logits": logits}
 
 
 class NextSentencePrediction(Head):
@@ -195,11 +202,14 @@ class NextSentencePrediction(Head):
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = self.logits_of_texts(body, layout, inputs)
         labels = targets["labels"] if targets["labels"] is not None else targets["next_sentence_label"]
-        return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
+        loss = None if labels is None else losses.choice(logits, labels, items=targets.get(ITEMS))
+        return {"loss": loss, "logits": logits}
 
 
 class PreTraining(_TokenHead):
     """BERT's two pretraining tasks at once; the loss is their sum, and needs both labels.
+
+    `num_items_in_batch` counts tokens; the loss of the pairs is a mean with it, too.
 
     PAIR: what the labels of pairs, and their logits, are called.
     """
@@ -215,7 +225,7 @@ class PreTraining(_TokenHead):
         loss, follows = None, targets[name]
         if targets["labels"] is not None and follows is not None:
             next_loss = losses.choice(pair, follows, name)
-            loss = self.loss(tokens, targets["labels"], layout) + next_loss  # type: ignore[operator]
+            loss = self.loss(tokens, targets, layout) + next_loss  # type: ignore[operator]
         return {"loss": loss, "prediction_logits": tokens, logits: pair}
 
     def compute_both(self, rows: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,7 +242,8 @@ class ReplacedTokenDetection(Head):
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits, labels = layout.unpacked(self.compute_logits, body.last_hidden_state), targets["labels"]
-        loss = None if labels is None else losses.replaced(logits, labels, inputs.get("attention_mask"))
+        mask, items = inputs.get("attention_mask"), targets.get(ITEMS)
+        loss = None if labels is None else losses.replaced(logits, labels, mask, items)
         return {"loss": loss, "logits": logits}
 
 
@@ -255,7 +266,8 @@ class MultipleChoice(Head):
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         given = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"]
         logits, labels = self.logits_of_texts(body, layout, inputs).view(given.shape[:2]), targets["labels"]
-        return {"loss": None if labels is None else losses.choice(logits, labels), "logits": logits}
+        loss = None if labels is None else losses.choice(logits, labels, items=targets.get(ITEMS))
+        return {"loss": loss, "logits": logits}
 
 
 class QuestionAnswering(Head):
@@ -277,5 +289,5 @@ class QuestionAnswering(Head):
         both = self.compute_logits(body.last_hidden_state)  # (B, T, 2)
         start, end = (x.squeeze(-1).contiguous() for x in both.split(1, dim=-1))  # (B, T) each
         starts, ends = targets["start_positions"], targets["end_positions"]
-        loss = None if starts is None or ends is None else losses.span(start, end, starts, ends)
+        loss = None if starts is None or ends is None else losses.span(start, end, starts, ends, targets.get(ITEMS))
         return {"loss": loss, "start_logits": start, "end_logits": end}

@@ -39,6 +39,7 @@ class PreTrainedModel(Optimizable, Masks):
     A family's base class sets `config_class` and `base_model_prefix` (the attribute under which its models with heads
     hold the base model), and, where they apply:
     SIGNATURE: the arguments of its models in their order; "labels" stands for the TARGETS of a model with a head.
+        KEYWORDS: further ones, which are given by name alone.
     WORDS: the name of the table of word embeddings in the base model.
     BUFFERS: endings of names that published files hold of what is computed here, and that no model needs.
     TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
@@ -51,6 +52,7 @@ class PreTrainedModel(Optimizable, Masks):
     supports_gradient_checkpointing: ClassVar[bool] = True
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds", "labels", *OPTIONS)
     TARGETS: ClassVar[tuple[str, ...]] = ()
+    KEYWORDS: ClassVar[tuple[str, ...]] = ()
     WORDS: ClassVar[str] = "embeddings.word_embeddings"
     BUFFERS: ClassVar[tuple[str, ...]] = ("position_ids",)
     TIED: ClassVar[dict[str, str]] = {}
@@ -77,8 +79,9 @@ class PreTrainedModel(Optimizable, Masks):
         def forward(self: PreTrainedModel, *args: Any, **kwargs: Any) -> Any:
             return self.compute(self._bound(args, kwargs))
 
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        kind, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
         names = [inspect.Parameter(name, kind, default=None) for name in cls.arguments()]
+        names += [inspect.Parameter(name, by_name, default=None) for name in cls.KEYWORDS]
         forward.__signature__ = inspect.Signature([inspect.Parameter("self", kind), *names])  # type: ignore[attr-defined]
         forward.__doc__ = cls.compute.__doc__
         cls.forward = forward  # type: ignore[method-assign]
@@ -391,7 +394,8 @@ class PreTrainedModel(Optimizable, Masks):
 
     def returned(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
         """The output itself, or its tuple, as the call or else the configuration asks."""
-        return output if self.options(return_dict=return_dict)["return_dict"] else output.to_tuple()
+        named = self.config.use_return_dict if return_dict is None else return_dict
+        return output if named else output.to_tuple()
 
 
 @cache

@@ -17,6 +17,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def _pairs(first: Any) -> dict[str, Any] | None:
+    """The fields in a mapping, or in a list or another series of (name, value); None for what is none of these."""
+    if isinstance(first, Mapping):
+        return dict(first)
+    if not isinstance(first, (Iterator, list, tuple)):
+        return None
+    pairs = list(first)
+    fits = [isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs]
+    if not isinstance(first, Iterator) and not (fits and fits[0]):
+        return None  # the field's own value: a tuple of tensors
+    if not all(fits):
+        place = fits.index(False)
+        raise ArgumentError(
+            f"an output is made of pairs (name, value), and number {place} is {str(pairs[place])[:80]!r}."
+        )
+    return dict(pairs)
+
+
 class ModelOutput(OrderedDict[str, Any]):
     """Base of all outputs; subclasses are dataclasses whose fields default to None."""
 
@@ -35,9 +53,10 @@ class ModelOutput(OrderedDict[str, Any]):
     def __post_init__(self) -> None:
         names = [field.name for field in fields(self)]  # type: ignore[arg-type]
         values = {name: getattr(self, name) for name in names}
-        first = values[names[0]]
-        if isinstance(first, (Mapping, Iterator)):  # DataParallel gathers an output as a dict, from pairs
-            values = dict.fromkeys(names) | dict(first)
+        pairs = _pairs(values[names[0]])  # DataParallel gathers an output as a dict, from pairs
+        if pairs is not None and all(values[name] is None for name in names[1:]):
+            values = dict.fromkeys(names) | pairs
+            super().clear()  # of the pairs
         for name, value in values.items():
             super().__setattr__(name, value)
             if value is not None:
@@ -51,7 +70,7 @@ class ModelOutput(OrderedDict[str, Any]):
         super().__setattr__(key, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if value is not None and name in self.keys():
+        if value is not None and name in getattr(type(self), "__dataclass_fields__", ()):
             super().__setitem__(name, value)
         super().__setattr__(name, value)
 

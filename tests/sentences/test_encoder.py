@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,12 @@ def test_optimized(folder: Path) -> None:
     plain = encoder.encode(GOLDENS["texts"])
     found = encoder.optimize("bf16").encode(GOLDENS["texts"])
     assert (plain * found).sum(1).min() > 0.999
+
+
+def test_a_file_of_too_many_modules(tmp_path: Path) -> None:
+    steps = [module("Transformer", ""), *[module("Normalize", "1_Normalize")] * 100_000]
+    (tmp_path / "modules.json").write_text(json.dumps(steps))
+    start = time.process_time()
+    with pytest.raises(formers.ConfigError, match=r"modules\.json lists 100,001 modules; at most 100"):
+        formers.SentenceEncoder.from_pretrained(tmp_path)
+    assert time.process_time() - start < 2

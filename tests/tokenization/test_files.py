@@ -83,6 +83,33 @@ def test_files_of_4_20(folders: Any, tmp_path: Path) -> None:
     assert "special_tokens_map_file" not in ours.init_kwargs
 
 
+def test_special_tokens_of_4_20_are_not_normalized(tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_text((tiny / "vocab.txt").read_text())
+    (tmp_path / "added_tokens.json").write_text(json.dumps({"[E1]": 14, "<m>": 15, "New York": 16}))
+    mask = {"content": "<m>", "lstrip": True, "normalized": False, "rstrip": False, "single_word": False}
+    (tmp_path / "special_tokens_map.json").write_text(
+        json.dumps({"additional_special_tokens": ["[E1]"], "mask_token": mask})
+    )
+    ours = BertTokenizer.from_pretrained(tmp_path)
+    assert ours("a [E1]  <m> new york")["input_ids"] == [2, 5, 14, 15, 16, 3]
+    assert 14 not in ours("a [e1]")["input_ids"] and ours.mask_token_id == 15
+    assert ours.decode([5, 14, 16], skip_special_tokens=True) == "a New York"
+    ours.save_pretrained(tmp_path / "again")
+    again = BertTokenizer.from_pretrained(tmp_path / "again")
+    assert again.added_tokens_decoder == ours.added_tokens_decoder
+
+
+def test_added_tokens_keep_their_spelling(tiny: Path) -> None:
+    ours = BertTokenizer.from_pretrained(tiny)
+    ours.add_tokens(["[Foo]", "Bär"])
+    ids = ours("a [foo] bar")["input_ids"]
+    assert ids == [2, 5, 14, 15, 3] and ours.decode(ids) == "[CLS] a [Foo] Bär [SEP]"
+    assert ours.decode(ids, skip_special_tokens=True) == "a [Foo] Bär" and ours.decode(15) == "Bär"
+    assert ours.convert_ids_to_tokens(ids)[2:4] == ["[Foo]", "Bär"] and ours.convert_ids_to_tokens(14) == "[Foo]"
+    ours.add_tokens([AddedToken("Bär", normalized=True)], special_tokens=True)
+    assert ours.decode(ids, skip_special_tokens=True) == "a [Foo]"
+
+
 def test_ways_to_construct(folders: Any, pairs: Any, tmp_path: Path) -> None:
     folder = folders["uncased"]
     file = str(folder / "vocab.txt")

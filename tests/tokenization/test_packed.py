@@ -272,3 +272,17 @@ def test_threads_copies_and_pickles(tokenizer: Any, sentences: list[str], monkey
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda batch, one=one: one.packed(batch).input_ids.tolist(), batches))
         assert found == expected
+
+
+def test_a_backend_changed_by_hand(tokenizer: BertTokenizer) -> None:
+    texts, long = ["a film", "a good film"], ["a film " * 5000]
+    expected, cut = tokenizer(texts), tokenizer(long, truncation=True, max_length=9)
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.backend_tokenizer.enable_padding(length=7)
+    for _ in range(2):
+        assert tokenizer(texts).data == expected.data
+        assert tokenizer.packed(texts).input_ids.tolist() == [i for row in expected["input_ids"] for i in row]
+        assert tokenizer(long, truncation=True, max_length=9).data == cut.data
+    assert tokenizer.tokenize("a good film") == ["a", "good", "film"]
+    assert tokenizer.build_inputs_with_special_tokens([7, 8, 9, 10])[1:-1] == [7, 8, 9, 10]
+    assert tokenizer.backend_tokenizer.truncation["max_length"] == 3, "what the user set stays"

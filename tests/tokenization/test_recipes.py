@@ -78,6 +78,37 @@ class TestByteLevel:
         assert type(again) is formers.RobertaTokenizer and again.vocab_size == ours.vocab_size
         same(again, ours, TEXTS)
 
+    @pytest.mark.parametrize("as_json", [False, True])
+    def test_words(self, folder: Path, tmp_path: Path, as_json: bool) -> None:
+        """From a folder with a tokenizer.json, too, the options reach what trims offsets."""
+        theirs = self.theirs(folder, add_prefix_space=True)
+        if as_json:
+            self.theirs(folder).save_pretrained(tmp_path)
+            folder = tmp_path
+        words = [["The", "film", "is", "good"], ["Bad"]]
+        plain = formers.RobertaTokenizer.from_pretrained(folder)
+        for call in (plain, plain.packed):
+            with pytest.raises(formers.InputError, match=r"split into words.*add_prefix_space=True"):
+                call(words, is_split_into_words=True)
+        ours = formers.RobertaTokenizer.from_pretrained(folder, add_prefix_space=True)
+        made = ours(words, is_split_into_words=True, return_offsets_mapping=True)
+        assert made["input_ids"] == [ours(" ".join(row))["input_ids"] for row in words]
+        assert ours.packed(words, is_split_into_words=True).lengths.tolist() == [*map(len, made["input_ids"])]
+        expected = theirs(words, is_split_into_words=True, return_offsets_mapping=True)
+        assert made["offset_mapping"] == expected["offset_mapping"]
+        assert made["offset_mapping"][0][made.tokens().index("Ġis")] == (0, 2)
+        ours.save_pretrained(tmp_path / "saved")
+        assert formers.RobertaTokenizer.from_pretrained(tmp_path / "saved").add_prefix_space
+        for trim, start in ((True, 4), (False, 3)):
+            one = formers.RobertaTokenizer.from_pretrained(folder, trim_offsets=trim)
+            made = one(["The film"], return_offsets_mapping=True)
+            assert made["offset_mapping"][0][made.char_to_token(4)][0] == start and one.trim_offsets is trim
+
+    def test_words_of_a_tokenizer_of_no_family(self, folder: Path, tmp_path: Path) -> None:
+        self.theirs(folder).save_pretrained(tmp_path)
+        ours = formers.PreTrainedTokenizerFast.from_pretrained(tmp_path, add_prefix_space=True)
+        assert ours.tokenize("is") == ["Ġis"]
+
     def test_dictionaries(self) -> None:
         vocab = {name: i for i, name in enumerate([*NAMES, "a", "b", "ab", "Ġ"])}
         ours = formers.RobertaTokenizer(vocab=vocab, merges=["a b"])
@@ -188,6 +219,34 @@ def ours_type(name: str) -> str:
     return {"XLMRobertaTokenizer": "xlm-roberta", "CamembertTokenizer": "camembert"}[name]
 
 
+@pytest.mark.parametrize("name", [*FAMILIES, *WITH_NAMES])
+def test_training_anew(name: str, spiece: Path, tmp_path: Path) -> None:
+    """The unknown token is still one, and special tokens stand where they did, as in the reference."""
+    file, *_, options = {n: (f, {}) for n, (f, _) in FAMILIES.items()}.get(name) or WITH_NAMES[name]
+    kind = "unigram" if SentencePieceModel.read(spiece).kind == 1 else "bpe"
+    model = trained(tmp_path, kind, **options) if options else spiece
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / file).write_bytes(model.read_bytes())
+    ours = getattr(formers, name).from_pretrained(tmp_path / "made")
+    made = ours.train_new_from_iterator([*SAMPLE], 150, show_progress=False)
+    again = made.train_new_from_iterator([*SAMPLE], 120, show_progress=False)
+    for one in (made, again):
+        names = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
+        tokens = {getattr(ours, n) for n in names} - {None}
+        assert one.convert_tokens_to_ids(sorted(tokens)) == ours.convert_tokens_to_ids(sorted(tokens))
+        ids = one("a 漢 <mask>" if "<" in str(ours.mask_token) else "a 漢 [MASK]")["input_ids"]
+        assert ids.count(ours.unk_token_id) == 1 and one.mask_token_id in ids
+    if kind == "unigram":
+        ours.save_pretrained(tmp_path / "saved")
+        theirs = getattr(transformers, name).from_pretrained(tmp_path / "saved")
+        theirs = theirs.train_new_from_iterator([*SAMPLE], 150, show_progress=False)
+        assert theirs.convert_tokens_to_ids(sorted(tokens)) == made.convert_tokens_to_ids(sorted(tokens))
+    renamed = ours.train_new_from_iterator(
+        [*SAMPLE], 150, show_progress=False, special_tokens_map={ours.unk_token: "<?>"}
+    )
+    assert renamed.unk_token == "<?>" and renamed("漢", add_special_tokens=False)["input_ids"][-1] == ours.unk_token_id
+
+
 def test_sentencepiece_merges(spiece: Path) -> None:
     file = SentencePieceModel.read(spiece)
     if file.kind == 2:
@@ -235,3 +294,31 @@ class TestRealText:
         theirs = transformers.MPNetTokenizer(vocab=ids, mask_token=mask, clean_up_tokenization_spaces=True)
         # of the space before the mask, which it takes here, the reference says so and does otherwise
         same(ours, theirs, [*sentences[::5], *(text for text in TEXTS if " <mask>" not in text)])
+
+
+def test_pieces_drawn_at_random(spiece: Path, tmp_path: Path) -> None:
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(spiece.read_bytes())
+    load, text = formers.XLMRobertaTokenizer.from_pretrained, "a good film about nothing at all"
+    plain = load(tmp_path)
+    assert plain.sp_model_kwargs == {} and len({tuple(plain(text)["input_ids"]) for _ in range(9)}) == 1
+    for options in ({"alpha": 0.2}, {"alpha": 0.2, "nbest_size": 20}):
+        ours = load(tmp_path, sp_model_kwargs={"enable_sampling": True, **options})
+        drawn = {tuple(ours(text)["input_ids"]) for _ in range(30)}
+        assert len(drawn) > 3 and {ours.decode(ids, skip_special_tokens=True) for ids in drawn} == {text}
+        ours.save_pretrained(tmp_path / "saved")
+        again = load(tmp_path / "saved")
+        assert again.sp_model_kwargs == ours.sp_model_kwargs == {"enable_sampling": True, **options}
+        assert len({tuple(again(text)["input_ids"]) for _ in range(30)}) > 3
+    for off in ({"enable_sampling": False}, {"enable_sampling": True, "nbest_size": 1}):
+        assert load(tmp_path, sp_model_kwargs=off)(text) == plain(text)
+    for wrong, said in (({"alpha": "x"}, "from 0 to 1"), ({"alhpa": 0.1}, "Did you mean 'alpha'")):
+        with pytest.raises(ArgumentError, match=said):
+            load(tmp_path, sp_model_kwargs=wrong)
+
+
+def test_bytes_of_a_byte_level_tokenizer() -> None:
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    ours = formers.RobertaTokenizer({name: i for i, name in enumerate([*NAMES, "a", "Ġ"])}, [])
+    assert ours.byte_encoder == bytes_to_unicode() and ours.byte_decoder[ours.byte_encoder[32]] == 32
+    assert ours.encoder["a"] == 5 and ours.ids_to_tokens[5] == "a"

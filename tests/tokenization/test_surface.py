@@ -141,3 +141,38 @@ def test_plain_python_words_hold_the_text(text: str) -> None:
     words = BasicTokenizer(do_lower_case=False).tokenize(text)
     left = [c for c in text if not c.isspace() and c != "\ufffd" and not unicodedata.category(c).startswith("C")]
     assert "".join(words) == "".join(c for c in left if c not in "\u2028\u2029")
+
+
+def test_attributes_of_tokenizers_in_python(pairs: Any) -> None:
+    ours = pairs["uncased"].ours
+    assert ours.ids_to_tokens[101] == "[CLS]" and list(ours.ids_to_tokens)[:3] == [0, 1, 2]
+    assert ours._tokenize("Unaffable [MASK]!") == ["una", "##ffa", "##ble", "[MASK]", "!"]
+    words = ours.basic_tokenizer.tokenize("Héllo, [MASK] !")
+    assert words == ["hello", ",", "[MASK]", "!"] and ours.basic_tokenizer.do_lower_case
+    assert ours.wordpiece_tokenizer.tokenize("unaffable") == ["una", "##ffa", "##ble"]
+    assert ours.wordpiece_tokenizer is ours.wordpiece_tokenizer
+    assert not pairs["cased"].ours.basic_tokenizer.do_lower_case
+
+
+def test_what_a_tokenizer_was_made_with(tiny: Path, tmp_path: Path) -> None:
+    ours = BertTokenizer.from_pretrained(tiny, model_max_length=7, mine=1, bos_token="[CLS]")
+    known = {"model_max_length": 7, "mine": 1, "bos_token": "[CLS]", "do_lower_case": True, "unk_token": "[UNK]"}
+    assert ours.init_kwargs.items() >= known.items() and ours.init_kwargs["vocab_file"] == str(tiny / "vocab.txt")
+    assert ours.init_kwargs["name_or_path"] == str(tiny)
+    ours.bos_token = None
+    ours.save_pretrained(tmp_path)
+    written = (tmp_path / "tokenizer_config.json").read_text()
+    assert '"mine": 1' in written and "vocab_file" not in written and str(tiny) not in written
+    assert "bos_token" not in written
+    assert ours.train_new_from_iterator(["a b"], 20, show_progress=False).init_kwargs["mine"] == 1
+
+
+def test_no_additional_special_tokens(tiny: Path, tmp_path: Path) -> None:
+    ours = BertTokenizer.from_pretrained(tiny, additional_special_tokens=["<a>"])
+    ours.additional_special_tokens = None
+    assert ours.additional_special_tokens is None and ours.additional_special_tokens_ids is None
+    assert ours.extra_special_tokens == [] and "<a>" not in ours.all_special_tokens
+    ours.save_pretrained(tmp_path)
+    assert BertTokenizer.from_pretrained(tmp_path).additional_special_tokens == []
+    ours.add_special_tokens({"additional_special_tokens": ["<b>"]})
+    assert ours.additional_special_tokens == ["<b>"]

@@ -6,6 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,8 +79,8 @@ def _bytes(size: int | str) -> int:
     found = re.fullmatch(r"(\d{1,15})(\.\d{1,9})? ?([A-Za-z]{0,3})", size) if isinstance(size, str) else None
     if found and found[3].upper() in _UNITS:
         number = int(float(found[1] + (found[2] or "")) * _UNITS[found[3].upper()])
-    elif isinstance(size, int) and not isinstance(size, bool):
-        number = size
+    elif isinstance(size, Integral) and not isinstance(size, bool):
+        number = int(size)
     else:
         number = 0
     if number < 1:

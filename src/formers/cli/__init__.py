@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NoReturn, Protocol
 
-from ..errors import ArgumentError, FormersError, UnknownTaskError, near
+from ..errors import ArgumentError, FormersError, UnknownTaskError, near, visible
 from ..version import __version__
 from . import bench, check, convert, env, info, run, tokenize
 
@@ -22,19 +22,42 @@ from . import bench, check, convert, env, info, run, tokenize
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0 done, 1 failed, 2 wrong usage (130 after Ctrl-C)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
+    try:
+        try:
+            return _dispatch(arguments)
+        except KeyboardInterrupt:
+            return 130
+        except BrokenPipeError:
+            raise
+        except (FormersError, OSError, ImportError) as error:
+            return _fail(error, 2 if isinstance(error, (ArgumentError, UnknownTaskError)) else 1)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+    except BrokenPipeError:
+        _abandon_pipes()
+        return 0
+
+
+def _open_streams() -> None:
+    """Let streams that are closed, as by `>&-`, lead to nowhere, so that no file is opened in their place."""
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character must not end the job
             stream.reconfigure(errors="backslashreplace")
-    try:
-        return _dispatch(arguments)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # the reader has what it wanted; Python's own flush at exit would complain about the closed pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (FormersError, OSError, ImportError) as error:
-        return _fail(error, 2 if isinstance(error, (ArgumentError, UnknownTaskError)) else 1)
+
+
+def _abandon_pipes() -> None:
+    """The reader has what it wanted; Python's own flush at exit would complain about the closed pipe."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -47,9 +70,7 @@ def _dispatch(arguments: list[str]) -> int:
         command = _COMMANDS[name]
         parser = _Parser(prog=f"formers {name}", description=command.ABOUT, allow_abbrev=False)
         command.declare(parser)
-        code = command.run(parser.parse(arguments[1:]))
-        sys.stdout.flush()
-        return code or 0
+        return command.run(parser.parse(arguments[1:])) or 0
     else:
         return _fail(f"There is no command {name!r}.{near(name, _COMMANDS)} `formers --help` lists them.", 2)
     return 0
@@ -65,7 +86,7 @@ def _usage() -> str:
 
 
 def _fail(error: object, code: int) -> int:
-    paragraph = " ".join(str(error).split()) or type(error).__name__
+    paragraph = visible(" ".join(str(error).split())) or type(error).__name__
     print(f"formers: {paragraph}", file=sys.stderr)
     return code
 

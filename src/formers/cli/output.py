@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from ..errors import visible, visible_json
+
 
 def declare_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON per result, also on a terminal")
@@ -17,7 +19,10 @@ def show(given: argparse.Namespace, result: Any, lines: Iterable[str]) -> None:
     """Print one result at once: JSON, or `lines` for people on a terminal."""
     terminal = on_terminal()
     if given.json or not terminal:
-        lines = [json.dumps(result, ensure_ascii=sys.stdout.encoding.lower() not in ("utf-8", "utf8"))]
+        ascii_only = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+        lines = [visible_json(json.dumps(result, ensure_ascii=ascii_only))]
+    else:
+        lines = map(visible, lines)
     if terminal:
         from tqdm import tqdm
 

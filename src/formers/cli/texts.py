@@ -19,6 +19,8 @@ def texts_given(given: argparse.Namespace) -> Iterable[str]:
     """The texts of the command line, or the lines of standard input as they come."""
     if given.text and given.text != ["-"]:
         return list(given.text)
+    if sys.stdin is None:
+        raise ArgumentError("No text was given, and standard input is closed. Add a text in quotes, or pipe lines in.")
     if not given.text and sys.stdin.isatty():
         raise ArgumentError("No text was given. Add one in quotes, pipe lines in, or type lines after giving '-'.")
     return _lines()

@@ -457,7 +457,8 @@ class DebertaV2ForSequenceClassification(_FirstColumnClassifier, heads.SequenceC
         if not shares or self.config.problem_type is not None:
             return super().results(body, layout, inputs, targets)
         logits = self.logits_of_texts(body, layout, inputs)
-        return {"loss": -(logits.log_softmax(-1) * labels).sum(-1).mean(), "logits": logits}
+        loss, items = -(logits.log_softmax(-1) * labels).sum(-1), targets.get(heads.ITEMS)
+        return {"loss": loss.mean() if items is None else loss.sum() / items, "logits": logits}
 
 
 class DebertaV2ForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):

@@ -307,7 +307,7 @@ class ModernBertForMaskedLM(ModernBertPreTrainedModel, heads.MaskedLM):
             return super().results(body, layout, inputs, targets)
         chosen = labels.view(-1) != self.config.sparse_pred_ignore_index
         logits = self.decoder(self.head(layout.unpack(body.last_hidden_state).flatten(0, 1)[chosen]))
-        return {"loss": losses.tokens(logits, labels.view(-1)[chosen]), "logits": logits}
+        return {"loss": losses.tokens(logits, labels.view(-1)[chosen], targets.get(heads.ITEMS)), "logits": logits}
 
 
 class _Classifier(ModernBertPreTrainedModel):

@@ -1,6 +1,13 @@
-"""The losses of the tasks. Letters: B batch, N tokens, C labels."""
+"""The losses of the tasks. Letters: B batch, N tokens, C labels.
+
+`items`, in each: how many labels there are in all the batches whose gradients are added up, a number or a tensor of
+one; the sum of the losses is divided by it. None: by the number of labels here, the mean.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -8,36 +15,37 @@ from torch import Tensor
 
 from ..errors import InputError, RangeError
 
+Items = Tensor | int | None
 IGNORED = -100
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
-def tokens(logits: Tensor, labels: Tensor) -> Tensor:
+def tokens(logits: Tensor, labels: Tensor, items: Items = None) -> Tensor:
     """Mean cross entropy of (N, C) logits against (N,) labels in [0, C), over the labels that are not -100."""
-    return _cross_entropy(logits, labels, "labels")
+    return _cross_entropy(logits, labels, "labels", items)
 
 
-def choice(logits: Tensor, labels: Tensor, name: str = "labels") -> Tensor:
+def choice(logits: Tensor, labels: Tensor, name: str = "labels", items: Items = None) -> Tensor:
     """Mean cross entropy of (B, C) logits against labels in [0, C) of any shape with B elements."""
     if labels.numel() != logits.shape[0]:
         raise InputError(
             f"{name} has {labels.numel()} elements (shape {tuple(labels.shape)}) for {logits.shape[0]} rows; "
             "give one label a row."
         )
-    return _cross_entropy(logits, labels.reshape(-1), name)
+    return _cross_entropy(logits, labels.reshape(-1), name, items)
 
 
-def span(start_logits: Tensor, end_logits: Tensor, starts: Tensor, ends: Tensor) -> Tensor:
+def span(start_logits: Tensor, end_logits: Tensor, starts: Tensor, ends: Tensor, items: Items = None) -> Tensor:
     """Mean of the cross entropies of the start and end columns, (B, T) logits; a position ≥ T is left out."""
     last = start_logits.shape[1]
     losses = []
     for logits, positions, name in ((start_logits, starts, "start_positions"), (end_logits, ends, "end_positions")):
         positions = positions.reshape(-1).clamp(0, last)
-        losses.append(choice(logits, positions.masked_fill(positions == last, IGNORED), name))
+        losses.append(choice(logits, positions.masked_fill(positions == last, IGNORED), name, items))
     return (losses[0] + losses[1]) / 2
 
 
-def replaced(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
+def replaced(logits: Tensor, labels: Tensor, mask: Tensor | None, items: Items = None) -> Tensor:
     """Mean binary cross entropy of (B, T) logits against labels 1 and 0, where `mask` (B, T) is 1."""
     if labels.shape != logits.shape:
         raise InputError(
@@ -47,7 +55,7 @@ def replaced(logits: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
     if mask is not None:
         real = mask.view_as(logits) == 1
         logits, labels = logits[real], labels[real]
-    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    return _divided(F.binary_cross_entropy_with_logits, logits, labels.to(logits.dtype), items)
 
 
 def problem_type(num_labels: int, labels: Tensor) -> str:
@@ -57,7 +65,7 @@ def problem_type(num_labels: int, labels: Tensor) -> str:
     return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
 
 
-def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
+def classification(logits: Tensor, labels: Tensor, kind: str, items: Items = None) -> Tensor:
     """The loss of (B, C) logits: mean squares, cross entropy, or binary cross entropy per label.
 
     kind: one of PROBLEM_TYPES. labels: (B,) or (B, C) numbers for regression, (B,) label ids for a single label,
@@ -70,35 +78,43 @@ def classification(logits: Tensor, labels: Tensor, kind: str) -> Tensor:
                 f"labels has shape {tuple(labels.shape)}, but regression with num_labels={logits.shape[-1]} "
                 f"needs {tuple(logits.shape)} numbers."
             )
-        return F.mse_loss(logits, targets.view_as(logits))
+        return _divided(F.mse_loss, logits, targets.view_as(logits), items)
     if kind == "single_label_classification":
         if labels.is_floating_point():
             raise InputError(
                 f"labels are {labels.dtype}, but problem_type='single_label_classification' needs integers; "
                 "give label ids, or set config.problem_type to 'multi_label_classification' or 'regression'."
             )
-        return choice(logits, labels)
+        return choice(logits, labels, items=items)
     if kind == "multi_label_classification":
         if labels.shape != logits.shape or not labels.is_floating_point():
             raise InputError(
                 f"labels has shape {tuple(labels.shape)} and dtype {labels.dtype}, but multi_label_classification "
                 f"needs floats of shape {tuple(logits.shape)}: 1.0 for each label that holds."
             )
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return _divided(F.binary_cross_entropy_with_logits, logits, labels.to(logits.dtype), items)
     raise InputError(f"config.problem_type={kind!r} is unknown; it is one of {', '.join(PROBLEM_TYPES)}.")
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, name: str) -> Tensor:
+def _divided(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, items: Items) -> Tensor:
+    """The mean of the losses, or their sum divided by `items`."""
+    if items is None:
+        return loss(logits, labels)
+    return loss(logits, labels, reduction="sum") / (items.to(logits.device) if isinstance(items, Tensor) else items)
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, name: str, items: Items) -> Tensor:
     if labels.is_floating_point():
         raise InputError(f"{name} is {labels.dtype}; it should be label ids, integers.")
+    loss = partial(F.cross_entropy, ignore_index=IGNORED)
     # a label out of range stops a GPU process for good, so there it is looked for beforehand
     if labels.device.type == "cpu":
         try:
-            return F.cross_entropy(logits, labels.long(), ignore_index=IGNORED)
+            return _divided(loss, logits, labels.long(), items)
         except IndexError:
             pass
     _check_range(labels, logits.shape[-1], name)
-    return F.cross_entropy(logits, labels.long(), ignore_index=IGNORED)
+    return _divided(loss, logits, labels.long(), items)
 
 
 def _check_range(labels: Tensor, count: int, name: str) -> None:

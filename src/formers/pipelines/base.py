@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -337,7 +338,7 @@ def choose_device(wanted: int | str | torch.device | None, model: Any) -> torch.
         return torch.device(model.device)
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     kind = accelerator.type if accelerator else "cuda"
-    name = wanted if not isinstance(wanted, int) else "cpu" if wanted < 0 else f"{kind}:{wanted}"
+    name = wanted if not isinstance(wanted, Integral) else "cpu" if wanted < 0 else f"{kind}:{wanted}"
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError) as error:
@@ -362,7 +363,7 @@ def _optimize(model: Any, mode: bool | str, tokenizer: Any) -> None:
 
 def checked_batch_size(batch_size: int | None) -> int | None:
     """`batch_size` itself. Raises ArgumentError unless it is None or at least 1."""
-    if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+    if batch_size is not None and (not isinstance(batch_size, Integral) or batch_size < 1):
         raise ArgumentError(f"batch_size={batch_size!r} is not possible: it is a number from 1 on, or left out.")
     return batch_size
 

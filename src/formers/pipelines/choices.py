@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from numbers import Integral
 from typing import Any, TypeVar
 
 from ..errors import ArgumentError, near
@@ -21,6 +22,6 @@ def member(kind: type[Choice], name: str | Choice, argument: str) -> Choice:
 
 def checked_top_k(top_k: Any, what: str) -> int | None:
     """`top_k` itself. Raises ArgumentError unless it is None or a number from 0 on; `what` says of what."""
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 0):
+    if top_k is not None and (not isinstance(top_k, Integral) or top_k < 0):
         raise ArgumentError(f"top_k={top_k!r} is not possible: it is a number of {what}.")
-    return top_k
+    return None if top_k is None else int(top_k)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import accumulate, groupby
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class TokenClassificationPipeline(PartsPipeline):
         if offset_mapping is not None:
             preprocess["offset_mapping"] = offset_mapping
         if stride is not None:
-            if not isinstance(stride, int) or stride < 0:
+            if not isinstance(stride, Integral) or stride < 0:
                 raise ArgumentError(f"stride={stride!r} is not possible: it is a number of tokens, 0 or more.")
             preprocess["stride"] = stride
         return preprocess, {}, postprocess
@@ -254,14 +255,14 @@ class TokenClassificationPipeline(PartsPipeline):
         """Neighbours of one entity: those whose labels say the same, up to one that says that another begins."""
         groups: list[list[Piece]] = []
         for piece in pieces:
-            begins = piece.label.startswith("B-")
+            begins = str(piece.label).startswith("B-")
             if groups and not begins and _tag(groups[-1][-1].label) == _tag(piece.label):
                 groups[-1].append(piece)
             else:
                 groups.append([piece])
         return [
             {
-                "entity_group": group[0].label.split("-", 1)[-1],
+                "entity_group": _kind(group[0].label),
                 "score": float(np.nanmean([piece.score for piece in group])),
                 "word": self.tokenizer.convert_tokens_to_string([piece.word for piece in group]),
                 "start": group[0].start,
@@ -271,8 +272,12 @@ class TokenClassificationPipeline(PartsPipeline):
         ]
 
 
-def _tag(label: str) -> str:
-    return label[2:] if label.startswith(("B-", "I-")) else label
+def _tag(label: Any) -> Any:
+    return label[2:] if str(label).startswith(("B-", "I-")) else label
+
+
+def _kind(label: Any) -> Any:
+    return label.split("-", 1)[-1] if isinstance(label, str) else label
 
 
 def _once(parts: list[list[Piece]]) -> list[Piece]:

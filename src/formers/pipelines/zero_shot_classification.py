@@ -45,7 +45,7 @@ class ZeroShotClassificationPipeline(PartsPipeline):
     def entailment_id(self) -> int:
         """The id of the label that says that one text follows from another; -1 when none says so."""
         labels = self.model.config.label2id.items()
-        return next((number for label, number in labels if label.lower().startswith("entail")), -1)
+        return next((number for label, number in labels if str(label).lower().startswith("entail")), -1)
 
     def _sanitize_parameters(
         self,

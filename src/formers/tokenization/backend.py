@@ -12,11 +12,12 @@ import base64
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import AddedToken, Encoding, Tokenizer, normalizers, pre_tokenizers, processors
 
 from ..errors import ArgumentError, FormersError, InputError, TokenizerError
 from . import patterns
@@ -42,6 +43,32 @@ def view(tokenizer: Tokenizer) -> Tokenizer:
     return made
 
 
+def each(part: Any) -> Iterator[Any]:
+    """A part of a tokenizer, or the parts that a sequence of them is made of; none of None."""
+    if not isinstance(part, (normalizers.Sequence, pre_tokenizers.Sequence, processors.Sequence)):
+        yield from () if part is None else (part,)
+        return
+    with suppress(IndexError):  # their length is not told
+        for place in count():
+            yield from each(part[place])
+
+
+def byte_level(tokenizer: Tokenizer) -> list[Any]:
+    """The parts that know of the space before a byte-level tokenizer's words: what splits first, what trims last."""
+    kinds = (pre_tokenizers.ByteLevel, processors.ByteLevel, processors.RobertaProcessing)
+    parts = (*each(tokenizer.pre_tokenizer), *each(tokenizer.post_processor))
+    return [part for part in parts if isinstance(part, kinds)]
+
+
+def set_spaces(tokenizer: Tokenizer, add_prefix_space: bool | None, trim_offsets: bool | None = None) -> None:
+    """Whether a space is put before the first word, and left out of offsets; None: as it is."""
+    for part in byte_level(tokenizer):
+        if add_prefix_space is not None:
+            part.add_prefix_space = add_prefix_space
+        if trim_offsets is not None:
+            part.trim_offsets = trim_offsets
+
+
 def added_tokens(tokenizer: Tokenizer) -> dict[int, AddedToken]:
     """The tokens that are found before the text is split, by id."""
     return dict(tokenizer.get_added_tokens_decoder())
@@ -55,9 +82,16 @@ class Views:
 
     def get(self, tokenizer: Tokenizer, settings: Settings, pad: tuple[int, int, str], as_text: bool) -> Tokenizer:
         """The view for these settings. `pad`: the padding token's id, its type id, its string."""
+        tokenizer = self.bare(tokenizer)
         if not settings.truncates and not settings.pads and as_text == tokenizer.encode_special_tokens:
             return tokenizer
         return self.once(tokenizer, (settings, pad, as_text), lambda: _configured(tokenizer, settings, pad, as_text))
+
+    def bare(self, tokenizer: Tokenizer) -> Tokenizer:
+        """The tokenizer without the truncation and padding that a user may have set in it: each call says its own."""
+        if tokenizer.truncation is None and tokenizer.padding is None:
+            return tokenizer
+        return self.once(tokenizer, ("bare",), lambda: view(tokenizer))
 
     def once(self, tokenizer: Tokenizer, key: tuple[Any, ...], make: Callable[[], Made]) -> Made:
         """What `make` gives, made again only after the tokenizer was changed; `key` says what it is."""
@@ -183,7 +217,8 @@ def open_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
         raise TokenizerError(f"{str(path)!r} is not a tokenizer file: {_what_is_wrong(text, error)}") from error
-    if why := patterns.harmful(patterns.parts(made.normalizer, made.pre_tokenizer, made.decoder)):
+    why = patterns.harmful(patterns.parts(made.normalizer, made.pre_tokenizer, made.decoder))
+    if why := why or patterns.frames_too_much(patterns.parts(made.post_processor)):
         raise TokenizerError(f"{str(path)!r} was not opened: {why}. Get this tokenizer from its authors.")
     return made
 

@@ -10,11 +10,12 @@ from tokenizers import AddedToken, Tokenizer
 from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import arguments, backend
+from .chat import as_templates
 from .decoding import Decoding
 from .frames import check_frame
 from .loading import Loading
 from .packing import Packing
-from .special import MORE, NAMES
+from .special import MORE, NAMES, Token, as_special
 from .training import Training
 from .types import VERY_LARGE_INTEGER
 
@@ -41,6 +42,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
                 f"{type(self).__name__} needs tokenizer_file= or tokenizer_object=. "
                 "To load one by name or folder, use from_pretrained()."
             )
+        backend.set_spaces(made, kwargs.get("add_prefix_space"), kwargs.get("trim_offsets"))
         self._start(made, kwargs)
 
     def _start(self, made: Tokenizer, options: dict[str, Any]) -> None:
@@ -53,6 +55,7 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self._special = {}
         self._more_special = []
         self.init_inputs = ()
+        given = {name: value for name, value in options.items() if name != "added_tokens_decoder"}
         self.name_or_path = str(options.pop("name_or_path", ""))
         self.verbose = bool(options.pop("verbose", True))
         old_limit, limit = options.pop("max_len", None), options.pop("model_max_length", None)
@@ -68,9 +71,11 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.clean_up_tokenization_spaces = bool(options.pop("clean_up_tokenization_spaces", True))
         self.split_special_tokens = bool(options.pop("split_special_tokens", False))
         self.deprecation_warnings = {}
+        self.chat_template = as_templates(options.pop("chat_template", None))
+        self._template_file = f"the tokenizer {self.name_or_path!r}"
         added = options.pop("added_tokens_decoder", None) or {}
         self._take_special(options)
-        self.init_kwargs = options
+        self.init_kwargs = given
         self._register(added)
         check_frame(made)
 
@@ -84,13 +89,12 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
             elif value:
                 self.additional_special_tokens = value
 
-    def _register(self, added: Mapping[int, AddedToken]) -> None:
+    def _register(self, added: Mapping[int, Token]) -> None:
         """Let the library know added and special tokens; those in its file it knows already."""
         known = {token.content for token in backend.added_tokens(self._tokenizer).values()}
-        special = set(self.all_special_tokens)
-        missing = {number: token for number, token in sorted(added.items()) if token.content not in known}
-        for token in missing.values():
-            token.special = token.special or token.content in special
+        special = {str(token): token for token in self.all_special_tokens_extended}
+        tokens = {number: _with_flags(token, special.get(str(token))) for number, token in sorted(added.items())}
+        missing = {number: token for number, token in tokens.items() if token.content not in known}
         self._tokenizer.add_tokens(list(missing.values()))  # all at once: each call makes the search for them anew
         for number, token in missing.items():
             got = self._tokenizer.token_to_id(token.content)
@@ -139,3 +143,11 @@ class PreTrainedTokenizerFast(Packing, Decoding, Training, Loading):
         self.__dict__.update(state)
         self._views = backend.Views()
         self._tokenizer = self._dressed(Tokenizer.from_str(state["_tokenizer"]))
+
+
+def _with_flags(token: Token, special: Token | None) -> AddedToken:
+    """An added token; of one that a file gives by name alone, the flags are those of the special token that it is."""
+    if isinstance(token, str):
+        return AddedToken(token, normalized=True) if special is None else as_special(special)
+    token.special = token.special or special is not None
+    return token

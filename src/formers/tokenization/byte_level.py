@@ -14,8 +14,9 @@ from typing import Any, ClassVar
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.processors import RobertaProcessing
 
-from ..errors import ArgumentError, TokenizerError
+from ..errors import ArgumentError, InputError, TokenizerError
 from . import backend
+from .arguments import Texts
 from .base import PreTrainedTokenizerFast
 from .frames import taken
 from .loading import Loading, read_object
@@ -30,8 +31,9 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
 
     `vocab_file` may also be a dictionary {token: id}, and `merges_file` a list; `vocab` and `merges` are their names in
     Transformers 5. A word's tokens include the space before it: `add_prefix_space` puts one before the first word too.
-    `trim_offsets` leaves that space out of offsets. `errors` says what decoding does with bytes that are no text, see
-    `bytes.decode`; "replace" is the only one.
+    `trim_offsets` leaves that space out of offsets. Texts that come split into words need `add_prefix_space`, by which
+    each word is what it is inside of a text: without it, an InputError. `errors` says what decoding does with bytes
+    that are no text, see `bytes.decode`; "replace" is the only one.
     """
 
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}  # a family's special tokens
@@ -53,7 +55,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         vocab: Vocabulary | None = None,
         merges: Merges | None = None,
         add_prefix_space: bool | None = None,
-        trim_offsets: bool = True,
+        trim_offsets: bool | None = None,
         **kwargs: Any,
     ) -> None:
         self._check_names(kwargs)
@@ -64,11 +66,12 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         vocab_file = vocab if vocab_file is None else vocab_file
         merges_file = merges if merges_file is None else merges_file
         made = self._open(vocab_file, merges_file, tokenizer_file, tokenizer_object)
-        if add_prefix_space is not None and isinstance(made.pre_tokenizer, pre_tokenizers.ByteLevel):
-            made.pre_tokenizer.add_prefix_space = add_prefix_space
-        self.add_prefix_space = bool(getattr(made.pre_tokenizer, "add_prefix_space", False))
-        self.trim_offsets = trim_offsets
-        options = {"errors": errors, "add_prefix_space": self.add_prefix_space, "trim_offsets": trim_offsets}
+        backend.set_spaces(made, add_prefix_space, trim_offsets)
+        parts = backend.byte_level(made)
+        self.add_prefix_space = bool(parts and parts[0].add_prefix_space)
+        known = parts[-1].trim_offsets if made.post_processor is not None and parts else True
+        self.trim_offsets = bool(known if trim_offsets is None else trim_offsets)
+        options = {"errors": errors, "add_prefix_space": self.add_prefix_space, "trim_offsets": self.trim_offsets}
         self._start(made, {**options, **special, **kwargs})
         sep, cls = (self.sep_token, self.sep_token_id), (self.cls_token, self.cls_token_id)
         made_here = tokenizer_file is None and tokenizer_object is None
@@ -76,7 +79,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
             self._tokenizer.post_processor = RobertaProcessing(
                 sep,  # type: ignore[arg-type]
                 cls,  # type: ignore[arg-type]
-                trim_offsets=trim_offsets,
+                trim_offsets=self.trim_offsets,
                 add_prefix_space=self.add_prefix_space,
             )
 
@@ -98,10 +101,40 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         made.decoder = decoders.ByteLevel()
         return made
 
+    @property
+    def byte_encoder(self) -> dict[int, str]:
+        """{byte: the character that stands for it in tokens}."""
+        return dict(zip(range(256), _characters(), strict=True))
+
+    @property
+    def byte_decoder(self) -> dict[str, int]:
+        """The reverse of `byte_encoder`."""
+        return {character: byte for byte, character in self.byte_encoder.items()}
+
+    @property
+    def encoder(self) -> dict[str, int]:
+        """{token: id}, without added tokens."""
+        return dict(self._tokenizer.get_vocab(with_added_tokens=False))
+
+    def _texts(self, text: Any, pair: Any, words: bool, name: str = "text") -> Texts:
+        if words and not self.add_prefix_space:
+            raise InputError(
+                f"{name} is split into words, and the tokens of a word hold the space before it, which is lost. "
+                "Load the tokenizer with add_prefix_space=True: from_pretrained(…, add_prefix_space=True)."
+            )
+        return super()._texts(text, pair, words, name)
+
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write vocab.json and merges.txt."""
         model = self._tokenizer.model
         return tuple(model.save(save_directory, filename_prefix)) if isinstance(model, models.BPE) else ()
+
+
+def _characters() -> list[str]:
+    """Of each byte: itself where it can be seen, else the next character from 256 on."""
+    seen = {*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)}
+    hidden = [byte for byte in range(256) if byte not in seen]
+    return [chr(byte if byte in seen else 256 + hidden.index(byte)) for byte in range(256)]
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:

@@ -95,7 +95,7 @@ class Calling(Rows):
         overflow = given.pop("return_overflowing_tokens", False)
         specials = given.pop("add_special_tokens", True)
         as_text = given.pop("split_special_tokens", None)
-        batch = arguments.texts(text, pair, given.pop("is_split_into_words", False), name)
+        batch = self._texts(text, pair, given.pop("is_split_into_words", False), name)
         wanted = {key: given.pop(key) for key in (*_COLUMNS, "return_length") if key in given}
         arguments.refuse("tokenizer", given, _CALL_ARGUMENTS)
         if single and batch.batched:
@@ -108,6 +108,10 @@ class Calling(Rows):
         if not batch.batched and kind is None and not overflow:
             columns = {key: value[0] if isinstance(value[0], list) else value for key, value in columns.items()}
         return BatchEncoding(columns, rows, tensor_type=kind)
+
+    def _texts(self, text: Any, pair: Any, words: bool, name: str = "text") -> Texts:
+        """What the call is about; a recipe that cannot take split words refuses them here."""
+        return arguments.texts(text, pair, words, name)
 
     def _run(
         self,
@@ -128,7 +132,7 @@ class Calling(Rows):
 
     def _shorten(self, batch: Texts, made: Settings, room: int) -> Texts:
         if made.truncation_side == "right":
-            return cutting.shorten(self._tokenizer, batch, room, made.truncation)
+            return cutting.shorten(self._views.bare(self._tokenizer), batch, room, made.truncation)
         return batch
 
     def _room(self, batch: Texts, made: Settings, specials: bool) -> int:
@@ -216,6 +220,10 @@ class Calling(Rows):
         """The token strings of a text, without special tokens unless asked."""
         given = {"add_special_tokens": add_special_tokens, "verbose": False, **kwargs}
         return self._encode(text, pair, given, single=True).tokens()
+
+    def _tokenize(self, text: str, **_: Any) -> list[str]:
+        """The old name of `tokenize` for a text in which no special token is looked for; here they are."""
+        return self.tokenize(text)
 
     @contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from tokenizers import AddedToken
 
@@ -10,9 +11,6 @@ from ..errors import ArgumentError, InputError
 from . import arguments
 from .ids import as_list
 from .special import SpecialTokens
-
-if TYPE_CHECKING:
-    pass
 
 _DECODE_ARGUMENTS = ["token_ids", "skip_special_tokens", "clean_up_tokenization_spaces"]
 _OLD_DECODE = ("use_source_tokenizer", "spaces_between_special_tokens")
@@ -36,13 +34,15 @@ class Decoding(SpecialTokens):
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or a list of them; None for ids that the vocabulary does not have."""
-        ids = as_list(ids)
+        ids, added = as_list(ids), self._added()
         if isinstance(ids, int):
-            return self._tokenizer.id_to_token(_id_at(ids, 0))
+            return self._spelled(_id_at(ids, 0), added)
         special = set(self.all_special_ids) if skip_special_tokens else set()
-        return [
-            self._tokenizer.id_to_token(_id_at(number, at)) for at, number in enumerate(ids) if number not in special
-        ]
+        return [self._spelled(_id_at(number, at), added) for at, number in enumerate(ids) if number not in special]
+
+    def _spelled(self, number: int, added: Mapping[int, AddedToken]) -> str | None:
+        # for an added token the library gives what its normalizer makes of it
+        return added[number].content if number in added else self._tokenizer.id_to_token(number)
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text that a list of tokens stands for."""
@@ -76,6 +76,11 @@ class Decoding(SpecialTokens):
             for at, number in enumerate(ids):
                 _id_at(number, at)
             raise
+        added = self._added()
+        if any(self._tokenizer.id_to_token(number) != added[number].content for number in added.keys() & ids):
+            kept = (n for n in ids if not (skip_special_tokens and n in added and added[n].special))
+            tokens = (self._spelled(number, added) for number in kept)
+            text = self.convert_tokens_to_string([token for token in tokens if token is not None])
         clean = (
             self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
         )

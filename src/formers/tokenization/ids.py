@@ -33,7 +33,7 @@ class Frame:
         """The frame of one text or a pair; without `specials`, only the types."""
         bare = view(tokenizer)
         first, second = (_one_token(bare) for _ in range(2))
-        made = tokenizer.post_process(first, second if pair else None, specials)
+        made = bare.post_process(first, second if pair else None, specials)
         where = made.sequence_ids
         start = where.index(0)
         end = where.index(1) if pair else len(where)

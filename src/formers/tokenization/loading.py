@@ -14,7 +14,8 @@ from tokenizers import AddedToken
 from .. import hub
 from ..config import config_values
 from ..errors import ArgumentError, TokenizerError, near
-from .special import MORE, NAMES
+from .chat import as_templates
+from .special import MORE, NAMES, Token
 from .types import LARGE_INTEGER
 
 T = TypeVar("T", bound="Loading")
@@ -31,13 +32,22 @@ _NOT_KEPT = (
 )  # fmt: skip
 
 
+def kept(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of a tokenizer's `init_kwargs` that make another one like it: no files, names, and special tokens."""
+    special = (*NAMES, MORE, "extra_special_tokens", "model_specific_special_tokens")
+    leave = {*_NOT_KEPT, *special, "merges_file", "verbose", "max_len", "chat_template"}
+    return {name: value for name, value in options.items() if name not in leave}
+
+
 class Loading:
     """The part of a tokenizer class that reads files."""
 
+    init_kwargs: dict[str, Any]
+    _template_file: str
     vocab_files_names: dict[str, str]
     _options: tuple[str, ...] = (
         *NAMES, MORE, "model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces",
-        "split_special_tokens", "model_input_names",
+        "split_special_tokens", "model_input_names", "chat_template",
     )  # fmt: skip
 
     @classmethod
@@ -79,10 +89,16 @@ class Loading:
             del options["extra_special_tokens"]  # one list under its old and its new name
         for number, token in _added_by_name(source.file(ADDED)).items():
             options["added_tokens_decoder"].setdefault(number, token)
+        place, templates = _templates(source)
+        if place is not None:
+            options["chat_template"] = templates
         if not _is_limit(options.get("model_max_length", options.get("max_len"))):
             options.pop("max_len", None)
             options["model_max_length"] = cls.longest_input(config_values(source) or {})
-        return cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
+        made = cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
+        made.init_kwargs.update(files)
+        made._template_file = repr(str(place or source.file(CONFIG)))
+        return made
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
@@ -117,6 +133,37 @@ class Loading:
                 raise ArgumentError(f"{cls.__name__} has no option {name!r}.{near(name, cls._options)}")
 
 
+def _templates(source: hub.Source) -> tuple[Path | None, str | dict[str, str] | None]:
+    """The chat templates in files of their own, which count more than those of the configuration, and the first one."""
+    if (path := source.file("chat_template.jinja")) is not None:
+        named = [name for name in source.names() if name.startswith(_MORE_TEMPLATES) and name.endswith(".jinja")]
+        files = {name[len(_MORE_TEMPLATES) : -len(".jinja")]: source.file(name) for name in named}
+        more = {name: _text(file) for name, file in files.items() if file is not None}
+        return path, {"default": _text(path), **more} if more else _text(path)
+    if (path := source.file("chat_template.json")) is not None:
+        value = read_object(path).get("chat_template")
+        _check_kinds({"chat_template": value}, path)
+        return (None, None) if value is None else (path, value)
+    return None, None
+
+
+def _text(path: Path) -> str:
+    try:
+        if (size := path.stat().st_size) > _MOST_BYTES:
+            raise ValueError(f"it has {size:,} bytes, more than the {_MOST_BYTES:,} that such a file may have")
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise TokenizerError(f"{str(path)!r} cannot be read: {error}. Download it again, or remove it.") from error
+
+
+def _is_template(value: Any) -> bool:
+    try:
+        as_templates(value)
+    except ArgumentError:
+        return False
+    return True
+
+
 def _is_limit(value: Any) -> bool:
     return isinstance(value, (int, float)) and 1 <= value <= LARGE_INTEGER
 
@@ -148,7 +195,7 @@ def _token(value: Any) -> Any:
     return AddedToken(str(value["content"]), **{flag: bool(value[flag]) for flag in flags if flag in value})
 
 
-def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
+def _added(value: Any, path: Path | None) -> dict[int, Token]:
     if not isinstance(value, (dict, type(None))) or not all(
         isinstance(token, dict) for token in (value or {}).values()
     ):
@@ -156,17 +203,15 @@ def _added(value: Any, path: Path | None) -> dict[int, AddedToken]:
     return _numbered([(number, _token(token)) for number, token in (value or {}).items()], path)
 
 
-def _added_by_name(path: Path | None) -> dict[int, AddedToken]:
-    return _numbered(
-        [(number, AddedToken(token, normalized=True)) for token, number in read_object(path).items()], path
-    )
+def _added_by_name(path: Path | None) -> dict[int, Token]:
+    return _numbered([(number, token) for token, number in read_object(path).items()], path)
 
 
-def _numbered(tokens: list[tuple[Any, Any]], path: Path | None) -> dict[int, AddedToken]:
+def _numbered(tokens: list[tuple[Any, Any]], path: Path | None) -> dict[int, Token]:
     if len(tokens) > _MOST_ADDED:
         raise TokenizerError(f"{str(path)!r} adds {len(tokens):,} tokens; at most {_MOST_ADDED:,} can be.")
     for number, token in tokens:
-        if not isinstance(token, AddedToken) or not str(number).isdecimal() or int(number) >= 2**31:
+        if not isinstance(token, (str, AddedToken)) or not str(number).isdecimal() or int(number) >= 2**31:
             raise TokenizerError(
                 f"{str(path)!r}: the added token {str(token)[:80]!r} has no id, but {str(number)[:80]!r}."
             )
@@ -194,6 +239,7 @@ def _is_tokens(value: Any) -> bool:
 
 
 _MOST_BYTES = 10_000_000
+_MORE_TEMPLATES = "additional_chat_templates/"
 _MOST_ADDED = 50_000  # each makes looking for all of them in a text slower
 _SIDE = (lambda x: x in ("left", "right"), "left or right")
 _FLAG = (lambda x: x in (True, False), "true or false")
@@ -201,6 +247,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "token": (lambda x: isinstance(x, (str, AddedToken)), "a token"),
     MORE: (_is_tokens, "a list of tokens"),
     "extra_special_tokens": (lambda x: _is_tokens(x) or isinstance(x, dict), "a list of tokens"),
+    "chat_template": (_is_template, "a template, or a list of {name, template}"),
     "model_input_names": (_is_strings, "a list of strings"),
     "never_split": (lambda x: isinstance(x, str) or _is_strings(x), "a list of strings"),
     "padding_side": _SIDE,

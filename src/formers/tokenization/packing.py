@@ -14,7 +14,7 @@ from tokenizers import Encoding
 from ..errors import FormersError
 from . import arguments
 from .arguments import Settings, Texts
-from .calling import Calling
+from .chat import Chat
 from .ids import Frame
 from .types import PaddingStrategy, TruncationStrategy
 from .words import ID, Words, separable
@@ -44,7 +44,7 @@ class PackedEncoding:
         return len(self.lengths)
 
 
-class Packing(Calling):
+class Packing(Chat):
     """Text to ids without padding."""
 
     def packed(
@@ -68,7 +68,7 @@ class Packing(Calling):
         Errors: as the call's.
         """
         made = arguments.settings(self, {"truncation": truncation, "max_length": max_length, "verbose": verbose})
-        batch = arguments.texts(text, text_pair, is_split_into_words)
+        batch = self._texts(text, text_pair, is_split_into_words)
         types = self._wants("token_type_ids", return_token_type_ids)
         as_text = self.split_special_tokens if split_special_tokens is None else bool(split_special_tokens)
         found = self._look_up(batch, made, add_special_tokens, as_text, types)

@@ -11,7 +11,7 @@ from tokenizers import AddedToken
 
 from ..atomic import replacing
 from ..errors import ArgumentError
-from .loading import ADDED, CONFIG, SPECIAL
+from .loading import ADDED, CONFIG, SPECIAL, kept
 
 if TYPE_CHECKING:
     from .base import PreTrainedTokenizerFast
@@ -41,7 +41,7 @@ class Saving:
                 "push_to_hub=True is not available. Save to a folder, then huggingface_hub.upload_folder() it."
             )
         before = f"{filename_prefix}-" if filename_prefix else ""
-        with replacing(save_directory, stale=[before + ADDED]) as stage:
+        with replacing(save_directory, stale=[before + ADDED, "chat_template.jinja", "chat_template.json"]) as stage:
             names = self._write(stage, before, legacy_format)
         return tuple(str(Path(os.path.expanduser(save_directory)) / name) for name in names)
 
@@ -68,7 +68,7 @@ class Saving:
     def _config(self) -> dict[str, Any]:
         """What tokenizer_config.json says."""
         own = cast("PreTrainedTokenizerFast", self)
-        extra = {key: value for key, value in own.init_kwargs.items() if _writable(value)}
+        extra = {key: value for key, value in kept(own.init_kwargs).items() if _writable(value)}
         config = {
             **extra,
             **{key: _plain(value, "AddedToken") for key, value in own.special_tokens_map_extended.items()},
@@ -80,6 +80,10 @@ class Saving:
             "tokenizer_class": type(own).__name__,
             "added_tokens_decoder": {str(number): _plain(token) for number, token in own.added_tokens_decoder.items()},
         }
+        if isinstance(own.chat_template, dict):  # in no files of their own: a name from a file chooses no path
+            config["chat_template"] = [{"name": name, "template": text} for name, text in own.chat_template.items()]
+        elif own.chat_template is not None:
+            config["chat_template"] = own.chat_template
         if own.split_special_tokens:
             config["split_special_tokens"] = True
         return config

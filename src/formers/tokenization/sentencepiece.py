@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from ..errors import ArgumentError, TokenizerError
-from . import backend
+from . import arguments, backend
 from .base import PreTrainedTokenizerFast
 from .frames import BERT_FRAME, frame, taken
 from .loading import Loading
@@ -145,6 +145,9 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
 
     `vocab`, its name in Transformers 5, may also be a list of (piece, score) in the order of ids. `add_prefix_space`
     (default True) puts a space before the first word, so that it has the pieces that it has elsewhere.
+    `sp_model_kwargs={"enable_sampling": True, "alpha": 0.1, "nbest_size": -1}` draws pieces at random, as for training:
+    of the `nbest_size` best ways to cut a word (-1: of all), those with score s by exp(alpha · s); in a BPE model,
+    each merge is left out with probability alpha.
 
     A family says what its special tokens are (TOKENS), how the ids of the file become those of the model (`numbered`),
     what is done to characters (`normalizing`) and what is put around texts (FRAME).
@@ -172,10 +175,7 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
     ) -> None:
         self._check_names(kwargs)
         kwargs.setdefault("clean_up_tokenization_spaces", False)  # spaces are part of tokens
-        if sp_model_kwargs:
-            raise ArgumentError(
-                f"sp_model_kwargs={sp_model_kwargs!r} is not available: pieces are never drawn at random."
-            )
+        self.sp_model_kwargs = dict(sp_model_kwargs or {})
         special = taken(self.TOKENS, kwargs)
         if vocab_file is None and isinstance(vocab, (str, os.PathLike)):
             vocab_file, vocab = vocab, None
@@ -183,9 +183,14 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
         self.add_prefix_space = add_prefix_space
         made = backend.given(tokenizer_object, tokenizer_file)
         framed = made is not None
+        sampling = _sampling(self.sp_model_kwargs)
         if made is None:
             made = self._made(vocab_file, vocab, {name: str(token) for name, token in special.items()})
+        if sampling is not None:
+            _sample(made.model, *sampling)
         self._start(made, {"add_prefix_space": add_prefix_space, **special, **kwargs})
+        if sp_model_kwargs:
+            self.init_kwargs["sp_model_kwargs"] = self.sp_model_kwargs
         if not framed:
             self._tokenizer.post_processor = self.frame()
 
@@ -243,6 +248,25 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
         path = Path(save_directory) / (f"{filename_prefix}-{name}" if filename_prefix else name)
         path.write_bytes(Path(self.vocab_file).read_bytes())
         return (str(path),)
+
+
+def _sampling(given: Mapping[str, Any]) -> tuple[float, int] | None:
+    """`alpha` and `nbest_size` of sentencepiece's options; None for no sampling."""
+    known = ("enable_sampling", "alpha", "nbest_size")
+    arguments.refuse("sp_model_kwargs", {key: value for key, value in given.items() if key not in known}, known)
+    alpha, best = given.get("alpha", 0.1), given.get("nbest_size", -1)
+    if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1:
+        raise ArgumentError(f"sp_model_kwargs: alpha={alpha!r} should be a number from 0 to 1.")
+    best = arguments.whole_number("sp_model_kwargs: nbest_size", best, at_least=-1)
+    wanted = given.get("enable_sampling") and best not in (0, 1)
+    return (float(alpha), -1 if best is None else best) if wanted else None
+
+
+def _sample(model: Any, alpha: float, best: int) -> None:
+    if isinstance(model, models.BPE):
+        model.dropout = alpha
+    else:
+        model.alpha, model.nbest_size = alpha, best if best > 0 else None
 
 
 def _model(file: SentencePieceModel, pieces: list[tuple[str, float]], unknown: int) -> Any:

@@ -61,7 +61,7 @@ class SpecialTokens(Vocabulary):
     SPECIAL_TOKENS_ATTRIBUTES = [*NAMES, MORE]
 
     _special: dict[str, Token]
-    _more_special: list[Token]
+    _more_special: list[Token] | None
 
     bos_token = _Name()
     eos_token = _Name()
@@ -108,20 +108,21 @@ class SpecialTokens(Vocabulary):
             raise ArgumentError(f"{name} must be a string or an AddedToken, not {type(token).__name__}: {token!r}.")
 
     @property
-    def additional_special_tokens(self) -> list[str]:
-        """Special tokens that have no name of their own."""
-        return [str(token) for token in self._more_special]
+    def additional_special_tokens(self) -> list[str] | None:
+        """Special tokens that have no name of their own; None after they were set to None."""
+        return None if self._more_special is None else [str(token) for token in self._more_special]
 
     @additional_special_tokens.setter
     def additional_special_tokens(self, tokens: Iterable[Token] | None) -> None:
         if isinstance(tokens, str):
             raise ArgumentError(f"additional_special_tokens must be a list of tokens, not the string {tokens!r}.")
-        self._more_special = list(tokens or [])
+        self._more_special = None if tokens is None else list(tokens)
 
     @property
-    def additional_special_tokens_ids(self) -> list[int | None]:
+    def additional_special_tokens_ids(self) -> list[int | None] | None:
         """Their ids."""
-        return [self._id(token) for token in self.additional_special_tokens]
+        tokens = self.additional_special_tokens
+        return None if tokens is None else [self._id(token) for token in tokens]
 
     @additional_special_tokens_ids.setter
     def additional_special_tokens_ids(self, numbers: Iterable[int]) -> None:
@@ -130,7 +131,7 @@ class SpecialTokens(Vocabulary):
     @property
     def extra_special_tokens(self) -> list[str]:
         """The name of `additional_special_tokens` in Transformers 5."""
-        return self.additional_special_tokens
+        return self.additional_special_tokens or []
 
     @extra_special_tokens.setter
     def extra_special_tokens(self, tokens: Iterable[Token] | None) -> None:
@@ -184,9 +185,10 @@ class SpecialTokens(Vocabulary):
         for index, token in enumerate(tokens):
             if not isinstance(token, (str, AddedToken)):
                 raise ArgumentError(f"new_tokens[{index}] is {token!r}; tokens are strings or AddedToken objects.")
+        self._known_added = 0, {}
         before = self._tokenizer.get_vocab_size()
         if special_tokens:
-            self._tokenizer.add_special_tokens([_as_special(token) for token in tokens])
+            self._tokenizer.add_special_tokens([as_special(token) for token in tokens])
         else:
             self._tokenizer.add_tokens([token for token in tokens if self._tokenizer.token_to_id(str(token)) is None])
         return self._tokenizer.get_vocab_size() - before
@@ -207,10 +209,10 @@ class SpecialTokens(Vocabulary):
                 tokens = list(value) if not isinstance(value, (str, AddedToken)) else value
                 if isinstance(tokens, (str, AddedToken)):
                     raise ArgumentError(f"{name} must be a list of tokens, not {value!r}.")
-                known = set(self.additional_special_tokens)
+                known = set(self.additional_special_tokens or [])
                 keep = not (replace_additional_special_tokens and replace_extra_special_tokens)
                 self._more_special = [
-                    *(self._more_special if keep else []),
+                    *((self._more_special or []) if keep else []),
                     *(token for token in tokens if not keep or str(token) not in known),
                 ]
                 count += self.add_tokens(tokens, special_tokens=True)
@@ -227,7 +229,7 @@ class SpecialTokens(Vocabulary):
         return count
 
 
-def _as_special(token: Token) -> AddedToken:
+def as_special(token: Token) -> AddedToken:
     if isinstance(token, str):
         return AddedToken(token, special=True, normalized=False)
     return AddedToken(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import AddedToken, Tokenizer, trainers
 
 from ..errors import ArgumentError
 from . import arguments
 from .backend import translated
+from .loading import kept
 from .saving import Saving
 from .special import MORE, SpecialTokens, Token
 
 T = TypeVar("T", bound="Training")
+_FEW = 3
+_NO_PIECE = re.compile(r"<[^<>]{1,20}>[A-Z]{1,20}$")
 
 
 class Training(SpecialTokens, Saving):
@@ -41,8 +45,9 @@ class Training(SpecialTokens, Saving):
         more = [str(token) for token in new_special_tokens or []]
         empty = _Emptied(description, renamed)
         added = [{**token, "content": renamed.get(token["content"], token["content"])} for token in empty.added]
-        special = [*(_added_token(token) for token in added if token["special"]), *(new_special_tokens or [])]
-        trainer = empty.tokenizer.model.get_trainer()
+        kept_ids = _with_fillers([token for token in added if token["special"]], self._plain())
+        special = [*map(_added_token, kept_ids), *(new_special_tokens or [])]
+        trainer = _trainer(empty.tokenizer.model, description["model"], renamed, kwargs)
         options = {"vocab_size": size, "special_tokens": special, **_kept(description["model"]), **kwargs}
         for name, value in options.items():
             if not hasattr(trainer, name):
@@ -64,9 +69,15 @@ class Training(SpecialTokens, Saving):
             special[MORE] = [*special.get(MORE, []), *more]
         options = {
             name: getattr(self, name)
-            for name in ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
+            for name in (
+                "model_max_length",
+                "padding_side",
+                "truncation_side",
+                "clean_up_tokenization_spaces",
+                "chat_template",
+            )
         }
-        return type(self)(tokenizer_object=learned, **{**self.init_kwargs, **options, **special})  # type: ignore[call-arg]
+        return type(self)(tokenizer_object=learned, **{**kept(self.init_kwargs), **options, **special})  # type: ignore[call-arg]
 
 
 class _Emptied:
@@ -87,10 +98,32 @@ class _Emptied:
         self.tokenizer = Tokenizer.from_str(json.dumps(bare))
 
 
+def _trainer(empty: Any, model: Mapping[str, Any], renamed: Mapping[str, str], options: dict[str, Any]) -> Any:
+    """The trainer of a model; one for Unigram must be made with its unknown token, and forgets it otherwise."""
+    if model["type"] != "Unigram":
+        return empty.get_trainer()
+    unknown = None if model.get("unk_id") is None else str(model["vocab"][model["unk_id"]][0])
+    return trainers.UnigramTrainer(unk_token=options.pop("unk_token", unknown and renamed.get(unknown, unknown)))
+
+
 def _kept(model: Mapping[str, Any]) -> dict[str, Any]:
     """What the model's file says of the pieces, which the trainer must be told again."""
     names = ("continuing_subword_prefix", "end_of_word_suffix")
     return {name: model[name] for name in names if model.get(name) is not None}
+
+
+def _with_fillers(special: list[dict[str, Any]], tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """The special tokens, and where few ids are free before one, what stood there: "<s>NOTUSED", no piece of a text.
+
+    So a configuration's pad_token_id stays right.
+    """
+    found: list[dict[str, Any]] = []
+    for token in special:
+        between = [tokenizer.id_to_token(number) for number in range(len(found), token["id"])][: _FEW + 1]
+        if len(between) <= _FEW and all(name and _NO_PIECE.match(name) for name in between):
+            found += [{**token, "content": name, "lstrip": False} for name in between]
+        found.append(token)
+    return found
 
 
 def _added_token(token: Mapping[str, Any]) -> AddedToken:

@@ -30,6 +30,7 @@ class Vocabulary:
     deprecation_warnings: dict[str, bool]
     _tokenizer: Tokenizer
     _views: Views
+    _known_added: tuple[int, dict[int, AddedToken]] = (0, {})
     _said: set[str]
 
     def _say_once(self, topic: str, message: str) -> None:
@@ -67,11 +68,24 @@ class Vocabulary:
         """{token: id}, with added tokens."""
         return self.get_vocab()
 
+    @property
+    def ids_to_tokens(self) -> dict[int, str]:
+        """{id: token} of the vocabulary, without added tokens, in the order of the ids."""
+        vocab = self._tokenizer.get_vocab(with_added_tokens=False)
+        return {number: token for token, number in sorted(vocab.items(), key=lambda entry: entry[1])}
+
     def get_added_vocab(self) -> dict[str, int]:
         """{token: id} of the tokens that are not in the vocabulary itself."""
         own = self._tokenizer.get_vocab(with_added_tokens=False)
         added = added_tokens(self._tokenizer)
         return {token.content: number for number, token in sorted(added.items()) if token.content not in own}
+
+    def _added(self) -> dict[int, AddedToken]:
+        """The added tokens by id, asked for anew when there are more."""
+        size = self._tokenizer.get_vocab_size()
+        if self._known_added[0] != size:
+            self._known_added = size, added_tokens(self._tokenizer)
+        return self._known_added[1]
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:

@@ -25,6 +25,7 @@ from ..errors import ArgumentError, TokenizerError
 from ..logging import logger
 from . import backend
 from .base import PreTrainedTokenizerFast
+from .basic import BasicTokenizer, WordpieceTokenizer
 from .frames import BERT_FRAME, frame
 from .loading import Loading
 
@@ -120,6 +121,21 @@ class WordPieceTokenizer(PreTrainedTokenizerFast):
         made = Tokenizer(models.WordPiece(vocab, unk_token=unknown, max_input_chars_per_word=100))
         made.decoder = decoders.WordPiece(prefix="##")
         return made
+
+    @property
+    def basic_tokenizer(self) -> BasicTokenizer:
+        """The first step, which splits words, in plain Python: made of the options, to look at."""
+        never_split = {*self.never_split, *self.all_special_tokens}
+        return BasicTokenizer(self.do_lower_case, never_split, self.tokenize_chinese_chars, self.strip_accents)
+
+    @property
+    def wordpiece_tokenizer(self) -> WordpieceTokenizer:
+        """The second step, which cuts words into pieces, in plain Python."""
+
+        def make() -> WordpieceTokenizer:
+            return WordpieceTokenizer(self.get_vocab(), self.unk_token or "[UNK]")
+
+        return self._views.once(self._tokenizer, ("in Python",), make)
 
     def frame(self) -> Any:
         """What is put around a text or a pair."""

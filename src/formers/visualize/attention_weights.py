@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def _chosen(
 
 
 def _known(what: str, number: int, known: Sequence[int]) -> int:
-    if isinstance(number, int) and number in known:
+    if isinstance(number, Integral) and number in known:
         return number
     raise RangeError(f"There is no {what} {number!r}: there are {', '.join(map(str, known))}.")
 

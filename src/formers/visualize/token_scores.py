@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -106,7 +107,7 @@ def attributions(
     """
     if method not in METHODS:
         raise ArgumentError(f"method={method!r} is not known.{near(method, METHODS)} Use {' or '.join(METHODS)}.")
-    if type(steps) is not int or steps < 1:
+    if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 1:
         raise ArgumentError(f"steps={steps!r} is not possible: it is a number of steps, 1 or more.")
     encoding = encoded(model, tokenizer, text, text_pair)
     with in_evaluation(model), torch.inference_mode(False), torch.enable_grad():
@@ -168,12 +169,12 @@ def _target(labels: Mapping[int, str], logits: Tensor, target: int | str | None)
     if target is None:
         return int(logits[0].argmax())
     number = {name: i for i, name in labels.items()}.get(target, target) if isinstance(target, str) else target
-    if type(number) is not int or not 0 <= number < logits.shape[1]:
+    if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number < logits.shape[1]:
         known = ", ".join(f"{name!r} ({i})" for i, name in list(labels.items())[:20])
         raise ArgumentError(
             f"target={target!r} is no label of the model.{near(target, labels.values())} It has {known}."
         )
-    return number
+    return int(number)
 
 
 def _baseline(model: Any, tokenizer: Any, encoding: Any, x: Tensor) -> Tensor:
