@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
 
-.PHONY: demo test check format stub bench fuzz clean
+.PHONY: demo test test-all test-family check format stub bench fuzz clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python tools/demo.py
 
 test: $(VENV)/tested check
 	$(BIN)/python -m pytest -n 2
+
+test-all: $(VENV)/tested check
+	$(BIN)/python -m pytest -n 2 --all
+
+test-family: $(VENV)/tested
+	$(BIN)/python -m pytest -n 2 --family $(FAMILY)
 
 check: $(VENV)/tested
 	$(BIN)/ruff check .

@@ -1,13 +1,15 @@
-"""What every test shares: the data folder, tiny models, and one thread."""
+"""What every test shares: which families are tried in it, the data folder, and one thread."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from of_families import facts
 
 # the same examples in every run: a change is judged by what it breaks, and new examples are what fuzz/ is for
 settings.register_profile("steady", derandomize=True)
@@ -15,6 +17,43 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests that need a hub start their own
 
 DATA = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+# the families that try what lives in rooms that all families share
+SHARED = ("bert", "distilbert")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="every family in every test, with every mask and kernel")
+    parser.addoption("--family", help="only what is tested of one family, all of it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without --all, a test runs for families that are not another one under a new name, but where it is marked:
+
+    every: for all families; shared: for SHARED alone; brief(rule): for the parameters that satisfy the rule.
+    """
+    everything, chosen = config.getoption("--all"), config.getoption("--family")
+    keep, leave = [], []
+    for item in items:
+        given: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+        family = given.get("family")
+        if chosen:
+            wanted = family == chosen
+        else:
+            wanted = everything or _in_brief(item, family, given)
+        (keep if wanted else leave).append(item)
+    config.hook.pytest_deselected(items=leave)
+    items[:] = keep
+
+
+def _in_brief(item: pytest.Item, family: str | None, given: dict[str, Any]) -> bool:
+    rules = [mark.args[0] for mark in item.iter_markers("brief")]
+    if not all(rule(**given) for rule in rules):
+        return False
+    if family is None or item.get_closest_marker("every"):
+        return True
+    return family in SHARED if item.get_closest_marker("shared") else facts(family).same_as is None
 
 
 @pytest.fixture(scope="session")

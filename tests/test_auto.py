@@ -39,6 +39,7 @@ def config_of(family: str, **changes: Any) -> Any:
     return module.HEADS["base"].config_class(**{**module.TINY, **changes})
 
 
+@pytest.mark.every
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_the_class_of_a_head(family: str, head: str, tmp_path: Path) -> None:
     auto, expected = getattr(formers, AUTO[head]), registry.load(family).HEADS[head]

@@ -62,6 +62,7 @@ def test_position_ids_and_embeddings(family: str, mask: str) -> None:
     assert embeds.grad is not None and bool(embeds.grad.any())
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.float32, torch.float16])
 def test_masks_of_any_type_and_ids_of_any_integer(family: str, dtype: torch.dtype) -> None:
@@ -87,6 +88,7 @@ def test_masks_per_query(family: str) -> None:
         assert difference(*both(theirs, ours, **inputs)) < 1e-5
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 def test_arguments_by_position(family: str) -> None:
     _, ours = pair(family, "sequence-classification")
@@ -101,6 +103,7 @@ def names(model: Any) -> list[str]:
     return [p.name for p in parameters if p.name != "self" and p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
+@pytest.mark.every
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_arguments_stand_in_the_order_of_the_reference(family: str, head: str) -> None:
     ours = registry.load(family).HEADS[head]
@@ -135,6 +138,7 @@ def test_arguments_stand_in_the_order_of_4_20(name: str, expected: list[str]) ->
     assert names(getattr(formers, name)) == expected
 
 
+@pytest.mark.brief(lambda head, **_: head in ("base", "sequence-classification"))
 @pytest.mark.parametrize(("family", "head"), [c for c in CASES if c[1] != "multiple-choice"])
 def test_attentions_are_weights_whatever_the_kernel(family: str, head: str) -> None:
     theirs, ours = pair(family, head)
@@ -168,6 +172,7 @@ def test_head_mask_has_gradients(family: str, shape: str) -> None:
     assert mask.grad is not None and bool((mask.grad != 0).all())
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("kind", "count", "labels"),
@@ -235,6 +240,7 @@ def test_the_old_name_of_the_next_sentence_labels() -> None:
     assert torch.equal(ours(**inputs | {"labels": None}, next_sentence_label=inputs["labels"]).loss, new)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 def test_labels_at_padding_count_as_in_the_reference(family: str) -> None:
     for head in ("masked-lm", "token-classification"):

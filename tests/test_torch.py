@@ -44,6 +44,7 @@ def test_dropout_of_the_head(family: str) -> None:
     assert difference(ours.train()(**inputs).logits, ours.eval()(**inputs).logits) > 0.01
 
 
+@pytest.mark.brief(lambda head, **_: head == "base")
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_gradient_checkpointing_changes_no_gradient(family: str, head: str) -> None:
     _, ours = pair(family, head, **dict.fromkeys(rates(family), 0.2))
@@ -71,6 +72,7 @@ def test_gradient_checkpointing_changes_no_gradient(family: str, head: str) -> N
     ours.gradient_checkpointing_enable({"use_reentrant": False})
 
 
+@pytest.mark.brief(lambda head, **_: head == "sequence-classification")
 @pytest.mark.parametrize(("family", "head"), [c for c in CASES if c[1] != "base"])
 def test_training_lowers_the_loss(family: str, head: str) -> None:
     torch.manual_seed(0)
@@ -93,6 +95,7 @@ def test_training_lowers_the_loss(family: str, head: str) -> None:
     assert sum(losses[-12:]) / 12 < 0.7 * sum(losses[:3]) / 3  # several, since dropout makes each of them jump
 
 
+@pytest.mark.brief(lambda family, head, dtype: head == "base" or family == "bert")
 @pytest.mark.parametrize(("family", "head"), CASES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_other_number_types(family: str, head: str, dtype: torch.dtype) -> None:
@@ -107,6 +110,7 @@ def test_other_number_types(family: str, head: str, dtype: torch.dtype) -> None:
         assert difference(got[name], expected[name]) < limit, name
 
 
+@pytest.mark.brief(lambda mask, **_: mask == "right")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("mask", ["none", "right", "left"])
 def test_autocast(family: str, mask: str) -> None:
@@ -144,6 +148,7 @@ def test_kernels_agree() -> None:
         formers.BertModel(formers.BertConfig(attn_implementation="flash"))
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 def test_inference_mode_and_frozen_models(family: str) -> None:
     _, ours = pair(family, "sequence-classification")
@@ -154,6 +159,7 @@ def test_inference_mode_and_frozen_models(family: str) -> None:
     assert difference(ours.requires_grad_(False)(**inputs).logits, expected) < 1e-6
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("family", FAMILIES)
 def test_input_gradients_for_adapters(family: str) -> None:
     _, ours = pair(family, "sequence-classification")
@@ -199,6 +205,7 @@ def test_hooks_see_whole_batches_and_may_change_them(family: str) -> None:
     assert torch.equal(ours(**inputs)[0], expected)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("family", "head"), CASES)
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["deepcopy", "pickle"])
 def test_copies(family: str, head: str, copied: Any) -> None:

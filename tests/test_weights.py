@@ -21,6 +21,7 @@ def made(family: str, head: str, **changes: Any) -> Any:
     return module.HEADS[head](module.HEADS[head].config_class(**{**module.TINY, **changes}))
 
 
+@pytest.mark.brief(lambda head, **_: head in ("masked-lm", "pretraining"))
 @pytest.mark.parametrize(("family", "head"), WITH_VOCABULARY)
 @pytest.mark.parametrize("tie", [True, False])
 def test_tying(family: str, head: str, tie: bool, tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_heads_without_a_vocabulary_have_no_output_embeddings() -> None:
         ours.set_output_embeddings(torch.nn.Linear(1, 1))
 
 
+@pytest.mark.brief(lambda family, head, size, **_: family == "bert" or (head == "masked-lm" and size == 120))
 @pytest.mark.parametrize(("family", "head"), [*WITH_VOCABULARY, *((f, "base") for f in FAMILIES)])
 @pytest.mark.parametrize("tie", [True, False])
 @pytest.mark.parametrize(("size", "multiple", "expected"), [(120, None, 120), (50, None, 50), (99, 64, 128)])
@@ -126,6 +128,7 @@ def test_resizing_by_nothing_and_to_nothing() -> None:
 ELSEWHERE = ("mlm_loss_fct", "albert_layers.0.dropout", "conv.conv_act", "pooler.act")
 
 
+@pytest.mark.every
 @pytest.mark.parametrize(("family", "head"), CASES)
 def test_parts(family: str, head: str) -> None:
     theirs, ours = pair(family, head)
@@ -175,6 +178,7 @@ def test_a_new_output_layer_is_used_and_saved(tmp_path: Path) -> None:
 HEADS_PRUNED = {0: [1], 1: [0, 3]}
 
 
+@pytest.mark.brief(lambda family, head, **_: head == "base" or family == "bert")
 @pytest.mark.parametrize(("family", "head"), [c for c in CASES if prunes(c[0])])
 def test_pruning_is_masking(family: str, head: str, tmp_path: Path) -> None:
     _, ours = pair(family, head)

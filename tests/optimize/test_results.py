@@ -16,6 +16,7 @@ TOLERANCES = {"float32": 1e-5, "bf16": 0.03, "int8": 0.12}
 # about what a sum of 32 products is here: a smaller one is made of terms that cancel out, but whose errors do not
 USUAL = 0.2
 FAMILIES = ("bert", "distilbert")
+BRIEF = ("base", "sequence-classification")
 READS_FIRST = [c for c in CASES if c[1] in ("sequence-classification", "next-sentence-prediction", "multiple-choice")]
 KINDS = {
     **{name: MASKS[name] for name in ("none", "right", "left", "holes")},
@@ -62,6 +63,7 @@ def compare(got: Any, expected: Any, keep: torch.Tensor, mode: str, whole: bool 
             assert found < TOLERANCES[mode] and a.dtype == b.dtype, (name, found)
 
 
+@pytest.mark.brief(lambda family, head, kind, mode: family == "bert" and (head in BRIEF or kind == "right"))
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("family", "head"), CASES)
 @pytest.mark.parametrize("mode", TOLERANCES)
@@ -105,6 +107,7 @@ def test_activations(build: Callable[..., Any], mode: str, activation: str) -> N
     compare(got, expected, batch["attention_mask"], mode)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(("family", "head"), READS_FIRST)
 @pytest.mark.parametrize("kind", ["none", "right", "holes", "one-token", "lengths-back-and-forth"])
 @pytest.mark.parametrize("mode", TOLERANCES)

@@ -55,6 +55,7 @@ def flat(value: Any) -> list[Any]:
     return [leaf for item in value for leaf in flat(item)] if isinstance(value, list | tuple) else [value]
 
 
+@pytest.mark.brief(lambda family, task: family in ("bert", "roberta") or task == "text-classification")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("task", TASKS)
 def test_a_list_and_its_texts(family: str, task: str, tmp_path: Path) -> None:
