@@ -16,6 +16,7 @@ ROOMS = [
     "checkpoints", "optimize", "loading",
     "pretrained", "pruning", "modeling", "heads", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentence_encoder", "visualize", "cli",
+    "old_paths", "as_transformers",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

@@ -7,7 +7,7 @@ clauses written for it keep working. A message says what happened, where, what w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class FormersError(Exception):
@@ -57,8 +57,20 @@ class UnknownTaskError(FormersError, KeyError, ValueError):
     """A pipeline task that does not exist."""
 
 
-class MissingNameError(FormersError, ImportError):
-    """A public name of Transformers that this package does not have."""
+class MissingNameError(FormersError, ModuleNotFoundError):
+    """A name or module of Transformers that this package does not have, in an import."""
+
+
+class MissingAttributeError(FormersError, AttributeError):
+    """The same, asked for as an attribute. `explain` makes the message: near names take long to find, `hasattr` does
+    not show them."""
+
+    def __init__(self, explain: Callable[[], str]) -> None:
+        super().__init__()
+        self.explain = explain
+
+    def __str__(self) -> str:
+        return self.explain()
 
 
 def near(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
