@@ -25,6 +25,7 @@ _HOME = {
         "AutoModelForQuestionAnswering",
         "AutoModelForSequenceClassification",
         "AutoModelForTokenClassification",
+        "AutoProcessor",
         "AutoTokenizer",
     ),
     "config": ("PretrainedConfig",),

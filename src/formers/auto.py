@@ -282,6 +282,27 @@ class AutoTokenizer:
         _tokenizers[config_class] = found
 
 
+class AutoProcessor:
+    """Finds what prepares a checkpoint's inputs: the tokenizer, for models that read text alone."""
+
+    def __init__(self) -> None:
+        raise _not_to_be_made(type(self))
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> PreTrainedTokenizer:
+        """As AutoTokenizer. Raises ConfigError for a model that reads images or sound."""
+        source = hub.locate(pretrained_model_name_or_path, **hub.hub_arguments(kwargs.copy()))
+        for name in ("processor_config.json", "preprocessor_config.json"):
+            if source.file(name) is not None:
+                raise ConfigError(
+                    f"{source.where} has a {name}: it reads images or sound, which is not here yet. "
+                    "Its tokenizer is AutoTokenizer.from_pretrained(…)."
+                )
+        return AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+
 def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, Any]) -> type[Any] | None:
     """The tokenizer class that a checkpoint's files name, or None."""
     source = hub.locate(name, **where)
