@@ -11,6 +11,7 @@ from .auto import (
     AutoModelForQuestionAnswering as AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification as AutoModelForSequenceClassification,
     AutoModelForTokenClassification as AutoModelForTokenClassification,
+    AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
 )
 from .config import (

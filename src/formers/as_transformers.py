@@ -47,6 +47,10 @@ STAND_INS: dict[str, tuple[str, ...]] = {
         *("T5Config", "Trainer", "TrainerCallback", "TrainerControl", "TrainerState", "TrainingArguments"),
         *("UMT5Config", "UdopConfig", "WhisperConfig"),
     ),
+    "core_model_loading": (
+        *("Concatenate", "ConversionOps", "MergeModulelist", "Transpose", "WeightConverter", "WeightRenaming"),
+        *("dot_natural_key", "rename_source_key"),
+    ),
     "dynamic_module_utils": ("get_class_from_dynamic_module", "get_relative_import_files"),
     "feature_extraction_utils": ("FeatureExtractionMixin",),
     "image_processing_utils": ("BaseImageProcessor",),
@@ -62,6 +66,15 @@ STAND_INS: dict[str, tuple[str, ...]] = {
     "trainer_callback": ("TrainerCallback", "TrainerControl", "TrainerState"),
     "training_args": ("ParallelMode", "TrainingArguments"),
     "utils.hub": ("get_checkpoint_shard_files",),
+}
+# questions about what is not here, which have an answer all the same
+ANSWERS: dict[str, dict[str, Any]] = {
+    "conversion_mapping": {  # how names of old checkpoints change: they do not, beyond what loading does by itself
+        "_MODEL_TO_CONVERSION_PATTERN": {},
+        "get_checkpoint_conversion_mapping": lambda *_: None,
+        "get_model_conversion_mapping": lambda *_, **__: [],
+    },
+    "integrations": {"is_deepspeed_zero3_enabled": lambda: False},
 }
 
 
@@ -108,6 +121,8 @@ class _Module(ModuleType):
         ours = self._ours and importlib.import_module(self._ours)
         if ours and hasattr(ours, name):
             return getattr(ours, name)
+        if name in ANSWERS.get(path, ()):
+            return ANSWERS[path][name]
         if name in STAND_INS.get(path, ()):
             made = _stand_in(path, name)
             self.__dict__[name] = made
@@ -139,11 +154,13 @@ class _Finder:
         if not name.startswith(f"{_NAME}."):
             return None
         inner = name.partition(".")[2]
+        if inner == "pytorch_utils" and importlib.import_module("torch.distributed").is_available():
+            importlib.import_module("torch.distributed.tensor")  # PEFT counts on its being loaded with it
         ours: str | None = f"{_OURS}.{inner}"
         try:
             found = importlib.util.find_spec(str(ours)) is not None
         except MissingNameError as error:
-            if not any(known == inner or known.startswith(f"{inner}.") for known in STAND_INS):
+            if not any(known == inner or known.startswith(f"{inner}.") for known in (*STAND_INS, *ANSWERS)):
                 raise MissingNameError(f"formers stands for transformers here: {error}", path=name) from None
             found = False
         if inner in STAND_INS or not found:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 FAMILIES = ("bert", "roberta", "distilbert", "electra", "deberta_v2")
@@ -39,7 +41,8 @@ def run() -> None:
             print(f"ok\t{what}", flush=True)
         except Exception as error:
             failed += 1
-            print(f"FAILED\t{what}: {type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else ''}")
+            why = str(error).strip().splitlines()[:1] or [""]
+            print(f"FAILED\t{what}\t{type(error).__name__}: {why[0][:200]}", flush=True)
             if "-v" in sys.argv:
                 traceback.print_exc()
     sys.exit(bool(failed))
@@ -54,8 +57,6 @@ def minilm() -> Path:
 
 def tiny(family: str, head: str = "sequence-classification", seed: int = 0) -> Any:
     """A model of a family with weights drawn at a size that shows differences."""
-    import torch
-
     from formers import registry
 
     torch.manual_seed(seed)
@@ -69,8 +70,6 @@ def tiny(family: str, head: str = "sequence-classification", seed: int = 0) -> A
 
 def batch(model: Any, rows: int = 3, columns: int = 8) -> dict[str, Any]:
     """Ids of that many texts, the last one padded."""
-    import torch
-
     torch.manual_seed(1)
     ids = torch.randint(5, model.config.vocab_size, (rows, columns))
     mask = torch.ones_like(ids)
@@ -78,8 +77,18 @@ def batch(model: Any, rows: int = 3, columns: int = 8) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
+class Plain(torch.nn.Module):
+    """A model with tensors in and out."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()  # exporters put back the mode that they find
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return self.model(input_ids, attention_mask=attention_mask)[0]
+
+
 def same(ours: Any, theirs: Any, tolerance: float = 1e-5) -> None:
     """Raise where two arrays or tensors differ."""
-    import torch
-
     torch.testing.assert_close(torch.as_tensor(ours), torch.as_tensor(theirs), rtol=tolerance, atol=tolerance)

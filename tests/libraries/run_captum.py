@@ -80,9 +80,7 @@ def vectors() -> None:
     def of_vectors(inputs_embeds: Any, attention_mask: Any) -> Any:
         return model(inputs_embeds=inputs_embeds, attention_mask=attention_mask).logits
 
-    scores = IntegratedGradients(of_vectors).attribute(
-        vectors, additional_forward_args=(mask,), target=1, n_steps=8
-    )
+    scores = IntegratedGradients(of_vectors).attribute(vectors, additional_forward_args=(mask,), target=1, n_steps=8)
     assert scores.shape == vectors.shape and scores.isfinite().all() and scores[mask.bool()].abs().sum() > 0
 
 

@@ -16,7 +16,9 @@ def mapping() -> None:
     tokenizer = formers.AutoTokenizer.from_pretrained(checks.minilm())
     data = Dataset.from_dict(ROWS)
     one = data.map(lambda row: tokenizer(row["text"], truncation=True, padding="max_length", max_length=8))
-    many = data.map(lambda rows: tokenizer(rows["text"], truncation=True, padding="max_length", max_length=8), batched=True)
+    many = data.map(
+        lambda rows: tokenizer(rows["text"], truncation=True, padding="max_length", max_length=8), batched=True
+    )
     two = data.map(tokenizer, input_columns="text", batched=True, num_proc=2)
     assert one["input_ids"] == many["input_ids"] and two["input_ids"][0] == tokenizer("one text")["input_ids"]
 

@@ -6,22 +6,11 @@ import checks
 import torch
 
 
-class Plain(torch.nn.Module):
-    """A model with tensors in and out."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids, attention_mask=attention_mask)[0]
-
-
 def exported(family: str, strict: bool) -> None:
     model = checks.tiny(family)
     inputs = checks.batch(model)
     with torch.no_grad():
-        program = torch.export.export(Plain(model), (), inputs, strict=strict)
+        program = torch.export.export(checks.Plain(model), (), inputs, strict=strict)
         checks.same(program.module()(**inputs), model(**inputs).logits)
 
 
@@ -35,7 +24,7 @@ def dynamic() -> None:
     shape = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with torch.no_grad():
         program = torch.export.export(
-            Plain(model), (), checks.batch(model), dynamic_shapes={"input_ids": shape, "attention_mask": shape}
+            checks.Plain(model), (), checks.batch(model), dynamic_shapes={"input_ids": shape, "attention_mask": shape}
         )
         for rows, columns in ((3, 8), (2, 12), (5, 5)):
             inputs = checks.batch(model, rows, columns)

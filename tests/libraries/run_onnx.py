@@ -8,7 +8,6 @@ from pathlib import Path
 import checks
 import onnxruntime
 import torch
-from run_export import Plain
 
 
 def through_onnx(family: str, dynamo: bool) -> None:
@@ -23,7 +22,7 @@ def through_onnx(family: str, dynamo: bool) -> None:
         else:
             shapes = {"dynamic_axes": {"input_ids": free, "attention_mask": free, "logits": {0: "rows"}}}
         torch.onnx.export(
-            Plain(model), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=["logits"],
+            checks.Plain(model), tuple(inputs.values()), str(path), input_names=list(inputs), output_names=["logits"],
             dynamo=dynamo, **shapes,
         )  # fmt: skip
         session = onnxruntime.InferenceSession(str(path))

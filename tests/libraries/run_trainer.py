@@ -66,7 +66,12 @@ def save() -> None:
 def checkpoints() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = trainer(
-            folder, save_strategy="steps", save_steps=1, eval_strategy="steps", eval_steps=1, load_best_model_at_end=True
+            folder,
+            save_strategy="steps",
+            save_steps=1,
+            eval_strategy="steps",
+            eval_steps=1,
+            load_best_model_at_end=True,
         )
         made.train()
         assert (Path(folder) / "checkpoint-2" / "config.json").exists()
