@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-bench
+LIBRARIES := .venv-libraries
 
-.PHONY: demo test test-all test-family check format stub bench fuzz clean
+.PHONY: demo test test-all test-family check format stub bench libraries fuzz clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python tools/demo.py
@@ -35,6 +36,9 @@ bench: $(PEERS)/installed
 	$(PEERS)/bin/python benchmarks/loading.py
 	$(PEERS)/bin/python benchmarks/performance.py
 
+libraries: $(LIBRARIES)/installed
+	$(LIBRARIES)/bin/python tests/libraries/run_all.py
+
 fuzz: $(VENV)/tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt atheris
 	$(BIN)/python fuzz/run.py $(or $(READER),all) --seconds $(or $(SECONDS),600)
@@ -42,6 +46,11 @@ fuzz: $(VENV)/tested
 $(PEERS)/installed: pyproject.toml constraints.txt benchmarks/requirements.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]' -r benchmarks/requirements.txt
+	@touch $@
+
+$(LIBRARIES)/installed: pyproject.toml constraints.txt tests/libraries/requirements.txt
+	$(PYTHON) -m venv $(LIBRARIES)
+	$(LIBRARIES)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r tests/libraries/requirements.txt
 	@touch $@
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -54,4 +63,4 @@ $(VENV)/tested: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(LIBRARIES) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

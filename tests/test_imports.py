@@ -17,6 +17,7 @@ ROOMS = [
     "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "models",
     "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
+    "old_paths", "as_transformers",
 ]  # fmt: skip
 # the package itself, and names that are looked up at run time
 DOORS = {"__init__", "__main__"}

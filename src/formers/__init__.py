@@ -6,6 +6,8 @@ Public names are resolved on first use; importing the package loads neither torc
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterable
 from typing import Any
 
 from . import errors, registry
@@ -23,11 +25,34 @@ _HOME = {
         "AutoModelForQuestionAnswering",
         "AutoModelForSequenceClassification",
         "AutoModelForTokenClassification",
+        "AutoProcessor",
         "AutoTokenizer",
     ),
     "config": ("PretrainedConfig",),
     "errors": tuple(n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.FormersError)),
     "modeling": ("PreTrainedModel",),
+    "old_paths.availability": (
+        *("is_accelerate_available", "is_apex_available", "is_bitsandbytes_available", "is_datasets_available"),
+        *("is_faiss_available", "is_flax_available", "is_phonemizer_available", "is_psutil_available"),
+        *("is_py3nvml_available", "is_pyctcdecode_available", "is_scipy_available", "is_sentencepiece_available"),
+        *("is_sklearn_available", "is_speech_available", "is_tensorflow_text_available", "is_tf_available"),
+        *("is_timm_available", "is_tokenizers_available", "is_torch_available", "is_torch_mlu_available"),
+        *("is_torch_npu_available", "is_torch_tpu_available", "is_torch_xla_available", "is_torch_xpu_available"),
+        *("is_torchvision_available", "is_vision_available"),
+    ),
+    "old_paths.mappings": (
+        *("CONFIG_MAPPING", "MODEL_FOR_CAUSAL_LM_MAPPING", "MODEL_FOR_MASKED_LM_MAPPING"),
+        *("MODEL_FOR_MULTIPLE_CHOICE_MAPPING", "MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING"),
+        *("MODEL_FOR_PRETRAINING_MAPPING", "MODEL_FOR_QUESTION_ANSWERING_MAPPING"),
+        *("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING", "MODEL_MAPPING"),
+        *("MODEL_WITH_LM_HEAD_MAPPING", "TOKENIZER_MAPPING"),
+    ),
+    "old_paths.names": (
+        *("CONFIG_NAME", "MODEL_CARD_NAME", "SPIECE_UNDERLINE", "TF2_WEIGHTS_NAME", "TF_WEIGHTS_NAME"),
+        *("SpecialTokensMixin", "TRANSFORMERS_CACHE", "WEIGHTS_NAME", "add_end_docstrings", "add_start_docstrings"),
+    ),
+    "old_paths.tensors": ("Conv1D", "apply_chunking_to_forward", "prune_layer"),
+    "old_paths.training": ("EvalPrediction", "IntervalStrategy", "SchedulerType", "enable_full_determinism"),
     "pipelines": (
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
@@ -49,10 +74,12 @@ _HOME = {
         "AddedToken",
         "BasicTokenizer",
         "BatchEncoding",
+        "CharSpan",
         "PreTrainedTokenizer",
         "PreTrainedTokenizerBase",
         "PreTrainedTokenizerFast",
         "TensorType",
+        "TokenSpan",
         "WordPieceTokenizer",
         "WordpieceTokenizer",
     ),
@@ -67,9 +94,10 @@ _INSTEAD = {
     "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
 }
 _ROOMS = (
-    *("auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines", "sentences"),
-    *("tokenization", "visualize"),
+    *("as_transformers", "auto", "heads", "hub", "logging", "modeling", "models", "ops", "outputs", "pipelines"),
+    *("sentences", "tokenization", "visualize"),
 )
+_BY_RULE = ("_available", "_MAPPING", "_MAPPING_NAMES")
 _RENAMED = {"PreTrainedConfig": "PretrainedConfig", "AutoModelWithLMHead": "AutoModelForMaskedLM"}
 
 
@@ -84,12 +112,13 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.views.notebook").load_ipython_extension
     if name == "__all__":
         return sorted({*_MODULE_OF, *_public_classes()})
-    if name[:1].isupper():
-        found = registry.find_class(name)
-        if found is not None:
-            return found
-        raise _missing(name)
-    raise AttributeError(f"module 'formers' has no attribute {name!r}{errors.near(name, _MODULE_OF)}")
+    if name[:1].isupper() and (found := registry.find_class(name)) is not None:
+        return found
+    if name.endswith(_BY_RULE):
+        for home in ("old_paths.availability", "old_paths.mappings"):
+            if hasattr(module := importlib.import_module(f"{__name__}.{home}"), name):
+                return getattr(module, name)
+    raise errors.MissingAttributeError(lambda: explain_missing(name))
 
 
 def _public_classes() -> list[str]:
@@ -98,21 +127,33 @@ def _public_classes() -> list[str]:
     return sorted(n for n in names if n.endswith(("Config", "Model", "Tokenizer", "TokenizerFast")) or "For" in n)
 
 
-def _missing(name: str) -> errors.MissingNameError:
-    """An ImportError, so that `from formers import name` shows what to use instead."""
+def explain_missing(name: str, paths: Iterable[str] = ()) -> str:
+    """What to use instead of a name of Transformers that is not here; `paths` are other names it may be near to."""
     for prefix, framework in (("TF", "TensorFlow"), ("Flax", "Flax")):
         bare = name.removeprefix(prefix)
         if bare != name and (bare.startswith("Auto") or registry.candidates(bare)):
-            return errors.MissingNameError(
+            return (
                 f"formers has no {name}: models here run on PyTorch. Use {bare}; {framework} code does not carry over."
             )
     if name in _INSTEAD:
-        return errors.MissingNameError(f"formers has no {name}. Use {_INSTEAD[name]}.")
-    known = [*_MODULE_OF, *_public_classes()]
-    return errors.MissingNameError(
-        f"formers has no {name}.{errors.near(name, known)} Its model families are: {', '.join(registry.families())}."
-    )
+        return f"formers has no {name}. Use {_INSTEAD[name]}."
+    families = f" Its model families are: {', '.join(registry.families())}." if name[:1].isupper() else ""
+    known = [*_MODULE_OF, *_ROOMS, *paths, *(_public_classes() if families else ())]
+    return f"formers has no {name}.{errors.near(name, known)}{families}"
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_MODULE_OF, *_ROOMS, *_public_classes()})
+
+
+class _OldPaths:
+    """Asked by Python for modules that no file here is: Transformers' paths, as `formers.modeling_outputs`."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if not name.startswith(f"{__name__}."):
+            return None
+        return importlib.import_module(f"{__name__}.old_paths").find_spec(name)
+
+
+sys.meta_path.append(_OldPaths)

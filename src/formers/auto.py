@@ -71,6 +71,34 @@ def config_class(model_type: str, where: str) -> type[PretrainedConfig]:
     return found
 
 
+def registered_configs() -> dict[str, type[PretrainedConfig]]:
+    """The configuration classes that a program registered, by model_type."""
+    return dict(_configs)
+
+
+def registered_models() -> list[tuple[str, type[PretrainedConfig]]]:
+    """The head and the configuration class of each model that a program registered."""
+    return list(_models)
+
+
+def model_class(head: str, config: type[PretrainedConfig]) -> type[Any] | None:
+    """The model of a head that is made for a configuration class; None where there is none."""
+    if (head, config) in _models:
+        return _models[head, config]
+    family = registry.family_of(config.model_type)
+    found: type[Any] | None = family.HEADS.get(head) if family else None
+    return found
+
+
+def tokenizer_class(config: type[PretrainedConfig]) -> type[PreTrainedTokenizer] | None:
+    """The tokenizer of checkpoints of a configuration class; None where there is none."""
+    if config in _tokenizers:
+        return _tokenizers[config]
+    family = registry.family_of(config.model_type)
+    found: type[PreTrainedTokenizer] | None = family.TOKENIZER if family else None
+    return found
+
+
 def _model_type(values: dict[str, Any], where: str) -> str:
     if isinstance(values.get("model_type"), str):
         return values["model_type"]
@@ -126,10 +154,8 @@ class _AutoModel:
                 f"{cls.__name__}.from_config takes a configuration, got {type(config).__name__}: "
                 "make one, BertConfig(…), or load one, AutoConfig.from_pretrained(name)."
             )
-        if registered := _models.get((cls.HEAD, type(config))):
-            return registered
-        family = registry.family_of(type(config).model_type)
-        if family is None or cls.HEAD not in family.HEADS:
+        found = model_class(cls.HEAD, type(config))
+        if found is None:
             having = [
                 t
                 for f in registry.families()
@@ -140,7 +166,6 @@ class _AutoModel:
                 f"{cls.__name__}: {type(config).__name__} has no model with this head ({cls.HEAD}); "
                 f"these have one: {', '.join(having) or 'none'}."
             )
-        found: type[Any] = family.HEADS[cls.HEAD]
         return found
 
     @classmethod
@@ -255,6 +280,27 @@ class AutoTokenizer:
         if not exist_ok and config_class in _tokenizers:
             raise ArgumentError(f"{config_class.__name__} has a tokenizer already; pass exist_ok=True to replace it.")
         _tokenizers[config_class] = found
+
+
+class AutoProcessor:
+    """Finds what prepares a checkpoint's inputs: the tokenizer, for models that read text alone."""
+
+    def __init__(self) -> None:
+        raise _not_to_be_made(type(self))
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
+    ) -> PreTrainedTokenizer:
+        """As AutoTokenizer. Raises ConfigError for a model that reads images or sound."""
+        source = hub.locate(pretrained_model_name_or_path, **hub.hub_arguments(kwargs.copy()))
+        for name in ("processor_config.json", "preprocessor_config.json"):
+            if source.file(name) is not None:
+                raise ConfigError(
+                    f"{source.where} has a {name}: it reads images or sound, which is not here yet. "
+                    "Its tokenizer is AutoTokenizer.from_pretrained(…)."
+                )
+        return AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
 
 
 def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, Any]) -> type[Any] | None:

@@ -43,6 +43,7 @@ class PretrainedConfig:
 
     model_type: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}
+    sub_configs: ClassVar[dict[str, type]] = {}  # of models made of several, which libraries look for
 
     architectures: list[str] | None = None
     dtype: Any = _Dtype()
@@ -361,7 +362,7 @@ class _NoKeyError(AttributeError):
         return super().__str__() + near(self.name, vars(self.obj))
 
 
-_NOT_KEYS = {"model_type", "attribute_map", "id2label", "label2id", *_OWN}
+_NOT_KEYS = {"model_type", "attribute_map", "sub_configs", "id2label", "label2id", *_OWN}
 _MOST_LABELS, _MOST_LAYERS = 250_000, 1000  # a file that says more would fill memory before its weights are looked at
 # Python objects take up to twenty times the room of their JSON, and are copied; tables of labels take and are less
 _MOST_BYTES, _MOST_BYTES_WITH_LABELS, _MOST_BRACKETS, _MOST_KEYS = 5_000_000, 20_000_000, 200_000, 10_000

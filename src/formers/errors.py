@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 # C0 but for line ends and tabs, DEL, C1, what turns the direction of text, and halves of characters
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -71,8 +71,20 @@ class UnknownTaskError(FormersError, KeyError, ValueError):
     """A pipeline task that does not exist."""
 
 
-class MissingNameError(FormersError, ImportError):
-    """A public name of Transformers that this package does not have."""
+class MissingNameError(FormersError, ModuleNotFoundError):
+    """A name or module of Transformers that this package does not have, in an import."""
+
+
+class MissingAttributeError(FormersError, AttributeError):
+    """The same, asked for as an attribute. `explain` makes the message: near names take long to find, `hasattr` does
+    not show them."""
+
+    def __init__(self, explain: Callable[[], str]) -> None:
+        super().__init__()
+        self.explain = explain
+
+    def __str__(self) -> str:
+        return self.explain()
 
 
 def near(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:

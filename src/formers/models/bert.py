@@ -254,7 +254,7 @@ class BertLayer(nn.Module):
     forward = by_hand_layer(run_layer)
 
     def block(self) -> Block | None:
-        inner: Any = self.attention.self
+        inner: Any = getattr(self.attention, "self", None)
         if type(inner) is not BertSelfAttention or inner.is_decoder or inner.position_embedding_type != "absolute":
             return None
         after, up, down = self.attention.output, self.intermediate, self.output

@@ -11,16 +11,18 @@ VERY_LARGE_INTEGER = int(1e30)  # the limit of a tokenizer whose files name none
 LARGE_INTEGER = int(1e20)
 
 
-class _Choice(str, Enum):
+class Choice(str, Enum):
+    """A choice by its string; any other raises an error that names all."""
+
     @classmethod
-    def _missing_(cls, value: object) -> _Choice:
+    def _missing_(cls, value: object) -> Choice:
         known = [str(member.value) for member in cls]
         raise ArgumentError(
             f"{value!r} is not a {cls.__name__}. Known: {', '.join(map(repr, known))}.{near(value, known)}"
         )
 
 
-class PaddingStrategy(_Choice):
+class PaddingStrategy(Choice):
     """How far the rows of a batch are filled up."""
 
     LONGEST = "longest"
@@ -28,7 +30,7 @@ class PaddingStrategy(_Choice):
     DO_NOT_PAD = "do_not_pad"
 
 
-class TruncationStrategy(_Choice):
+class TruncationStrategy(Choice):
     """Which text of a pair is shortened."""
 
     ONLY_FIRST = "only_first"
@@ -37,14 +39,14 @@ class TruncationStrategy(_Choice):
     DO_NOT_TRUNCATE = "do_not_truncate"
 
 
-class TensorType(_Choice):
+class TensorType(Choice):
     """What `return_tensors` may be."""
 
     PYTORCH = "pt"
     NUMPY = "np"
 
     @classmethod
-    def _missing_(cls, value: object) -> _Choice:
+    def _missing_(cls, value: object) -> Choice:
         if value in ("tf", "jax", "mlx"):
             raise ArgumentError(
                 f"return_tensors={value!r} is not available here. Use 'np': {value} reads NumPy arrays; or 'pt'."
