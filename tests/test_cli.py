@@ -574,9 +574,9 @@ class TestBench:
 
         makers = probe.makers
         monkeypatch.setattr(probe, "makers", lambda mode, device: {} if mode == "int8" else makers(mode, device))
-        probe.worthwhile.cache_clear()
+        probe.seconds.cache_clear()
         (result,) = lines(run("bench", labels, "--rounds", "1", *TEXTS)[1])
-        probe.worthwhile.cache_clear()
+        probe.seconds.cache_clear()
         assert "int8" not in [mode["mode"] for mode in result["modes"]]
         assert [note for note in result["notes"] if note.startswith("int8: int8 is missing")]
 

@@ -31,7 +31,9 @@ def encoded(folder: Path, data: Path) -> Any:
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["packed", "padded"])
-def test_hidden_states_are_the_references(folder: Path, encoded: Any, padded: bool) -> None:
+def test_hidden_states_are_the_references(
+    folder: Path, encoded: Any, padded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     theirs = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32)
     ours, report = formers.AutoModel.from_pretrained(folder, output_loading_info=True)
     assert type(ours) is formers.BertModel and ours.num_parameters() == theirs.num_parameters() == 22_713_216
@@ -41,13 +43,15 @@ def test_hidden_states_are_the_references(folder: Path, encoded: Any, padded: bo
     if padded:  # whoever hooks a module sees whole batches
         norm.register_forward_hook(lambda _, __, out: rows.append(out.shape[:-1].numel()))
     else:
-        inner = norm.forward
-        norm.forward = lambda x: rows.append(x.shape[:-1].numel()) or inner(x)
+        inner = torch.nn.functional.layer_norm
+        watching = lambda x, *rest: rows.append(x.shape[:-1].numel()) or inner(x, *rest)  # noqa: E731
+        monkeypatch.setattr(torch.nn.functional, "layer_norm", watching)
     with torch.inference_mode():
         got = ours(**encoded, output_hidden_states=True)
+        monkeypatch.undo()
         expected = theirs(**encoded, output_hidden_states=True)
     mask = encoded["attention_mask"]
-    assert rows == [mask.numel() if padded else int(mask.sum())]
+    assert set(rows) == {mask.numel() if padded else int(mask.sum())}
     for a, b in zip(got.hidden_states, expected.hidden_states, strict=True):
         assert difference(a * mask[..., None], b * mask[..., None]) < 1e-5
     assert difference(got.pooler_output, expected.pooler_output) < 1e-5

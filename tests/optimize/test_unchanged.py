@@ -67,7 +67,8 @@ def test_copies_are_plain(
         model.optimize(mode)
         got = model(**batch).logits
         other = copied(model)
-        assert other.optimized is None and torch.equal(other(**batch).logits, expected)
+        # kernels round by the alignment of what they read
+        assert other.optimized is None and difference(other(**batch).logits, expected) < 1e-6
         other.classifier.bias += 1  # its own weights
         assert difference(other(**batch).logits, expected + 1) < 1e-6
         assert model.optimized is not None and difference(model(**batch).logits, got) < 0.05

@@ -95,8 +95,8 @@ def test_heads_of_users(cls: Any, mode: str, ragged: bool) -> None:
 
 class HalvedLayer(BertLayer):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        rows, weights = super().forward(*args, **kwargs)
-        return rows / 2, weights
+        rows, *weights = super().forward(*args, **kwargs)
+        return rows / 2, *weights
 
 
 class Doubled(BertAttention):

@@ -227,7 +227,7 @@ def _load(
     if task.beside is not None:
         _read_beside(task.beside, model, name, hub)
     if tokenizer is None:
-        tokenizer = name or getattr(model, "name_or_path", None)
+        tokenizer = name or getattr(model.config, "name_or_path", None)
         if not tokenizer:
             raise ArgumentError(
                 f"The {type(model).__name__} was made in memory, so there is no place to find its tokenizer. Pass "
@@ -247,7 +247,7 @@ def _load(
 
 def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -> None:
     """Add what a file beside config.json says to the model's configuration, where that does not say it itself."""
-    place = name or str(getattr(model, "name_or_path", None) or "")
+    place = name or str(getattr(model.config, "name_or_path", None) or "")
     if not place or (name is None and not Path(place).is_dir()):  # made in memory, or its folder is gone
         return
     path = locate(place, **(hub if name else {})).file(file)

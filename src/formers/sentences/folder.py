@@ -18,6 +18,7 @@ from .modules import MODULES, Module
 
 # what modules.json calls the modules of sentence-transformers, in all its releases
 TYPES = "sentence_transformers.models"
+_MOST_MODULES = 100
 # the file of the first module was named after the model's family once
 _FIRST = tuple(
     f"sentence_{family}_config.json"
@@ -139,6 +140,10 @@ def steps(source: hub.Source) -> list[dict[str, str]]:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigError(f"{path} is no JSON: {error}") from error
+    if isinstance(listed, list) and len(listed) > _MOST_MODULES:
+        raise ConfigError(
+            f"{path} lists {len(listed):,} modules; at most {_MOST_MODULES} are built. Is it another file?"
+        )
     if not isinstance(listed, list) or not all(isinstance(step, dict) and "type" in step for step in listed):
         raise ConfigError(f"{path} should hold a list of modules, each with its type.")
     found = [{"type": str(step["type"]).rpartition(".")[2], "path": str(step.get("path", ""))} for step in listed]
