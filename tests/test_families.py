@@ -35,7 +35,7 @@ def sees_nothing(family: str, head: str, mask: str) -> bool:
 
 
 @pytest.mark.every
-@pytest.mark.brief(one_forward)
+@pytest.mark.brief.with_args(one_forward)
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize(("family", "head"), CASES)
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])

@@ -6,7 +6,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -100,15 +99,12 @@ def _version(package: str) -> str:
 
 
 def _at_least(version: str, wanted: str) -> bool:
-    return _numbers(version) >= _numbers(wanted)
+    from packaging.version import InvalidVersion, Version
 
-
-def _numbers(version: str) -> list[int]:
-    """The release's numbers, without zeros at the end; those of "2.13.0+cpu" are 2 and 13."""
-    found = re.match(r"\d+(\.\d+)*", version)
-    if found is None:
-        raise ArgumentError(f"{version!r} is no version such as '4.20.1'.")
-    return [int(n) for n in re.sub(r"(\.0+)+$", "", found[0]).split(".")]
+    try:
+        return Version(version) >= Version(wanted)
+    except InvalidVersion as error:
+        raise ArgumentError(f"{error}: that is no version such as '4.20.1'.") from error
 
 
 # ---- what torch can do here
@@ -242,27 +238,21 @@ torch_only_method = torch_required
 
 def require_version(requirement: str, hint: str | None = None) -> None:
     """Raise ImportError unless an installed package fits: "tokenizers>=0.11.1,!=0.11.3"."""
-    found = re.fullmatch(r"([\w.-]+)\s*((?:[<>=!]=?\s*[\w.+]+\s*,?\s*)*)", requirement.strip())
-    if found is None:
-        raise ArgumentError(f"{requirement!r} is no requirement such as 'tokenizers>=0.11.1'.")
-    package, rules = found[1], re.findall(r"([<>=!]=?)\s*([\w.+]+)", found[2])
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        wanted = Requirement(requirement)
+    except InvalidRequirement as error:
+        raise ArgumentError(f"{requirement!r} is no requirement such as 'tokenizers>=0.11.1'.") from error
+    package = wanted.name
     try:
         there = sys.version.split()[0] if package == "python" else importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as error:
         raise MissingNameError(f"{requirement} is required, and {package} is not installed. {hint or ''}") from error
-    for operation, wanted in rules:
-        if not _FITS[operation](_numbers(there), _numbers(wanted)):
-            raise MissingNameError(f"{requirement} is required, and {package}=={there} is installed. {hint or ''}")
+    if not wanted.specifier.contains(there, prereleases=True):
+        raise MissingNameError(f"{requirement} is required, and {package}=={there} is installed. {hint or ''}")
 
 
-_FITS: dict[str, Callable[[list[int], list[int]], bool]] = {
-    "<": lambda there, wanted: there < wanted,
-    "<=": lambda there, wanted: there <= wanted,
-    "==": lambda there, wanted: there == wanted,
-    "!=": lambda there, wanted: there != wanted,
-    ">=": lambda there, wanted: there >= wanted,
-    ">": lambda there, wanted: there > wanted,
-}
 require_version_core = require_version
 
 
