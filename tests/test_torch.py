@@ -212,7 +212,9 @@ def test_copies(family: str, head: str, copied: Any) -> None:
     _, ours = pair(family, head)
     inputs = batch(ours, head, "right")
     other = copied(ours)
-    assert torch.equal(other(**inputs)[0], ours(**inputs)[0]) and other.config == ours.config
+    # kernels round by the alignment of what they read
+    assert difference(other(**inputs)[0], ours(**inputs)[0]) < 1e-6 and other.config == ours.config
+    assert all(torch.equal(value, ours.state_dict()[name]) for name, value in other.state_dict().items())
     assert other.config is not ours.config
     if other.get_output_embeddings() is not None:
         assert other.get_output_embeddings().weight is other.get_input_embeddings().weight
@@ -225,11 +227,12 @@ def test_whole_models_and_state_dicts_through_torch_save(tmp_path: Path) -> None
     _, ours = pair("bert", "masked-lm")
     inputs = batch(ours, "masked-lm", "right")
     torch.save(ours, tmp_path / "model.pt")
-    assert torch.equal(torch.load(tmp_path / "model.pt", weights_only=False)(**inputs)[0], ours(**inputs)[0])
+    whole = torch.load(tmp_path / "model.pt", weights_only=False)
+    assert difference(whole(**inputs)[0], ours(**inputs)[0]) < 1e-6
     torch.save(ours.state_dict(), tmp_path / "weights.pt")
     fresh = type(ours)(ours.config).eval()
     fresh.load_state_dict(torch.load(tmp_path / "weights.pt"))
-    assert torch.equal(fresh(**inputs)[0], ours(**inputs)[0])
+    assert difference(fresh(**inputs)[0], ours(**inputs)[0]) < 1e-6
 
 
 COMPILED = [("bert", "base"), ("bert", "causal-lm"), ("distilbert", "sequence-classification")]
@@ -261,7 +264,9 @@ def test_compiled_training() -> None:
     ours.zero_grad()
     torch._dynamo.reset()
     torch.compile(ours, backend="aot_eager")(**inputs).loss.backward()
-    assert all(difference(p.grad, expected[n]) < 1e-4 for n, p in ours.named_parameters())
+    # of the largest gradient: that of a key's bias is a sum of what cancels out
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    assert all(float((p.grad - expected[n]).abs().max()) < 1e-5 * largest for n, p in ours.named_parameters())
 
 
 @pytest.mark.parametrize(("family", "head"), COMPILED)
