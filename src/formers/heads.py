@@ -20,8 +20,6 @@ from .ops import losses
 from .ops.layout import Layout, is_tracing
 from .optimize import unwatched
 
-# what of the body's output a head reads: rows of all tokens; column 0; the last real token; the body's vector of a text
-READS = ("tokens", "first", "last", "pooled")
 ITEMS = "num_items_in_batch"  # of trainers that add up gradients: see losses.py
 
 

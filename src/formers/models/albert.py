@@ -119,10 +119,7 @@ class AlbertAttention(nn.Module):
         self.num_attention_heads -= len(going)
         self.pruned_heads |= going
 
-    @property
-    def all_head_size(self) -> int:
-        """H · d: the width of all heads that are there."""
-        return self.num_attention_heads * self.attention_head_size
+    all_head_size = bert.BertSelfAttention.all_head_size
 
     @by_hand(*LAYER)
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

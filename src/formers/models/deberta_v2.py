@@ -322,9 +322,12 @@ class DebertaV2Encoder(bert.BertEncoder):
 
     def get_rel_pos(self, hidden_states: Tensor, *_: Any) -> Tensor | None:
         """(1, T, T) how far keys are behind queries, in buckets, for hidden states (B, T, D)."""
-        T = hidden_states.shape[1]
-        apart = distances(T, T, hidden_states.device)
-        return log_buckets(apart, self.buckets, self.farthest)[None] if self.relative_attention else None
+        if not self.relative_attention:
+            return None
+        return self._distance(hidden_states.shape[1], hidden_states.device)[None]
+
+    def _distance(self, columns: int, device: torch.device) -> Tensor:
+        return log_buckets(distances(columns, columns, device), self.buckets, self.farthest)
 
     @by_hand(
         *("hidden_states", "attention_mask", "output_hidden_states", "output_attentions", "query_states"),
@@ -333,8 +336,7 @@ class DebertaV2Encoder(bert.BertEncoder):
     def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
         layout, shared = _apart(step.layout), None
         if (embeddings := self.get_rel_embedding()) is not None:
-            T = layout.columns
-            shared = Relative(log_buckets(distances(T, T, rows.device), self.buckets, self.farthest), embeddings)
+            shared = Relative(self._distance(layout.columns, rows.device), embeddings)
 
         def after(i: int, found: Tensor) -> Tensor:
             return found if i or self.conv is None else self.conv(rows, found, layout)

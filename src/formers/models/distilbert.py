@@ -78,11 +78,7 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.dim, eps=1e-12)
         self.dropout = nn.Dropout(config.dropout)
 
-    @property
-    def position_ids(self) -> Tensor:
-        """(1, P) all positions, as checkpoints of old have them."""
-        table = self.position_embeddings.weight
-        return torch.arange(len(table), device=table.device)[None]
+    position_ids = bert.BertEmbeddings.position_ids
 
     def forward(
         self,

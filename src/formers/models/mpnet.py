@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from tokenizers import AddedToken
 from torch import Tensor, nn
 
@@ -167,12 +168,14 @@ class MPNetEncoder(bert.BertEncoder):
 
     def compute_position_bias(self, x: Tensor) -> Tensor:
         """(1, H, T, T) what is added to scores, for hidden states x (B, T, D)."""
-        T = x.shape[1]
-        return self.relative_attention_bias(buckets(distances(T, T, x.device))).permute(2, 0, 1)[None]
+        return self._bias(x.shape[1], x.device)
+
+    def _bias(self, columns: int, device: torch.device) -> Tensor:
+        return self.relative_attention_bias(buckets(distances(columns, columns, device))).permute(2, 0, 1)[None]
 
     @by_hand(*STACK)
     def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
-        bias = self.compute_position_bias(rows.new_empty(1, step.layout.columns, 0))
+        bias = self._bias(step.layout.columns, rows.device)
         return self.run(rows, replace(step, shared=bias), head_masks)
 
 
