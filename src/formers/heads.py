@@ -38,6 +38,18 @@ class Head(PreTrainedModel):
 
     KEYWORDS = (ITEMS,)
 
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self.num_labels = config.num_labels
+
+    def add_body(self, config: Any, pooling: bool = False) -> None:
+        """Hold the model without a head, which the family's `make_body` makes, under the family's prefix."""
+        self.add_module(self.base_model_prefix, self.make_body(config, pooling))
+
+    def make_body(self, config: Any, pooling: bool) -> PreTrainedModel:
+        """The model without a head, with or without a pooler."""
+        raise NotImplementedError
+
     def compute(self, inputs: dict[str, Any]) -> Any:
         """Run the base model on the inputs and score what it returns; with labels, compute the loss too."""
         items = inputs.pop(ITEMS, None)

@@ -57,6 +57,7 @@ class PreTrainedModel(Optimizable, Masks):
     BUFFERS: ClassVar[tuple[str, ...]] = ("position_ids",)
     TIED: ClassVar[dict[str, str]] = {}
     OPTIONAL: ClassVar[tuple[str, ...]] = ()
+    num_labels: Any
 
     def __init__(self, config: PretrainedConfig, *_: Any, **__: Any) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ Letters: B batch, T columns, D width, E width of the embeddings, V vocabulary, C
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tokenizers import Regex, normalizers
 from torch import Tensor, nn
@@ -189,6 +189,10 @@ class AlbertPreTrainedModel(PreTrainedModel):
     SIGNATURE = (*bert.INPUTS, "labels", *OPTIONS)
     OPTIONAL = ("pooler.",)
 
+    def make_body(self, config: AlbertConfig, pooling: bool) -> AlbertModel:
+        """The encoder under a head."""
+        return AlbertModel(config, add_pooling_layer=pooling)
+
 
 class AlbertModel(AlbertPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D), and of the first column through a linear layer and tanh (B, D)."""
@@ -288,47 +292,20 @@ class AlbertForMaskedLM(AlbertPreTrainedModel, heads.MaskedLM):
         return self.predictions(rows)
 
 
-class _Classifier(AlbertPreTrainedModel):
-    """ALBERT with dropout and one linear layer."""
-
-    READS: ClassVar[str] = "pooled"
-
-    def __init__(self, config: AlbertConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.albert = AlbertModel(config, add_pooling_layer=self.READS == "pooled")
-        rate = config.classifier_dropout_prob
-        self.dropout = nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
-        self.classifier = nn.Linear(config.hidden_size, self.labels())
-        self.post_init()
-
-    def labels(self) -> int:
-        return self.num_labels
-
-    def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.classifier(self.dropout(rows))
-
-
-class AlbertForSequenceClassification(_Classifier, heads.SequenceClassification):
+class AlbertForSequenceClassification(AlbertPreTrainedModel, bert.Classifier, heads.SequenceClassification):
     pass
 
 
-class AlbertForMultipleChoice(_Classifier, heads.MultipleChoice):
-    def labels(self) -> int:
-        return 1  # one score a choice
+class AlbertForMultipleChoice(AlbertPreTrainedModel, bert.ChoiceClassifier):
+    pass
 
 
-class AlbertForTokenClassification(_Classifier, heads.TokenClassification):
-    READS = "tokens"
+class AlbertForTokenClassification(AlbertPreTrainedModel, bert.TokenClassifier):
+    pass
 
 
-class AlbertForQuestionAnswering(AlbertPreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: AlbertConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.albert = AlbertModel(config, add_pooling_layer=False)
-        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class AlbertForQuestionAnswering(AlbertPreTrainedModel, bert.SpanClassifier):
+    pass
 
 
 MODEL_TYPES = {"albert": AlbertConfig}

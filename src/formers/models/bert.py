@@ -310,6 +310,10 @@ class BertPreTrainedModel(PreTrainedModel):
         "cls.squad.bias": "qa_outputs.bias",
     }
 
+    def make_body(self, config: BertConfig, pooling: bool) -> BertModel:
+        """The encoder under a head."""
+        return BertModel(config, add_pooling_layer=pooling)
+
 
 def check_encoder(config: PretrainedConfig) -> None:
     """Raise ConfigError where a decoder that attends to another text is asked for."""
@@ -442,19 +446,18 @@ class BertForNextSentencePrediction(BertPreTrainedModel, heads.NextSentencePredi
 
 def classifier_dropout(config: Any) -> nn.Dropout:
     """The dropout before a classifier; some families have no rate for it alone."""
-    rate = getattr(config, "classifier_dropout", None)
+    rate = getattr(config, "classifier_dropout", getattr(config, "classifier_dropout_prob", None))
     return nn.Dropout(config.hidden_dropout_prob if rate is None else rate)
 
 
-class _Classifier(BertPreTrainedModel):
-    """BERT with dropout and one linear layer."""
+class Classifier(heads.Head):
+    """A body with dropout and one linear layer."""
 
     READS: ClassVar[str] = "pooled"
 
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
-        self.bert = BertModel(config, add_pooling_layer=self.READS == "pooled")
+        self.add_body(config, pooling=self.READS == "pooled")
         self.dropout = classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, self.labels())
         self.post_init()
@@ -466,26 +469,39 @@ class _Classifier(BertPreTrainedModel):
         return self.classifier(self.dropout(rows))
 
 
-class BertForSequenceClassification(_Classifier, heads.SequenceClassification):
-    pass
+class TokenClassifier(Classifier, heads.TokenClassification):
+    READS = "tokens"
 
 
-class BertForMultipleChoice(_Classifier, heads.MultipleChoice):
+class ChoiceClassifier(Classifier, heads.MultipleChoice):
     def labels(self) -> int:
         return 1  # one score a choice
 
 
-class BertForTokenClassification(_Classifier, heads.TokenClassification):
-    READS = "tokens"
+class SpanClassifier(heads.QuestionAnswering):
+    """A body with one linear layer."""
 
-
-class BertForQuestionAnswering(BertPreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: BertConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
-        self.bert = BertModel(config, add_pooling_layer=False)
+        self.add_body(config)
         self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
+
+
+class BertForSequenceClassification(BertPreTrainedModel, Classifier, heads.SequenceClassification):
+    pass
+
+
+class BertForMultipleChoice(BertPreTrainedModel, ChoiceClassifier):
+    pass
+
+
+class BertForTokenClassification(BertPreTrainedModel, TokenClassifier):
+    pass
+
+
+class BertForQuestionAnswering(BertPreTrainedModel, SpanClassifier):
+    pass
 
 
 MODEL_TYPES = {"bert": BertConfig}

@@ -38,7 +38,7 @@ class CamembertPreTrainedModel(roberta.RobertaPreTrainedModel):
 
     config_class = CamembertConfig
 
-    def body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
+    def make_body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
         """The encoder under a head."""
         return CamembertModel(config, add_pooling_layer=pooling)
 

@@ -22,7 +22,7 @@ class Data2VecTextPreTrainedModel(roberta.RobertaPreTrainedModel):
     config_class = Data2VecTextConfig
     base_model_prefix = "data2vec_text"
 
-    def body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
+    def make_body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
         """The encoder under a head."""
         return Data2VecTextModel(config, add_pooling_layer=pooling)
 

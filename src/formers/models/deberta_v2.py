@@ -354,6 +354,10 @@ class DebertaV2PreTrainedModel(PreTrainedModel):
         *OPTIONS,
     )
 
+    def make_body(self, config: DebertaV2Config, pooling: bool) -> DebertaV2Model:
+        """The encoder under a head, without a pooler."""
+        return DebertaV2Model(config)
+
 
 class DebertaV2Model(DebertaV2PreTrainedModel, Body):
     """The encoder: hidden states (B, T, D)."""
@@ -435,7 +439,6 @@ class _FirstColumnClassifier(DebertaV2PreTrainedModel):
 
     def __init__(self, config: DebertaV2Config) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.deberta = DebertaV2Model(config)
         self.pooler = ContextPooler(config)
         self.classifier = nn.Linear(config.hidden_size, self.labels())
@@ -468,23 +471,12 @@ class DebertaV2ForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):
         return 1  # one score a choice
 
 
-class DebertaV2ForTokenClassification(DebertaV2PreTrainedModel, heads.TokenClassification):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.deberta = DebertaV2Model(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class DebertaV2ForTokenClassification(DebertaV2PreTrainedModel, bert.TokenClassifier):
+    pass
 
 
-class DebertaV2ForQuestionAnswering(DebertaV2PreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: DebertaV2Config) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.deberta = DebertaV2Model(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class DebertaV2ForQuestionAnswering(DebertaV2PreTrainedModel, bert.SpanClassifier):
+    pass
 
 
 MODEL_TYPES = {"deberta-v2": DebertaV2Config}

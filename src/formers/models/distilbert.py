@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from .. import heads
@@ -20,7 +19,7 @@ from ..layers import HeadMasks, by_hand, first_column, run_layers, through
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup, packed_ids, whole_batch
+from ..ops.embedding import fill_sinusoids, lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
 from ..ops.step import Step
 from ..optimize import Block
@@ -58,16 +57,6 @@ class DistilBertTokenizer(bert.BertTokenizer):
 
 
 DistilBertTokenizerFast = DistilBertTokenizer
-
-
-def sinusoids(positions: int, width: int) -> Tensor:
-    """Fixed positions (P, D): sines in even columns, cosines in odd ones.
-
-    Source: Vaswani et al. 2017 (arXiv 1706.03762).
-    """
-    rates = 10000.0 ** (-(torch.arange(width, dtype=torch.float64) // 2 * 2) / width)
-    angles = torch.arange(positions, dtype=torch.float64)[:, None] * rates  # (P, D)
-    return torch.where(torch.arange(width) % 2 == 0, angles.sin(), angles.cos()).float()
 
 
 class Embeddings(nn.Module):
@@ -201,9 +190,7 @@ class DistilBertPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, Embeddings) and self.config.sinusoidal_pos_embds:
-            table = module.position_embeddings.weight
-            with torch.no_grad():
-                table.copy_(sinusoids(*table.shape))
+            fill_sinusoids(module.position_embeddings.weight)
 
 
 class DistilBertModel(DistilBertPreTrainedModel, Body):
@@ -250,7 +237,6 @@ class _FirstColumnClassifier(DistilBertPreTrainedModel):
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.distilbert = DistilBertModel(config)
         self.pre_classifier = nn.Linear(config.dim, config.dim)
         self.classifier = nn.Linear(config.dim, self.labels())
@@ -277,7 +263,6 @@ class DistilBertForMultipleChoice(_FirstColumnClassifier, heads.MultipleChoice):
 class DistilBertForTokenClassification(DistilBertPreTrainedModel, heads.TokenClassification):
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.distilbert = DistilBertModel(config)
         self.dropout = nn.Dropout(config.dropout)
         self.classifier = nn.Linear(config.dim, config.num_labels)

@@ -51,6 +51,10 @@ class ElectraPreTrainedModel(PreTrainedModel):
     base_model_prefix = "electra"
     SIGNATURE: ClassVar[tuple[str, ...]] = bert.BertPreTrainedModel.SIGNATURE
 
+    def make_body(self, config: ElectraConfig, pooling: bool) -> ElectraModel:
+        """The encoder under a head, without a pooler."""
+        return ElectraModel(config)
+
 
 class ElectraModel(ElectraPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D)."""
@@ -147,7 +151,6 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel, heads.SequenceCla
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.electra = ElectraModel(config)
         self.classifier = ElectraClassificationHead(config)
         self.post_init()
@@ -156,23 +159,12 @@ class ElectraForSequenceClassification(ElectraPreTrainedModel, heads.SequenceCla
         return self.classifier(rows)
 
 
-class ElectraForTokenClassification(ElectraPreTrainedModel, heads.TokenClassification):
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.electra = ElectraModel(config)
-        self.dropout = bert.classifier_dropout(config)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class ElectraForTokenClassification(ElectraPreTrainedModel, bert.TokenClassifier):
+    pass
 
 
-class ElectraForQuestionAnswering(ElectraPreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.electra = ElectraModel(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class ElectraForQuestionAnswering(ElectraPreTrainedModel, bert.SpanClassifier):
+    pass
 
 
 class ElectraSequenceSummary(nn.Module):
@@ -204,8 +196,13 @@ class SummaryChoice(heads.MultipleChoice):
     """Multiple choice that reads what `sequence_summary` makes of a text."""
 
     READS = "first"
-    sequence_summary: Any
-    classifier: Any
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.add_body(config)
+        self.sequence_summary = ElectraSequenceSummary(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.post_init()
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         return self.sequence_summary.kind != "first"
@@ -215,12 +212,7 @@ class SummaryChoice(heads.MultipleChoice):
 
 
 class ElectraForMultipleChoice(ElectraPreTrainedModel, SummaryChoice):
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        self.electra = ElectraModel(config)
-        self.sequence_summary = ElectraSequenceSummary(config)
-        self.classifier = nn.Linear(config.hidden_size, 1)
-        self.post_init()
+    pass
 
 
 MODEL_TYPES = {"electra": ElectraConfig}

@@ -317,7 +317,6 @@ class _Classifier(ModernBertPreTrainedModel):
         super().__init__(config)
         if config.classifier_pooling not in ("cls", "mean"):
             raise ConfigError(f"classifier_pooling={config.classifier_pooling!r} is unknown; it is cls or mean.")
-        self.num_labels = config.num_labels
         self.model = ModernBertModel(config)
         self.head = ModernBertPredictionHead(config)
         self.drop = nn.Dropout(config.classifier_dropout)

@@ -187,6 +187,10 @@ class MPNetPreTrainedModel(PreTrainedModel):
     SIGNATURE = ("input_ids", "attention_mask", "position_ids", "head_mask", "inputs_embeds", "labels", *OPTIONS)
     OPTIONAL = ("pooler.",)
 
+    def make_body(self, config: MPNetConfig, pooling: bool) -> MPNetModel:
+        """The encoder under a head."""
+        return MPNetModel(config, add_pooling_layer=pooling)
+
 
 class MPNetModel(MPNetPreTrainedModel, Body):
     """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
@@ -222,7 +226,6 @@ class MPNetForSequenceClassification(MPNetPreTrainedModel, heads.SequenceClassif
 
     def __init__(self, config: MPNetConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.mpnet = MPNetModel(config, add_pooling_layer=False)
         self.classifier = roberta.RobertaClassificationHead(config)
         self.post_init()
@@ -245,23 +248,12 @@ class MPNetForMultipleChoice(MPNetPreTrainedModel, heads.MultipleChoice):
         return self.classifier(self.dropout(rows))  # one score a choice
 
 
-class MPNetForTokenClassification(MPNetPreTrainedModel, heads.TokenClassification):
-    def __init__(self, config: MPNetConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.mpnet = MPNetModel(config, add_pooling_layer=False)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class MPNetForTokenClassification(MPNetPreTrainedModel, bert.TokenClassifier):
+    pass
 
 
-class MPNetForQuestionAnswering(MPNetPreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: MPNetConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.mpnet = MPNetModel(config, add_pooling_layer=False)
-        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class MPNetForQuestionAnswering(MPNetPreTrainedModel, bert.SpanClassifier):
+    pass
 
 
 MODEL_TYPES = {"mpnet": MPNetConfig}

@@ -97,13 +97,9 @@ class RobertaPreTrainedModel(PreTrainedModel):
     SIGNATURE: ClassVar[tuple[str, ...]] = bert.BertPreTrainedModel.SIGNATURE
     OPTIONAL = ("pooler.",)
 
-    def body(self, config: RobertaConfig, pooling: bool) -> RobertaModel:
+    def make_body(self, config: RobertaConfig, pooling: bool) -> RobertaModel:
         """The encoder under a head."""
         return RobertaModel(config, add_pooling_layer=pooling)
-
-    def add_body(self, config: RobertaConfig, pooling: bool = False) -> None:
-        """Hold the encoder as self.roberta, or under the prefix of a relative."""
-        self.add_module(self.base_model_prefix, self.body(config, pooling))
 
 
 class RobertaModel(RobertaPreTrainedModel, Body):
@@ -176,7 +172,6 @@ class RobertaForSequenceClassification(RobertaPreTrainedModel, heads.SequenceCla
 
     def __init__(self, config: RobertaConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.add_body(config)
         self.classifier = RobertaClassificationHead(config)
         self.post_init()
@@ -200,23 +195,12 @@ class RobertaForMultipleChoice(RobertaPreTrainedModel, heads.MultipleChoice):
         return self.classifier(self.dropout(rows))  # one score a choice
 
 
-class RobertaForTokenClassification(RobertaPreTrainedModel, heads.TokenClassification):
-    def __init__(self, config: RobertaConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.add_body(config)
-        self.dropout = bert.classifier_dropout(config)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class RobertaForTokenClassification(RobertaPreTrainedModel, bert.TokenClassifier):
+    pass
 
 
-class RobertaForQuestionAnswering(RobertaPreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: RobertaConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.add_body(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class RobertaForQuestionAnswering(RobertaPreTrainedModel, bert.SpanClassifier):
+    pass
 
 
 MODEL_TYPES = {"roberta": RobertaConfig}

@@ -19,8 +19,7 @@ from ..bodies import Body
 from ..layers import HeadMasks, by_hand, first_column, unused
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
-from ..ops.embedding import lookup, packed_ids, whole_batch
-from ..ops.layout import Layout
+from ..ops.embedding import fill_sinusoids, lookup
 from ..ops.rope import rotate
 from ..ops.step import Step
 from ..outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
@@ -62,39 +61,16 @@ class RoFormerSinusoidalPositionalEmbedding(nn.Embedding):
         return super().forward(position_ids)
 
 
-def sinusoids(positions: int, width: int) -> Tensor:
-    """(P, d)"""
-    angles = torch.arange(positions, dtype=torch.float64)[:, None] / 10000 ** (
-        torch.arange(0, width, 2, dtype=torch.float64) / width
-    )
-    return torch.cat((angles.sin(), angles.cos()), dim=-1).float()
-
-
-class RoFormerEmbeddings(nn.Module):
+class RoFormerEmbeddings(bert.BertEmbeddings):
     def __init__(self, config: RoFormerConfig) -> None:
-        super().__init__()
-        E: Any = config.embedding_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, E, padding_idx=config.pad_token_id)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, E)
-        self.LayerNorm = nn.LayerNorm(E, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        super().__init__(config, config.embedding_size)
+        del self.position_embeddings
+        self.absolute = False
 
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        token_type_ids: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        layout: Layout | None = None,
+    def forward(  # type: ignore[override]  # in an order of its own
+        self, input_ids: Any = None, token_type_ids: Any = None, inputs_embeds: Any = None, **options: Any
     ) -> Tensor:
-        layout = whole_batch(self, input_ids, inputs_embeds) if layout is None else layout
-        if inputs_embeds is None:  # (B, T) ids -> rows of E
-            rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
-        else:
-            rows = layout.pack(inputs_embeds)
-        types = torch.zeros(rows.shape[:-1], dtype=torch.long, device=rows.device)
-        types = types if token_type_ids is None else packed_ids(token_type_ids, layout, "token_type_ids")
-        rows = rows + lookup(self.token_type_embeddings, types, layout, "token_type_ids", "type_vocab_size")
-        return self.dropout(self.LayerNorm(rows))
+        return super().forward(input_ids, token_type_ids, inputs_embeds=inputs_embeds, **options)
 
 
 def _turns(given: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
@@ -166,11 +142,14 @@ class RoFormerPreTrainedModel(PreTrainedModel):
     SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", *OPTIONS)
     OPTIONAL = ("encoder.embed_positions.",)
 
+    def make_body(self, config: RoFormerConfig, pooling: bool) -> RoFormerModel:
+        """The encoder under a head, without a pooler."""
+        return RoFormerModel(config)
+
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, RoFormerSinusoidalPositionalEmbedding):
-            with torch.no_grad():
-                module.weight.copy_(sinusoids(*module.weight.shape))
+            fill_sinusoids(module.weight, halves=True)
 
 
 class RoFormerModel(RoFormerPreTrainedModel, Body):
@@ -210,7 +189,8 @@ class RoFormerForCausalLM(RoFormerForMaskedLM, heads.CausalLM):
     """Predicts the next token. Needs `is_decoder=True` in the configuration, so that no column sees a later one."""
 
     OUTPUT = heads.CausalLM.OUTPUT
-    SIGNATURE = (  # in an order of its own
+    # in an order of its own
+    SIGNATURE = (
         *("input_ids", "attention_mask", "token_type_ids", "inputs_embeds", *bert.CROSS, "head_mask"),
         *("past_key_values", "labels", "use_cache", *OPTIONS),
     )
@@ -234,7 +214,6 @@ class RoFormerForSequenceClassification(RoFormerPreTrainedModel, heads.SequenceC
 
     def __init__(self, config: RoFormerConfig) -> None:
         super().__init__(config)
-        self.num_labels = config.num_labels
         self.roformer = RoFormerModel(config)
         self.classifier = RoFormerClassificationHead(config)
         self.post_init()
@@ -244,31 +223,15 @@ class RoFormerForSequenceClassification(RoFormerPreTrainedModel, heads.SequenceC
 
 
 class RoFormerForMultipleChoice(RoFormerPreTrainedModel, electra.SummaryChoice):
-    def __init__(self, config: RoFormerConfig) -> None:
-        super().__init__(config)
-        self.roformer = RoFormerModel(config)
-        self.sequence_summary = electra.ElectraSequenceSummary(config)
-        self.classifier = nn.Linear(config.hidden_size, 1)
-        self.post_init()
+    pass
 
 
-class RoFormerForTokenClassification(RoFormerPreTrainedModel, heads.TokenClassification):
-    def __init__(self, config: RoFormerConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.roformer = RoFormerModel(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class RoFormerForTokenClassification(RoFormerPreTrainedModel, bert.TokenClassifier):
+    pass
 
 
-class RoFormerForQuestionAnswering(RoFormerPreTrainedModel, heads.QuestionAnswering):
-    def __init__(self, config: RoFormerConfig) -> None:
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.roformer = RoFormerModel(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
+class RoFormerForQuestionAnswering(RoFormerPreTrainedModel, bert.SpanClassifier):
+    pass
 
 
 MODEL_TYPES = {"roformer": RoFormerConfig}

@@ -38,7 +38,7 @@ class XLMRobertaPreTrainedModel(roberta.RobertaPreTrainedModel):
 
     config_class = XLMRobertaConfig
 
-    def body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
+    def make_body(self, config: roberta.RobertaConfig, pooling: bool) -> roberta.RobertaModel:
         """The encoder under a head."""
         return XLMRobertaModel(config, add_pooling_layer=pooling)
 

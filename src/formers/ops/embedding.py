@@ -31,6 +31,20 @@ def packed_ids(ids: Tensor, layout: Layout, name: str) -> Tensor:
     return layout.pack(ids)
 
 
+@torch.no_grad()
+def fill_sinusoids(table: Tensor, halves: bool = False) -> None:
+    """Write fixed positions into a table (P, D): sines in even columns, cosines in odd ones.
+
+    halves: sines in the first half of the columns, cosines in the second.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762).
+    """
+    positions, width = table.shape
+    rates = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angles = torch.arange(positions, dtype=torch.float64)[:, None] * rates  # (P, D / 2)
+    both = (angles.sin(), angles.cos())
+    table.copy_(torch.cat(both, dim=-1) if halves else torch.stack(both, dim=-1).flatten(-2)[:, :width])
+
+
 def lookup(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str) -> Tensor:
     """The rows of `table` for integer `ids`, rows of `layout` or broadcast over its batch: (…) to (…, D).
 
