@@ -171,27 +171,29 @@ def first_column(x: Tensor) -> Tensor:
 
 
 def run_layers(
-    layers: Iterable[nn.Module],
+    layers: nn.ModuleList,
     rows: Tensor,
     step: Step,
     head_masks: HeadMasks = None,
     *,
     checkpointing: bool = False,
     after: Callable[[int, Tensor], Tensor] | None = None,
+    uses: Sequence[int] | None = None,
 ) -> BaseModelOutput:
     """Rows through a stack of layers, each called by `through`.
 
     after: from a layer's number, from 0, and its rows to what the next one reads.
+    uses: the numbers of the layers in the order of their use, where some are used more than once.
     Returns the last rows; and, where the step asks for them, all hidden states, the first one included, each (B, T, D),
     and all attention weights, each (B, H, T, T), of each layer in turn.
     """
-    derived, stack = stack_of(layers), list(layers)
+    derived, stack = stack_of(layers), list(layers) if uses is None else [layers[i] for i in uses]
     masks = [None] * len(stack) if head_masks is None else list(head_masks)
     if len(masks) != len(stack):
         raise InputError(f"head_mask is for {len(masks)} layers, but there are {len(stack)}.")
     asked = step.output_attentions or any(mask is not None for mask in masks)
     if derived is not None and not asked and derived.usable(rows, step.layout):
-        found = derived(rows, step.layout, step.output_hidden_states)
+        found = derived(rows, step, uses, after)
         if found is not None:
             return BaseModelOutput(*found)
     states: list[Tensor] = []

@@ -40,8 +40,9 @@ class Optimizable(Pretrained):
         """Run faster in inference, from derived weights; parameters, names, hooks and saving stay as they are.
 
         Args:
-            mode: "float32" (fused, exact), "bf16", "int8"; True for the fastest that this processor does well and that
-                agrees with the model as it is; None to take it back. Where a mode is missing, the next is taken.
+            mode: "float32" (fused, exact), "fp16", "bf16", "int8"; True for the fastest that this processor does well
+                and that agrees with the model as it is, which is left alone where nothing is faster; None to take it
+                back. Where a mode is missing, the next is taken; one that loses is taken, and said to.
             check: texts, or encoded batches, to compare results on; `optimized.agreement` has what came out. What is
                 left of int8 to choose is chosen by some of them.
             tokenizer: for the texts, or for a few texts of the package; by default the one saved with the model.

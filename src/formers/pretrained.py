@@ -31,6 +31,8 @@ from .loading import (
     tied_names,
     without_collector,
 )
+from .logging import warn_once
+from .optimize import probe
 from .report import judge
 
 Model = TypeVar("Model", bound="Pretrained")
@@ -126,6 +128,7 @@ class Pretrained(nn.Module):
             if not report.apart:
                 model.tie_weights()
         model.config.dtype = resolved
+        _advise(resolved, model)
         model.eval()
         return (model, report.as_dict()) if with_report else model
 
@@ -221,6 +224,18 @@ def _weight_files(variant: str | None) -> list[str]:
 def _init_names(cls: type) -> set[str] | None:
     parameters = inspect.signature(cls).parameters.values()
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else {p.name for p in parameters}
+
+
+def _advise(dtype: torch.dtype, model: Pretrained) -> None:
+    """Say so where the processor, and there is no other device, is slow with numbers of 16 bits."""
+    if dtype not in (torch.bfloat16, torch.float16) or torch.accelerator.is_available():
+        return
+    if model.device.type == "cpu" and probe.computes_slowly(dtype):
+        name = str(dtype).removeprefix("torch.")
+        warn_once(
+            f"This processor takes longer to compute in {name} than in float32. Load the model in float32 and call "
+            "model.optimize(), which finds what is fast here."
+        )
 
 
 def _stored_dtype(weights: Mapping[str, Any]) -> torch.dtype | None:

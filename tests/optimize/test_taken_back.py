@@ -312,3 +312,36 @@ def test_a_base_model_that_two_models_share(build: Build, inputs: Callable[..., 
     assert difference(logits(two, inputs), expected) < 1e-5
     one.distilbert.optimize(None)
     assert one.optimized is None and difference(logits(one, inputs), expected) < 1e-5
+
+
+def fused_step(model: Any) -> None:
+    """It leaves the versions of what it writes alone."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+
+
+def eps(model: Any) -> None:
+    layers(model)[0].sa_layer_norm.eps = 0.5
+
+
+def heads(model: Any) -> None:
+    layers(model)[1].attention.n_heads = 2
+
+
+def kind(model: Any) -> None:
+    layers(model)[0].ffn.lin1.__class__ = AdaptedLinear
+
+
+@pytest.mark.parametrize("change", [fused_step, eps, heads, kind])
+@pytest.mark.parametrize("mode", MODES)
+def test_what_no_version_counts(
+    build: Build, inputs: Callable[..., Any], mode: str, change: Callable[[Any], None]
+) -> None:
+    model, plain = (build("distilbert") for _ in range(2))
+    model.optimize(mode)
+    for each in (model, plain):
+        change(each)
+    assert difference(logits(model, inputs), logits(plain, inputs)) < 1e-6
+    assert model.optimized is None

@@ -130,6 +130,8 @@ def _choice(pipe: Any, texts: list[str]) -> tuple[str | None, str | None]:
         found = _copy(pipe.model).optimize(check=texts, tokenizer=pipe.tokenizer).optimized
     except InputError as error:
         return None, str(error)
+    if found is None:
+        return None, "optimize(): no mode is faster here than the model as it is"
     return found.mode, f"optimize(): {found.note}" if found.note else None
 
 

@@ -11,7 +11,7 @@ from .output import declare_json, printable, show
 from .texts import declare_texts, texts_given
 
 ABOUT = "run a task on texts"
-MODES = ("float32", "bf16", "int8")
+MODES = ("float32", "fp16", "bf16", "int8")
 
 
 def declare(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutput, BaseModelOutputWithPooling, ModelOutput
 from ..pruning import keep, remaining
 from ..tokenization import SentencePieceModel, SentencePieceTokenizer
@@ -124,10 +125,7 @@ class AlbertAttention(nn.Module):
     @by_hand(*LAYER)
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         context, *weights = attention(
-            self.query(rows),
-            self.key(rows),
-            self.value(rows),
-            step,
+            *(self.query(rows), self.key(rows), self.value(rows), step),
             heads=self.num_attention_heads,
             dropout=self.attention_dropout.p if self.training else 0.0,
             head_mask=head_mask,
@@ -145,6 +143,14 @@ class AlbertLayer(nn.Module):
         self.ffn_output = nn.Linear(config.intermediate_size, config.hidden_size)
         self.activation = activation(config.hidden_act)
 
+    def as_block(self) -> Block:
+        inner = self.attention
+        return Block(
+            *(inner.num_attention_heads, (inner.query, inner.key, inner.value), inner.dense, inner.LayerNorm),
+            *(self.ffn, self.activation, self.ffn_output, self.full_layer_layer_norm),
+            repeats=True,
+        )
+
     @by_hand(*LAYER, "output_hidden_states")
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         rows, *weights = through(self.attention, rows, step, head_mask)
@@ -155,6 +161,10 @@ class AlbertLayerGroup(nn.Module):
     def __init__(self, config: AlbertConfig) -> None:
         super().__init__()
         self.albert_layers = nn.ModuleList(AlbertLayer(config) for _ in range(config.inner_group_num))
+
+    def block(self) -> Block | None:
+        only: Any = self.albert_layers[0]
+        return only.as_block() if len(self.albert_layers) == 1 else None
 
     @by_hand(*LAYER, "output_hidden_states")
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Any, ...]:
@@ -176,9 +186,9 @@ class AlbertTransformer(nn.Module):
     @by_hand(*STACK)
     def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
         rows = self.embedding_hidden_mapping_in(rows)  # rows of E -> rows of D
-        uses = [self.albert_layer_groups[int(i / (self.layers / self.groups))] for i in range(self.layers)]
+        uses = [int(i / (self.layers / self.groups)) for i in range(self.layers)]
         checkpointing = self.gradient_checkpointing and self.training
-        return run_layers(uses, rows, step, head_masks, checkpointing=checkpointing)
+        return run_layers(self.albert_layer_groups, rows, step, head_masks, checkpointing=checkpointing, uses=uses)
 
 
 class AlbertPreTrainedModel(PreTrainedModel):

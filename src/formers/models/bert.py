@@ -139,6 +139,11 @@ by_hand_layer = by_hand(*LAYER, shared=unused("encoder_hidden_states", "past_key
 by_hand_encoder = by_hand(*ENCODER, shared=unused("encoder_hidden_states", "past_key_values"))
 
 
+def run_self_attention(self: Any, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+    found: tuple[Tensor, ...] = self.attend(self.query(rows), self.key(rows), self.value(rows), step, head_mask)
+    return found
+
+
 class BertSelfAttention(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
@@ -167,12 +172,10 @@ class BertSelfAttention(nn.Module):
         both = self.position_embedding_type == "relative_key_query"
         return relative_key(query, key, distance, self.distance_embedding.weight, with_key=both)
 
-    @by_hand_layer
-    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        return self.attend(self.query(rows), self.key(rows), self.value(rows), step, head_mask)
+    forward = by_hand_layer(run_self_attention)
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Rows of H · d each to the context."""
         return attention(
@@ -212,6 +215,15 @@ class BertAttention(nn.Module):
         self.pruned_heads: set[int] = set()
 
     forward = by_hand_layer(run_attention)
+
+    def block(self, up: Any, down: Any) -> Block:
+        inner, after = self.self, self.output
+        plain = not inner.is_decoder and inner.position_embedding_type == "absolute"
+        return Block(
+            *(inner.num_attention_heads, (inner.query, inner.key, inner.value), after.dense, after.LayerNorm),
+            *(up.dense, up.intermediate_act_fn, down.dense, down.LayerNorm),
+            attend=None if plain and type(inner) is BertSelfAttention else inner.attend,
+        )
 
     def prune_heads(self, heads: list[int]) -> None:
         inner = self.self
@@ -254,14 +266,8 @@ class BertLayer(nn.Module):
     forward = by_hand_layer(run_layer)
 
     def block(self) -> Block | None:
-        inner: Any = getattr(self.attention, "self", None)
-        if type(inner) is not BertSelfAttention or inner.is_decoder or inner.position_embedding_type != "absolute":
-            return None
-        after, up, down = self.attention.output, self.intermediate, self.output
-        return Block(
-            *(inner.num_attention_heads, inner.query, inner.key, inner.value, after.dense, after.LayerNorm),
-            *(up.dense, up.intermediate_act_fn, down.dense, down.LayerNorm),
-        )
+        found: Block | None = self.attention.block(self.intermediate, self.output)
+        return found
 
 
 class BertEncoder(nn.Module):

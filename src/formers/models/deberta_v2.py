@@ -27,6 +27,7 @@ from ..ops.bias import disentangled, log_buckets
 from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..tokenization import SentencePieceTokenizer
 from . import bert
@@ -245,12 +246,16 @@ class DisentangledSelfAttention(nn.Module):
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        return self.attend(self.query_proj(rows), self.key_proj(rows), self.value_proj(rows), step, head_mask)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of H · d each to the context."""
         factor = 1 + len({"c2p", "p2c"} & set(self.kinds))  # as many scores are added up
         return attention(
-            _real(self.query_proj(rows) * factor**-0.5, step.layout),  # padding that was kept asks for nothing
-            self.key_proj(rows),
-            self.value_proj(rows),
-            step,
+            _real(query * factor**-0.5, step.layout),  # padding that was kept asks for nothing
+            *(key, value, step),
             heads=self.num_attention_heads,
             bias=self.bias(step, factor) if self.relative_attention and factor > 1 else None,
             dropout=self.dropout.p if self.training else 0.0,
@@ -274,6 +279,15 @@ class DisentangledSelfAttention(nn.Module):
 class DebertaV2Attention(bert.BertAttention):
     SELF = DisentangledSelfAttention
     forward = by_hand_attention(bert.run_attention)
+
+    def block(self, up: Any, down: Any) -> Block:
+        inner, after = self.self, self.output
+        projections = (inner.query_proj, inner.key_proj, inner.value_proj)
+        return Block(
+            *(inner.num_attention_heads, projections, after.dense, after.LayerNorm),
+            *(up.dense, up.intermediate_act_fn, down.dense, down.LayerNorm),
+            attend=inner.attend,
+        )
 
 
 class DebertaV2Layer(bert.BertLayer):
@@ -338,9 +352,8 @@ class DebertaV2Encoder(bert.BertEncoder):
         if (embeddings := self.get_rel_embedding()) is not None:
             shared = Relative(self._distance(layout.columns, rows.device), embeddings)
 
-        def after(i: int, found: Tensor) -> Tensor:
-            return found if i or self.conv is None else self.conv(rows, found, layout)
-
+        conv = self.conv
+        after = None if conv is None else lambda i, found: found if i else conv(rows, found, layout)
         return self.run(rows, replace(step, layout=layout, shared=shared), head_masks, after=after)
 
 

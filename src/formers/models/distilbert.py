@@ -157,7 +157,7 @@ class TransformerBlock(nn.Module):
     def block(self) -> Block:
         inner, ffn = self.attention, self.ffn
         return Block(
-            *(inner.n_heads, inner.q_lin, inner.k_lin, inner.v_lin, inner.out_lin, self.sa_layer_norm),
+            *(inner.n_heads, (inner.q_lin, inner.k_lin, inner.v_lin), inner.out_lin, self.sa_layer_norm),
             *(ffn.lin1, ffn.activation, ffn.lin2, self.output_layer_norm),
         )
 

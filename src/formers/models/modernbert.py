@@ -30,6 +30,7 @@ from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
 from ..ops.rope import angles, rotate
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..tokenization import PreTrainedTokenizer
 from . import bert
@@ -179,8 +180,15 @@ class ModernBertAttention(nn.Module):
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         query, key, value = self.Wqkv(rows).chunk(3, dim=-1)
+        context, *weights = self.attend(query, key, value, step, head_mask)
+        return self.out_drop(self.Wo(context)), *weights
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of H · d each to the context."""
         cosines, sines = step.shared[self.kind]
-        context, *weights = attention(
+        return attention(
             rotate(query, cosines, sines, self.num_attention_heads),
             rotate(key, cosines, sines, self.num_attention_heads),
             value,
@@ -191,7 +199,6 @@ class ModernBertAttention(nn.Module):
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.out_drop(self.Wo(context)), *weights
 
 
 class ModernBertEncoderLayer(nn.Module):
@@ -201,6 +208,15 @@ class ModernBertEncoderLayer(nn.Module):
         self.attn = ModernBertAttention(config, kind)
         self.mlp_norm = _norm(config)
         self.mlp = ModernBertMLP(config)
+
+    def block(self) -> Block:
+        inner, mlp = self.attn, self.mlp
+        return Block(
+            *(inner.num_attention_heads, (inner.Wqkv,), inner.Wo, self.attn_norm, mlp.Wi, mlp.act, mlp.Wo),
+            *(self.mlp_norm, inner.attend),
+            pre=True,
+            gated=True,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -7,6 +7,7 @@ Letters: B batch, T columns, D width, H heads, V vocabulary, C labels. "rows": s
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from tokenizers import AddedToken
@@ -22,6 +23,7 @@ from ..ops.bias import buckets
 from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutput, BaseModelOutputWithPooling
 from ..tokenization import ROBERTA_FRAME, WordPieceTokenizer
 from . import bert, roberta
@@ -126,19 +128,22 @@ class MPNetSelfAttention(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = self.attend(self.q(rows), self.k(rows), self.v(rows), step, head_mask)
+        return self.o(context), *weights
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of H · d each to the context."""
         bias = step.shared
-        context, *weights = attention(
-            self.q(rows),
-            self.k(rows),
-            self.v(rows),
-            step,
+        return attention(
+            *(query, key, value, step),
             heads=self.num_attention_heads,
             bias=None if bias is None else lambda q, k, _: bias[..., : q.shape[2], : k.shape[2]],
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.o(context), *weights
 
 
 class MPNetAttention(nn.Module):
@@ -147,6 +152,14 @@ class MPNetAttention(nn.Module):
         self.attn = MPNetSelfAttention(config)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def block(self, up: Any, down: Any) -> Block:
+        inner = self.attn
+        return Block(
+            *(inner.num_attention_heads, (inner.q, inner.k, inner.v), inner.o, self.LayerNorm),
+            *(up.dense, up.intermediate_act_fn, down.dense, down.LayerNorm),
+            attend=inner.attend,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

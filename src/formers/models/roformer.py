@@ -94,15 +94,17 @@ class RoFormerSelfAttention(bert.BertSelfAttention):
         super().__init__(config)
         self.rotary_value = config.rotary_value
 
-    @by_hand_layer
-    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        query, key, value = self.query(rows), self.key(rows), self.value(rows)
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
         if step.shared is not None:
             cosines, sines = step.shared
             query, key = (rotate(x, cosines, sines, self.num_attention_heads, pairs=True) for x in (query, key))
             if self.rotary_value:
                 value = rotate(value, cosines, sines, self.num_attention_heads, pairs=True)
-        return self.attend(query, key, value, step, head_mask)
+        return super().attend(query, key, value, step, head_mask)
+
+    forward = by_hand_layer(bert.run_self_attention)
 
 
 class RoFormerAttention(bert.BertAttention):

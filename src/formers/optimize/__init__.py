@@ -1,6 +1,7 @@
 """Faster inference with the same model: derived weights, in the precision that the processor is fast at.
 
     float32     products fused, exact to rounding
+    fp16        weights of products in half precision, everything else in float32
     bf16        products and attention in bfloat16, everything between them in float32
     int8        products of bytes, but for those that lose too much by it; attention and heads in bfloat16
 
@@ -17,7 +18,7 @@ import statistics
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -27,13 +28,23 @@ from ..config import longest_text
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
 from . import calibrate, linear, probe, stack
-from .agreement import Agreement, Batch, Limits, Results
+from .agreement import Agreement, Batch, Limits, Results, mask_of
 from .guard import hooks_of, watched
 from .int8 import NotFinite
 from .products import Maker, Source
-from .stack import Block, Derived, FusedBlock, Plan, Stack, blocks_of, stack_of
+from .stack import Block, Derived, FusedBlock, Plan, Recorder, Stack, blocks_of, stack_of
 
-__all__ = ["Agreement", "Block", "Limits", "Optimized", "optimize", "optimized", "stack_of", "take_back", "unwatched"]
+__all__ = [
+    "Agreement",
+    "Block",
+    "Limits",
+    "Optimized",
+    "optimize",
+    "optimized",
+    "stack_of",
+    "take_back",
+    "unwatched",
+]
 
 Sample = Callable[[], Sequence[Batch]]
 
@@ -41,6 +52,7 @@ Sample = Callable[[], Sequence[Batch]]
 DEFAULTS = {
     "int8": Limits(cosine=0.999, worst_cosine=0.995, labels_changed=0.003),
     "bf16": Limits(cosine=0.9999, worst_cosine=0.999, labels_changed=0.003),
+    "fp16": Limits(cosine=0.99999, worst_cosine=0.9999, labels_changed=0.003),
     "float32": Limits(cosine=0.99999),
 }
 # what bytes have to hold on the sample, which is small: a little more than on the texts to come
@@ -49,7 +61,11 @@ _SAMPLE_LIMITS = Limits(cosine=0.9997, worst_cosine=0.999)
 _OUTSTANDING = 3
 # share of products that are not of bytes above which the others save too little to be chosen
 _MOST_LONGER = 0.25
-_ALIASES = {"bfloat16": "bf16", "fp32": "float32"}
+_ALIASES = {"bfloat16": "bf16", "float16": "fp16", "fp32": "float32"}
+# texts that show which product harms most
+_TEXTS = 4
+# seconds below which nobody waits for a model, and measurements are of other programs
+_NOTICEABLE = 0.003
 # single layers below this many weights cost as much to prepare for as to compute
 _SMALL = 2**16
 
@@ -59,7 +75,7 @@ class Optimized(Derived):
     """How a model is run.
 
     Attributes:
-        mode: "int8", "bf16" or "float32".
+        mode: "int8", "bf16", "fp16" or "float32".
         asked: the mode that was asked for; True for the best.
         products: what computes them.
         stacks, linears: how many stacks of layers, and how many other linear layers, have derived weights.
@@ -88,13 +104,14 @@ def optimize(
     sample: Sample,
     check: Sequence[Batch] | None = None,
     limits: Limits | None = None,
-) -> Optimized:
+) -> Optimized | None:
     """Derive weights for `model`, which takes back what was derived before.
 
-    mode: "int8", "bf16", "float32", or True for the fastest that holds `limits`, or its own defaults.
+    mode: "int8", "bf16", "fp16", "float32", or True for the fastest that holds `limits`, or its own defaults.
     sample: makes a few texts to choose by how to compute, when they are needed; random tokens if there are none.
     check: inputs to compare results on; without them, True and limits compare on the sample.
 
+    Returns None, with nothing derived, where True finds no mode that is faster than the model as it is.
     Raises InputError, with nothing derived, when a named mode does not hold `limits`.
     """
     asked = _checked(mode)
@@ -118,12 +135,17 @@ def optimize(
     try:
         for name in probe.MODES[0 if asked is True else probe.MODES.index(str(asked)) :]:
             found = _attempt(model, name, asked, few, agreement, limits)
+            if not isinstance(found, str) and asked is True and (slower := _slower(model, few())):
+                found = f"{name} is slower: {slower}."
             if not isinstance(found, str):
                 break
             take_back(model)
             reasons += [found] if found else []
         else:
-            raise InputError(f"No mode can be taken. {' '.join(reasons)}")
+            if asked is not True:
+                raise InputError(f"No mode can be taken. {' '.join(reasons)}")
+            logger.warning(f"optimize() leaves the model as it is: {' '.join(reasons)}")
+            return None
     except BaseException:
         take_back(model)
         raise
@@ -143,12 +165,12 @@ def _attempt(
     limits: Limits | None,
 ) -> Optimized | str:
     """The model in one mode, or why it is not taken; "" where it is no surprise."""
-    device, best = model.device.type, asked is True
-    if not (probe.worthwhile(name, device) if best else probe.makers(name, device)):
+    device, best, shape = model.device.type, asked is True, _shape(model)
+    if not (probe.worthwhile(name, device, shape) if best else probe.makers(name, device)):
         return "" if best else f"{name} is missing on this {device} with torch {torch.__version__}."
-    if not best and not probe.worthwhile(name, device):
-        own, others = (f"{1000 * value:.3g} ms" for value in probe.seconds(name, device))
-        logger.warning(f"optimize({name!r}): products in {name} take {own} on this processor, in float32 {others}.")
+    if not best and not probe.worthwhile(name, device, shape):
+        own, others = (f"{1000 * value:.3g} ms" for value in probe.seconds(name, device, shape))
+        logger.warning(f"optimize({name!r}): a layer's products take {own} here, and {others} in another mode.")
     try:
         found = _derive(model, name, asked, sample)
     except NotFinite:
@@ -163,6 +185,26 @@ def _attempt(
                 return reason
             raise InputError(reason)
     return found
+
+
+def _slower(model: Any, sample: Sequence[Batch]) -> str:
+    """Where the model as it is has been faster than what is derived: for one text, or for some; "" for neither."""
+    texts = {name: value[:_TEXTS] for name, value in sample[0].items()}
+    length = int(mask_of(texts)[0].sum())
+    one = {name: value[:1, :length] for name, value in texts.items()}
+    pieces = list(_pieces(model))
+
+    def run(resting: bool, batch: Batch) -> None:
+        for piece in pieces:
+            piece.resting = resting
+        model.base_model(**batch)
+
+    with torch.inference_mode():
+        for name, batch in (("one text takes", one), ("some texts take", texts)):
+            own, derived = probe.fastest(partial(run, True, batch), partial(run, False, batch), times=3)
+            if derived > own > _NOTICEABLE:
+                return f"{name} {1000 * derived:.3g} ms instead of {1000 * own:.3g}"
+    return ""
 
 
 def optimized(model: Any) -> Optimized | None:
@@ -209,31 +251,29 @@ def _checked(mode: str | bool) -> str | bool:
 
 
 def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimized:
-    device = model.device.type
+    device, shape = model.device.type, _shape(model)
     stacks, alone = _parts(model)
-    shorter = _shorter(device)
+    half = next((name for name in ("bf16", "fp16") if probe.worthwhile(name, device, shape)), "float32")
+    longer_make = probe.preferred(half, device, shape)[1]
     longer, note = [0.0], ""
     if not stacks:
         note = "It has no stack of layers that can be fused."
         if mode == "int8":
-            mode, note = "bf16" if shorter else "float32", f"{note} Products of bytes are for these alone."
-    name, make = probe.preferred(mode, device)
+            mode, note = half, f"{note} Products of bytes are for these alone."
+    name, make = probe.preferred(mode, device, shape)
     with torch.no_grad():
         for layers in stacks:
             if mode == "int8":
-                exact = probe.preferred("float32", device)[1]
-                longer.append(_mixed(model, layers, sample(), shorter or exact, exact))
+                exact = probe.preferred("float32", device, shape)[1]
+                longer.append(_mixed(model, layers, sample(), make, longer_make, exact))
             else:
                 plan = Plan(make, make, make, make)
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
         # heads are small, and sensitive: never of bytes
-        if (alone_make := shorter if mode == "int8" else make) is not None:
-            for layer in alone:
-                linear.derive(layer, alone_make(Source.of(layer), torch.float32))
+        for layer in alone:
+            linear.derive(layer, (longer_make if mode == "int8" else make)(Source.of(layer), torch.float32))
     if max(longer):
-        note = (
-            f"{max(longer):.0%} of its products are of {'bf16' if shorter else 'float32'}: bytes would harm most there."
-        )
+        note = f"{max(longer):.0%} of its products are of {half}: bytes would harm most there."
     pieces = list(_pieces(model))
     return Optimized(
         *(mode, asked, name, len(stacks), len(pieces) - len(stacks), sum(piece.bytes for piece in pieces)),
@@ -244,22 +284,24 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimiz
     )
 
 
-def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: Maker, exact: Maker) -> float:
+def _mixed(
+    model: Any, layers: nn.ModuleList, sample: Sequence[Batch], make: Maker, longer: Maker, exact: Maker
+) -> float:
     """Products of bytes for a stack, but for as many as needed of those that harm most: the share of these."""
     base, blocks = model.base_model, blocks_of(layers)
     before = Results.of(base, sample)
-    made: dict[int, FusedBlock] = {}  # by the plan, which its block keeps alive
+    inputs = calibrate.inputs_of(model, layers, sample)
+    plans = calibrate.plans(blocks, inputs, make)
+    made = {id(plan): FusedBlock(block, plan) for block, plan in zip(blocks, plans, strict=True)}
+    harms = _harms(base, layers, sample, [made[id(plan)] for plan in plans], inputs, exact)
 
-    def agreement(plans: Sequence[Plan]) -> Agreement:
+    def agreement() -> Agreement:
         for block, plan in zip(blocks, plans, strict=True):
             if id(plan) not in made:
-                made[id(plan)] = FusedBlock(block, plan)
+                made[id(plan)] = FusedBlock(block, plan)  # which keeps its plan alive
         vars(layers)["derived"] = Stack(layers, [made[id(plan)] for plan in plans])
         return before.agreement(Results.of(base, sample))
 
-    inputs = calibrate.inputs_of(model, layers, sample)
-    plans = calibrate.plans(blocks, inputs)
-    harms = calibrate.harms(blocks, inputs, plans, exact, agreement)
     worst = sorted(harms, key=harms.__getitem__, reverse=True)
     usual = statistics.median(harms.values())
     kept = sum(harm > _OUTSTANDING * usual for harm in harms.values())
@@ -268,9 +310,26 @@ def _mixed(model: Any, layers: nn.ModuleList, sample: Sequence[Batch], longer: M
         for index, part in worst[start:stop]:
             plans[index] = plans[index].otherwise(part, longer)
         kept = stop
-        if _SAMPLE_LIMITS.broken(agreement(plans)) is None:
+        if _SAMPLE_LIMITS.broken(agreement()) is None:
             break
     return kept / len(harms)
+
+
+def _harms(
+    base: Any,
+    layers: nn.ModuleList,
+    sample: Sequence[Batch],
+    fused: Sequence[FusedBlock],
+    inputs: list[calibrate.Inputs],
+    exact: Maker,
+) -> dict[tuple[int, str], float]:
+    """How much each product of bytes changes the results: {(layer, part): 1 - cosine}."""
+    untouched = [replace(block.plan, qkv=exact, output=exact, up=exact, down=exact) for block in fused]
+    recorder = Recorder(layers, [FusedBlock(b.block, plan) for b, plan in zip(fused, untouched, strict=True)])
+    vars(layers)["derived"] = recorder
+    Results.of(base, [{name: value[:_TEXTS] for name, value in batch.items()} for batch in sample[:1]])
+    with torch.inference_mode():
+        return calibrate.harms(fused, inputs, recorder.blocks, recorder.passes)
 
 
 def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:
@@ -281,9 +340,12 @@ def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:
     return stacks, alone
 
 
-def _shorter(device: str) -> Maker | None:
-    """How to make products in bfloat16 where that is worth it."""
-    return probe.preferred("bf16", device)[1] if probe.worthwhile("bf16", device) else None
+def _shape(model: Any) -> probe.Shape:
+    """That of the layers of the model's first stack."""
+    for layers in _parts(model)[0]:
+        block = blocks_of(layers)[0]
+        return probe.Shape(*block.down.weight.shape)
+    return probe.Shape()
 
 
 def _random_batches(model: Any) -> list[Batch]:

@@ -9,23 +9,23 @@ the weights multiplied (Xiao et al. 2022, arXiv 2211.10438). Products that still
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .agreement import Agreement, Batch, mask_of
-from .int8 import Int8
+from .agreement import Batch, mask_of
 from .products import Maker
-from .stack import Block, Plan, blocks_of
+from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 
 # how much of a column's size goes from the rows to the weights
 _STRENGTH = 0.65
 _TINY = 1e-5
+_ROWS = 128  # that losses are found on
 PARTS = ("qkv", "output", "up", "down")
 
 
@@ -58,7 +58,7 @@ def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: T
     handles = [
         layer.register_forward_pre_hook(keep(rows[part]))
         for block, rows in zip(blocks, read, strict=True)
-        for part, layer in zip(PARTS, (block.query, block.output, block.up, block.down), strict=True)
+        for part, layer in zip(PARTS, (block.projections[0], block.output, block.up, block.down), strict=True)
     ]
     try:
         yield
@@ -67,12 +67,16 @@ def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: T
             handle.remove()
 
 
-def plans(blocks: list[Block], inputs: list[Inputs]) -> list[Plan]:
-    """A plan of bytes alone for each layer."""
-    before = [_smoothing(given.qkv, b.query, b.key, b.value) for b, given in zip(blocks, inputs, strict=True)]
+def plans(blocks: list[Block], inputs: list[Inputs], make: Maker) -> list[Plan]:
+    """A plan of bytes alone, as `make` makes them, for each layer."""
+    before: list[Tensor | None] = []
+    for block, given in zip(blocks, inputs, strict=True):
+        # rows that come in from more than one layer cannot be divided by either, nor without a norm
+        whole = block.repeats or (block.pre and type(block.attention_norm) is nn.Identity)
+        before.append(None if whole else _smoothing(given.qkv, *block.projections))
     middle = [_smoothing(given.up, b.up) for b, given in zip(blocks, inputs, strict=True)]
-    after = [*before[1:], None]
-    return [Plan(Int8, Int8, Int8, Int8, *smooth) for smooth in zip(before, middle, after, strict=True)]
+    after = [None if block.pre else smooth for block, smooth in zip(blocks, [*before[1:], None], strict=True)]
+    return [Plan(make, make, make, make, *smooth) for smooth in zip(before, middle, after, strict=True)]
 
 
 def _smoothing(rows: Tensor, *layers: nn.Linear) -> Tensor:
@@ -83,37 +87,60 @@ def _smoothing(rows: Tensor, *layers: nn.Linear) -> Tensor:
 
 
 def harms(
-    blocks: list[Block],
+    fused: Sequence[FusedBlock],
     inputs: list[Inputs],
-    plans: Sequence[Plan],
-    exact: Maker,
-    agreement: Callable[[Sequence[Plan]], Agreement],
+    exact: Sequence[FusedBlock],
+    passes: Sequence[tuple[Pass, Tensor]],
 ) -> dict[tuple[int, str], float]:
     """How much each product of bytes changes the model's results: {(layer, part): 1 - cosine}.
 
     Found for a layer at a time, with the others exact; its products have their shares by what they lose themselves.
     """
     found = {}
-    untouched = [replace(plan, qkv=exact, output=exact, up=exact, down=exact) for plan in plans]
-    for index, (block, given, plan) in enumerate(zip(blocks, inputs, plans, strict=True)):
-        harm = 1 - agreement([*untouched[:index], plan, *untouched[index + 1 :]]).cosine
-        lost = {part: loss**2 for part, loss in _losses(block, plan, given).items()}
-        found.update({(index, part): harm * loss / sum(lost.values()) for part, loss in lost.items()})
+    # there are no passes where the model's own code has to run: then all layers count alike
+    changed = [_changed(fused, exact, one, rows) for one, rows in passes] or [torch.ones(len(fused))]
+    changes = torch.stack(changed).mean(0).tolist()
+    for index, (block, given) in enumerate(zip(fused, inputs, strict=True)):
+        lost = {part: loss**2 for part, loss in _losses(block, given).items()}
+        found.update({(index, part): changes[index] * loss / sum(lost.values()) for part, loss in lost.items()})
     return found
 
 
-def _losses(block: Block, plan: Plan, given: Inputs) -> dict[str, float]:
+def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass, rows: Tensor) -> Tensor:
+    """(layers,) 1 - cosine of the texts' means, when one layer is of bytes and the others exact."""
+    states = [one.entering(rows, exact[one.uses[0]])]
+    for i, layer in enumerate(one.uses):
+        states.append(one.through(i, exact[layer], states[-1]))
+    expected = _embeddings(one, states[-1])
+    found = []
+    for index, block in enumerate(fused):
+        start = one.uses.index(index)
+        rows = states[start]
+        for i, layer in enumerate(one.uses[start:], start):
+            rows = one.through(i, block if layer == index else exact[layer], rows)
+        found.append(1 - F.cosine_similarity(_embeddings(one, rows), expected, dim=-1).mean())
+    return torch.stack(found)
+
+
+def _embeddings(one: Pass, rows: Tensor) -> Tensor:
+    """(B, D) of each text: a multiple of the mean of its rows, since there are zeros at padding."""
+    return one.step.layout.unpack(rows.view(one.shape)).sum(1)
+
+
+def _losses(fused: FusedBlock, given: Inputs) -> dict[str, float]:
     """Relative error of each product of bytes: of the sum, where its results are added to rows."""
+    block, plan, feed_forward = fused.block, fused.plan, fused.feed_forward
     smooth = {"qkv": plan.before, "up": plan.middle}
-    beside = {"output": given.qkv, "down": given.up}
+    beside = {} if block.pre else {"output": given.qkv, "down": given.up}
+    products = {"qkv": fused.qkv, "output": fused.output, "up": feed_forward.up, "down": feed_forward.down}
     found = {}
     for part, source in plan.sources(block).items():
-        source = replace(source, activation=None)
-        rows: Tensor = getattr(given, part)
+        rows: Tensor = getattr(given, part)[:_ROWS]
         if (divided := smooth.get(part)) is not None:
             rows = rows / divided
         exact = F.linear(rows, source.weight, source.bias)
-        error = Int8(source)(rows) - exact
-        whole = exact + beside[part] if part in beside else exact
+        exact = exact if source.activation is None else source.activation(exact)
+        error = products[part](rows) - exact
+        whole = exact + beside[part][:_ROWS] if part in beside else exact
         found[part] = float(error.norm() / whole.norm().clamp(min=_TINY))
     return found

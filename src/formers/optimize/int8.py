@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .products import Maker, Product, Source, in_parts
+from .products import Product, Source, in_parts
 
 _LEVELS = 255  # of an unsigned byte
 _GELU_LEAST = -0.17  # of any GELU
@@ -124,26 +124,11 @@ class CodedFeedForward:
     """Two products of bytes with a GELU between them."""
 
     def __init__(self, up: Source, down: Source) -> None:
-        self.up, self.down = GeluCodes(up), Int8(down)
+        codes, last = GeluCodes(up), Int8(down)
+        self.up: Product = codes
+        self.down: Product = last
+        self._run = lambda part: last.of(codes.codes(part))
         self.bytes = self.up.bytes + self.down.bytes
 
     def __call__(self, x: Tensor) -> Tensor:
-        return in_parts(lambda part: self.down.of(self.up.codes(part)), x, _rows(x))
-
-
-class FeedForward:
-    """Two products, the first with an activation."""
-
-    def __init__(self, up: Product, down: Product) -> None:
-        self.up, self.down = up, down
-        self.bytes = up.bytes + down.bytes
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.down(self.up(x))
-
-
-def feed_forward(make_up: Maker, up: Source, make_down: Maker, down: Source) -> Product:
-    """Both products of a feed-forward, handing codes on where both are of bytes."""
-    if make_up is Int8 and make_down is Int8 and up.fused()[0] == "gelu":
-        return CodedFeedForward(up, down)
-    return FeedForward(make_up(up, torch.bfloat16), make_down(down, torch.float32))
+        return in_parts(self._run, x, _rows(x))

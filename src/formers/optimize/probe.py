@@ -1,80 +1,163 @@
-"""What this processor and this torch can do, found by doing it: once for each process and each kind of product."""
+"""What this processor and this torch can do, found by doing it: once for each process, device and shape of layers."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import cache, partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops.activations import GELUActivation
-from .int8 import GeluCodes, Int8
+from .fbgemm import Half, RowInt8
+from .int8 import Int8
 from .products import Maker, Packed, Parts, Plain, Source
+from .stack import Plan, feed_forward
 
-# modes, the fastest first where all are there
-MODES = ("int8", "bf16", "float32")
-_ROWS, _WIDTH = 512, 768
-_FEW = 16  # rows of the first look: some processors take a reference loop, a thousand times as long
-_HOPELESS = 10.0  # times as long as another mode on few rows: no second look
+# modes, the shortest numbers first
+MODES = ("int8", "bf16", "fp16", "float32")
 # relative error of a product of random numbers that shows a wrong operator rather than a short type
-_TOLERANCE = {"int8": 0.03, "bf16": 0.01, "float32": 1e-5}
+_TOLERANCE = {"int8": 0.03, "bf16": 0.01, "fp16": 1e-3, "float32": 1e-5}
 _FASTER = 0.9  # of the time of the next mode, or a shorter type is not worth its errors
+_FEW, _ROWS = 24, 256  # rows of one short text, and of many
+_LOOK = 16  # rows of the first look, at a small layer: some processors take a reference loop, a thousand times as long
+_HOPELESS = 20.0  # times as long as the fastest there: no second look
+
+
+class Shape(NamedTuple):
+    """Of a layer: width D, and width F of its feed-forward."""
+
+    width: int = 768
+    inner: int = 3072
+
+    def bounded(self) -> Shape:
+        """The shape itself, or of so large a layer a smaller one, whose products are no faster for their size."""
+        return Shape(min(self.width, 1024), min(self.inner, 4096))
+
+
+SMALL = Shape(256, 512)
 
 
 @cache
 def makers(mode: str, device: str) -> dict[str, Maker]:
-    """How to make products in `mode` on `device`: {name: maker}, the first one preferred; empty where none works."""
-    dtype = torch.float32 if mode == "float32" else torch.bfloat16
+    """How to make products in `mode` on `device`: {name: maker}; empty where none works."""
     known: dict[str, Maker] = {}
-    if device == "cpu" and mode == "int8":
-        known["oneDNN int8"] = Int8
-    if mode != "int8":
+    if mode == "int8":
+        known = {"FBGEMM int8": RowInt8, "oneDNN int8": Int8}
+    elif mode == "fp16":
+        known = {"FBGEMM fp16": Half}
+    else:
+        dtype = torch.float32 if mode == "float32" else torch.bfloat16
         if device == "cpu":
             known[f"oneDNN {mode}"] = lambda source, _: Packed(source, dtype, rows_at_once(*source.weight.shape, dtype))
         known[f"torch {mode}"] = lambda source, _: Plain(source, dtype)
+    if device != "cpu" and mode in ("int8", "fp16"):
+        return {}
     return {name: make for name, make in known.items() if _works(make, _TOLERANCE[mode], device)}
 
 
-def preferred(mode: str, device: str) -> tuple[str, Maker]:
-    """The first of `makers`, where there are any."""
-    return next(iter(makers(mode, device).items()))
+def preferred(mode: str, device: str, shape: Shape = Shape()) -> tuple[str, Maker]:  # noqa: B008
+    """The fastest of `makers`, where there are any, for layers of that shape."""
+    found, times = makers(mode, device), race(device, shape)
+    name = min(found, key=lambda name: times.get(name, math.inf))
+    return name, found[name]
 
 
-def worthwhile(mode: str, device: str) -> bool:
+def worthwhile(mode: str, device: str, shape: Shape = Shape()) -> bool:  # noqa: B008
     """Whether `mode` works on `device` and is faster there than the modes after it that do."""
     if not makers(mode, device):
         return False
-    own, others = seconds(mode, device)
+    own, others = seconds(mode, device, shape)
     return own < _FASTER * others
 
 
-@cache
-def seconds(mode: str, device: str) -> tuple[float, float]:
-    """Seconds of products in `mode`, in the forms in which they are used, and of the fastest mode after it.
+def seconds(mode: str, device: str, shape: Shape = Shape()) -> tuple[float, float]:  # noqa: B008
+    """Seconds of a layer's products in `mode`, and in the fastest of the modes after it; infinity where none works.
 
-    (0, infinity) where there is none after it.
+    They are of few rows and of many: the geometric mean.
     """
-    after = [other for other in MODES[MODES.index(mode) + 1 :] if makers(other, device)]
-    if not after:
-        return 0.0, float("inf")
-    for rows, times in ((_FEW, 4), (_ROWS, 6)):
-        own, *others = _times((mode, *after), device, rows, times)
-        if own > _HOPELESS * min(others):
-            break
-    return own, min(others)
+    times = race(device, shape)
+    own, *others = (
+        min((times.get(name, math.inf) for name in makers(other, device)), default=math.inf)
+        for other in MODES[MODES.index(mode) :]
+    )
+    return own, min(others, default=math.inf)
+
+
+@cache
+def race(device: str, shape: Shape) -> dict[str, float]:
+    """Seconds of a layer's products by every maker of every mode, in the forms in which they are used: {name: seconds}.
+
+    Makers that are hopeless in a small layer are left out.
+    """
+    every = {name: make for mode in MODES for name, make in makers(mode, device).items()}
+    looked = _times(every, SMALL, device, (_LOOK,), 2)
+    every = {name: make for name, make in every.items() if looked[name] < _HOPELESS * min(looked.values())}
+    return _times(every, shape.bounded(), device, (_FEW, _ROWS), 4)
+
+
+def _times(every: dict[str, Maker], shape: Shape, device: str, rows: Sequence[int], times: int) -> dict[str, float]:
+    """{name: seconds}, the geometric mean over `rows`."""
+    with torch.inference_mode():
+        layers = [_layer(make, shape, device) for make in every.values()]
+        found = []
+        for count in rows:
+            x = _even(count, shape.width).to(device)
+            found.append(fastest(*(partial(layer, x) for layer in layers), times=times))
+    means = (math.prod(each) ** (1 / len(rows)) for each in zip(*found, strict=True))
+    return dict(zip(every, means, strict=True))
+
+
+def _layer(make: Maker, shape: Shape, device: str) -> Callable[[Tensor], object]:
+    """The products of a layer: results as attention reads them, as residuals do, and within the feed-forward."""
+    D, F_ = shape
+    weights = ((3 * D, D), (D, D), (F_, D), (D, F_))
+    qkv, output, up, down = (Source(_even(*size).to(device), torch.zeros(size[0], device=device)) for size in weights)
+    first, second = make(qkv, torch.bfloat16), make(output, torch.float32)
+    both = feed_forward(Plan(make, make, make, make), Source(up.weight, up.bias, GELUActivation()), down)
+
+    def run(x: Tensor) -> None:
+        first(x)
+        second(x)
+        both(x)
+
+    return run
+
+
+def _even(rows: int, columns: int) -> Tensor:
+    """Numbers from -0.1 to 0.1 without the time to draw them."""
+    return torch.linspace(-0.1, 0.1, columns).repeat(rows, 1)
+
+
+@cache
+def computes_slowly(dtype: torch.dtype) -> bool:
+    """Whether torch's own products of a short text in a type of 16 bits take longer here than those in float32."""
+    with torch.inference_mode():
+        source, x = _example(768, 768, "cpu", _FEW)
+        runs = [partial(F.linear, x.to(kind), source.weight.to(kind)) for kind in (dtype, torch.float32)]
+        short, full = fastest(*runs, times=3)
+    return short > 1.5 * full
 
 
 @cache
 def rows_at_once(outputs: int, inputs: int, dtype: torch.dtype) -> Parts:
     """How many rows a packed product of that shape should get at once.
 
-    oneDNN 3 takes paths of half the speed for some numbers of rows, which are others for each shape.
+    oneDNN 3 takes paths of half the speed for some numbers of rows where it multiplies tiles (AMX), which are others
+    for each shape.
     """
-    return Parts() if dtype == torch.float32 else Parts(*(_part(outputs, inputs, dtype, n) for n in (1024, 2048)))
+    if dtype == torch.float32 or not _has_tiles():
+        return Parts()
+    return Parts(*(_part(outputs, inputs, dtype, n) for n in (1024, 2048)))
+
+
+def _has_tiles() -> bool:
+    ask = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private to torch; without it, find out
+    return ask is None or bool(ask())
 
 
 def _part(outputs: int, inputs: int, dtype: torch.dtype, rows: int) -> int | None:
@@ -82,34 +165,14 @@ def _part(outputs: int, inputs: int, dtype: torch.dtype, rows: int) -> int | Non
     with torch.inference_mode():
         source, x = _example(outputs, inputs, "cpu", rows)
         runs = [partial(Packed(source, dtype, Parts(choice, choice)), x.to(dtype)) for choice in choices]
-        seconds = _fastest(*runs, times=5)
+        seconds = fastest(*runs, times=5)
     best = min(range(len(choices)), key=seconds.__getitem__)
     return choices[best] if seconds[best] < _FASTER * seconds[0] else None
 
 
-def _times(modes: tuple[str, ...], device: str, rows: int, times: int) -> list[float]:
-    """Seconds of one product of each form in each of `modes`."""
-    with torch.inference_mode():
-        source, x = _example(_WIDTH, _WIDTH, device, rows)
-        runs = [partial(_each_form, _forms(mode, device, source), x) for mode in modes]
-        return _fastest(*runs, times=times)
-
-
-def _forms(mode: str, device: str, source: Source) -> list[Callable[[Tensor], object]]:
-    """The products of a layer: results as attention reads them, as residuals do, and within the feed-forward."""
-    make, gelu = preferred(mode, device)[1], replace(source, activation=GELUActivation())
-    between = GeluCodes(gelu).codes if make is Int8 else make(gelu, torch.bfloat16)
-    return [make(source, torch.bfloat16), make(source, torch.float32), between]
-
-
-def _each_form(forms: list[Callable[[Tensor], object]], x: Tensor) -> None:
-    for run in forms:
-        run(x)
-
-
 def _works(make: Maker, tolerance: float, device: str) -> bool:
     with torch.inference_mode():
-        source, x = _example(_WIDTH // 4, _WIDTH // 2, device, 33)
+        source, x = _example(192, 384, device, 33)
         expected = F.linear(x, source.weight, source.bias)
         try:
             found = make(source, torch.float32)(x).float()
@@ -119,14 +182,14 @@ def _works(make: Maker, tolerance: float, device: str) -> bool:
         return bool((found - expected).norm() <= tolerance * expected.norm())
 
 
-def _example(outputs: int, inputs: int, device: str, rows: int = _ROWS) -> tuple[Source, Tensor]:
+def _example(outputs: int, inputs: int, device: str, rows: int) -> tuple[Source, Tensor]:
     draw = torch.Generator().manual_seed(0)  # not the user's random numbers
     shapes = ((outputs, inputs), (outputs,), (rows, inputs))
     weight, bias, x = (torch.randn(*shape, generator=draw).to(device) for shape in shapes)
     return Source(weight, bias), x
 
 
-def _fastest(*runs: Callable[[], object], times: int = 6) -> list[float]:
+def fastest(*runs: Callable[[], object], times: int) -> list[float]:
     """Seconds of the fastest of some calls of each of `runs`, in turn, since other programs come and go."""
     seconds = [[] for _ in runs]  # type: list[list[float]]
     for _ in range(times):

@@ -48,7 +48,8 @@ class Source:
 
         smooth: (K,) what the rows that come in have been divided by.
         """
-        weight = torch.cat([layer.weight.detach().float() for layer in layers])
+        weights = [layer.weight.detach().float() for layer in layers]
+        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         biases = [
             layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
             for layer in layers
@@ -60,6 +61,13 @@ class Source:
         if self.activation is not None and type(self.activation) in FUSED:
             return *FUSED[type(self.activation)], None
         return "none", "", self.activation
+
+
+class TwoProducts(Product, Protocol):
+    """A feed-forward."""
+
+    up: Product
+    down: Product
 
 
 # makes a product whose results are wanted in a type, if it has the choice
@@ -95,6 +103,27 @@ def in_parts(run: Callable[[Tensor], Tensor], x: Tensor, rows: int | None) -> Te
     if rows is None or x.shape[0] <= rows:
         return run(x)
     return torch.cat([run(part) for part in x.split(rows)])
+
+
+class FeedForward:
+    """Two products with an activation between them, and a gate where the first gives twice as many numbers.
+
+    rows: how many of them go through both at once; None for all.
+    """
+
+    def __init__(self, up: Product, down: Product, gate: nn.Module | None = None, rows: int | None = None) -> None:
+        self.up, self.down, self.gate, self.rows = up, down, gate, rows
+        self.bytes = up.bytes + down.bytes
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return in_parts(self._run, x, self.rows)
+
+    def _run(self, x: Tensor) -> Tensor:
+        between = self.up(x)
+        if self.gate is not None:
+            inner, factors = between.chunk(2, dim=1)
+            between = self.gate(inner).mul_(factors)
+        return self.down(between)
 
 
 class Packed:

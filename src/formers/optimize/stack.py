@@ -5,15 +5,17 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, H hea
     rows ─┬─ query·key·value ─ attention ─ output ─(+)─ norm ─┬─ up ─ activation ─ down ─(+)─ norm ─▶
           └─────────────────────────────────────────┘          └──────────────────────────┘
 
+or, with `pre`, with the norms at the start of both branches.
+
 The rows between products are float32; only what goes into a product, or through attention, is of a shorter type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +24,18 @@ from torch import Tensor, nn
 from ..logging import logger
 from ..ops.attention import by_spans
 from ..ops.layout import Layout, is_tracing
+from . import fbgemm
 from .guard import Guard
-from .int8 import NotFinite, feed_forward
-from .products import Maker, Product, Source
+from .int8 import CodedFeedForward, Int8, NotFinite
+from .products import FeedForward, Maker, Product, Source, TwoProducts
+
+if TYPE_CHECKING:
+    from ..ops.step import Step
+
+# from queries, keys and values, rows of H·d, to the context, in a tuple
+Attend = Callable[[Tensor, Tensor, Tensor, "Step"], tuple[Tensor, ...]]
+# from a layer's number and its rows to what the next layer reads
+After = Callable[[int, Tensor], Tensor]
 
 # texts that are short enough, and enough of them, for products of all heads at once to be faster
 _SHORT, _MANY = 128, 4
@@ -33,24 +44,36 @@ _LARGE = 60.0  # scores whose exponentials, and sums of these, are neither zero 
 
 @dataclass(frozen=True)
 class Block:
-    """The parts of a layer of the form above, as a family's layer names them in its `block()`."""
+    """The parts of a layer of the form above, as a family's layer names them in its `block()`.
+
+    Attributes:
+        projections: what makes queries, keys and values, in this order: three layers, or one for all.
+        attend: the family's attention, where it is more than softmax(query · keyᵀ / √d) · value.
+        pre: whether the norms are at the start of the branches, instead of after their sums.
+        gated: whether `up` gives, after what the activation reads, as many numbers that the result is multiplied by.
+        repeats: whether the layer is used again after itself, or after another one that is.
+    """
 
     heads: int
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
+    projections: tuple[nn.Linear, ...]
     output: nn.Linear
-    attention_norm: nn.LayerNorm
+    attention_norm: nn.Module
     up: nn.Linear
     activation: nn.Module
     down: nn.Linear
-    output_norm: nn.LayerNorm
+    output_norm: nn.Module
+    attend: Attend | None = None
+    pre: bool = False
+    gated: bool = False
+    repeats: bool = False
 
     def standard(self) -> bool:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
-        linears = (self.query, self.key, self.value, self.output, self.up, self.down)
-        norms = (self.attention_norm, self.output_norm)
-        return all(type(x) is nn.Linear for x in linears) and all(type(x) is nn.LayerNorm for x in norms)
+        linears = (*self.projections, self.output, self.up, self.down)
+        norms = (nn.LayerNorm, nn.Identity) if self.pre else (nn.LayerNorm,)
+        return all(type(x) is nn.Linear for x in linears) and all(
+            type(x) in norms for x in (self.attention_norm, self.output_norm)
+        )
 
 
 def block_of(layer: nn.Module) -> Block | None:
@@ -85,6 +108,7 @@ class Plan:
         qkv, output, up, down: how to make its products.
         before, middle, after: (D,) what its rows have been divided by when they come in, where they enter the
             feed-forward, and when they leave; None for nothing. The weights that read them are multiplied by the same.
+            Where norms come first it is what they give that is divided, and rows are as they are.
     """
 
     qkv: Maker
@@ -98,9 +122,9 @@ class Plan:
     def sources(self, block: Block) -> dict[str, Source]:
         """What each product of `block` is made from."""
         return {
-            "qkv": Source.of(block.query, block.key, block.value, smooth=self.before),
+            "qkv": Source.of(*block.projections, smooth=self.before),
             "output": Source.of(block.output),
-            "up": Source.of(block.up, activation=block.activation, smooth=self.middle),
+            "up": Source.of(block.up, activation=None if block.gated else block.activation, smooth=self.middle),
             "down": Source.of(block.down),
         }
 
@@ -110,15 +134,26 @@ class Plan:
 
 
 class Norm:
-    """A layer normalisation in float32, of rows divided by `smooth`."""
+    """A layer normalisation in float32, of rows divided by `smooth`; or nothing at all."""
 
-    def __init__(self, norm: nn.LayerNorm, smooth: Tensor | None) -> None:
-        self.shape, self.eps = norm.normalized_shape, norm.eps
-        made = (None if x is None else x.detach().float() for x in (norm.weight, norm.bias))
-        self.weight, self.bias = (x if smooth is None or x is None else x / smooth for x in made)
+    def __init__(self, norm: nn.Module, smooth: Tensor | None) -> None:
+        self.shape: tuple[int, ...] = ()
+        if isinstance(norm, nn.LayerNorm):
+            self.shape, self.eps = norm.normalized_shape, norm.eps
+            made = (None if x is None else x.detach().float() for x in (norm.weight, norm.bias))
+            self.weight, self.bias = (x if smooth is None or x is None else x / smooth for x in made)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps)
+        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps) if self.shape else x
+
+
+def feed_forward(plan: Plan, up: Source, down: Source, gate: nn.Module | None = None) -> TwoProducts:
+    """Both products of a feed-forward; those of bytes hand on what is between them in their own way."""
+    if plan.up is Int8 and plan.down is Int8 and gate is None and up.fused()[0] == "gelu":
+        return CodedFeedForward(up, down)
+    if plan.up is fbgemm.RowInt8 and plan.down is fbgemm.RowInt8:
+        return fbgemm.feed_forward(up, down, gate)
+    return FeedForward(plan.up(up, torch.bfloat16), plan.down(down, torch.float32), gate)
 
 
 class FusedBlock:
@@ -127,34 +162,50 @@ class FusedBlock:
     def __init__(self, block: Block, plan: Plan) -> None:
         self.block, self.plan = block, plan
         sources = plan.sources(block)
-        self.qkv = plan.qkv(sources["qkv"], torch.bfloat16)
+        # a family's own attention may add numbers of float32 to scores
+        self.between = torch.bfloat16 if block.attend is None else torch.float32
+        self.qkv = plan.qkv(sources["qkv"], self.between)
         self.output = plan.output(sources["output"], torch.float32)
-        self.attention_norm = Norm(block.attention_norm, plan.middle)
-        self.feed_forward = feed_forward(plan.up, sources["up"], plan.down, sources["down"])
-        self.output_norm = Norm(block.output_norm, plan.after)
+        self.attention_norm = Norm(block.attention_norm, plan.before if block.pre else plan.middle)
+        gate = block.activation if block.gated else None
+        self.feed_forward = feed_forward(plan, sources["up"], sources["down"], gate)
+        self.output_norm = Norm(block.output_norm, plan.middle if block.pre else plan.after)
         self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
 
     @cached_property
     def _query_alone(self) -> tuple[Product, Product]:
-        block, make, smooth = self.block, self.plan.qkv, self.plan.before
+        make, smooth, (query, key, value) = self.plan.qkv, self.plan.before, self.block.projections
         return (
-            make(Source.of(block.query, smooth=smooth), torch.bfloat16),
-            make(Source.of(block.key, block.value, smooth=smooth), torch.bfloat16),
+            make(Source.of(query, smooth=smooth), self.between),
+            make(Source.of(key, value, smooth=smooth), self.between),
         )
 
-    def __call__(self, rows: Tensor, layout: Layout) -> Tensor:
+    def __call__(self, rows: Tensor, step: Step) -> Tensor:
         """Rows (N, D) to rows."""
-        query, key, value = self.qkv(rows).chunk(3, dim=1)
-        return self._after(attend(query, key, value, layout, self.block.heads), rows)
+        read = self.attention_norm(rows) if self.block.pre else rows
+        query, key, value = self.qkv(read).chunk(3, dim=1)
+        if self.block.attend is None:
+            return self._after(attend(query, key, value, step.layout, self.block.heads), rows)
+        shape = (-1,) if step.layout.index is not None else (step.layout.batch, step.layout.columns)
+        query, key, value = (x.float().reshape(*shape, x.shape[1]) for x in (query, key, value))
+        return self._after(self.block.attend(query, key, value, step)[0].flatten(0, -2), rows)
+
+    @property
+    def has_first(self) -> bool:
+        """Whether column 0 can be computed alone."""
+        return self.block.attend is None and not self.block.pre and len(self.block.projections) == 3
 
     def first(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to those of column 0 alone, (B, D): for the last layer, where nobody reads the others."""
         query, key_value = self._query_alone
-        first = torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
+        first = _first(rows, layout)
         key, value = key_value(rows).chunk(2, dim=1)
         return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first)
 
     def _after(self, context: Tensor, rows: Tensor) -> Tensor:
+        if self.block.pre:
+            rows = _plus(self.output(context), rows, None)
+            return _plus(self.feed_forward(self.output_norm(rows)), rows, None)
         rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
         return self.output_norm(_plus(self.feed_forward(rows), rows, self.plan.middle))
 
@@ -203,6 +254,7 @@ class Stack(Derived):
     def __init__(self, layers: nn.ModuleList, blocks: Sequence[FusedBlock]) -> None:
         self.layers, self.blocks = layers, blocks
         self.guard = Guard(layers.modules())
+        self.resting = False  # while the model's own code is timed beside it
         self._said = False
 
     @property
@@ -211,7 +263,7 @@ class Stack(Derived):
 
     def usable(self, rows: Tensor, layout: Layout) -> bool:
         """Whether it may stand in for the layers now. It takes itself away when their weights have changed."""
-        if is_tracing():
+        if is_tracing() or self.resting:
             return False
         if not self.guard.unchanged():
             drop(self.layers)
@@ -229,36 +281,84 @@ class Stack(Derived):
         return True
 
     def __call__(
-        self, rows: Tensor, layout: Layout, output_hidden_states: bool
+        self, rows: Tensor, step: Step, uses: Sequence[int] | None = None, after: After | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...] | None] | None:
-        """As `run_layers`: rows of `layout` to the last rows, and all hidden states (B, T, D) where asked for.
+        """As `run_layers`: rows of the layout to the last rows, and all hidden states (B, T, D) where asked for.
 
+        uses: the numbers of the layers in the order of their use, where some are used more than once.
         Where the layout says that only the first column is read, the last rows are those alone: (B, D) or (B, 1, D).
         None where rows hold infinite numbers, or none, which the model's own code keeps to the texts that have them.
         """
+        uses = range(len(self.blocks)) if uses is None else uses
         try:
-            return self._run(rows, layout, output_hidden_states)
+            return self.run(Pass(rows.shape, rows.dtype, step, tuple(uses), after), rows)
         except NotFinite:
             return None
 
-    def _run(
-        self, rows: Tensor, layout: Layout, output_hidden_states: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
-        dtype, shape = rows.dtype, rows.shape
-        states = [rows]
-        rows = rows.float().reshape(-1, shape[-1])
-        if (smooth := self.blocks[0].plan.before) is not None:
-            rows = rows / smooth
-        only_first = layout.only_first and not output_hidden_states
-        for block in self.blocks[:-1] if only_first else self.blocks:
-            rows = block(rows, layout)
-            if output_hidden_states:
-                whole = rows if block.plan.after is None else rows * block.plan.after
-                states.append(whole.view(shape).to(dtype))
+    def run(self, one: Pass, rows: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        """All of one pass."""
+        layout, states = one.step.layout, [rows]
+        blocks = [self.blocks[i] for i in one.uses]
+        rows = one.entering(rows, blocks[0])
+        only_first = layout.only_first and not one.step.output_hidden_states
+        alone = only_first and one.after is None and blocks[-1].has_first
+        for i, block in enumerate(blocks[:-1] if alone else blocks):
+            rows = one.through(i, block, rows)
+            if one.step.output_hidden_states:
+                states.append(one.whole(rows, block))
         if only_first:
-            first = layout.in_order(self.blocks[-1].first(rows, layout)).to(dtype)
-            return (first if len(shape) == 2 else first[:, None]), None
-        return rows.view(shape).to(dtype), tuple(map(layout.unpack, states)) if output_hidden_states else None
+            first = blocks[-1].first(rows, layout) if alone else _first(rows, layout)
+            first = layout.in_order(first).to(one.dtype)
+            return (first if len(one.shape) == 2 else first[:, None]), None
+        found = tuple(map(layout.unpack, states)) if one.step.output_hidden_states else None
+        return rows.view(one.shape).to(one.dtype), found
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass through a stack: the shape and type of its rows outside, the numbers of its layers in order of use, and
+    what is done after each of them."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    step: Step
+    uses: tuple[int, ...]
+    after: After | None = None
+
+    def entering(self, rows: Tensor, first: FusedBlock) -> Tensor:
+        """(N, D) in float32, as the first block reads them."""
+        rows, smooth = rows.float().reshape(-1, self.shape[-1]), first.plan.before
+        return rows if smooth is None or first.block.pre else rows / smooth
+
+    def through(self, i: int, block: FusedBlock, rows: Tensor) -> Tensor:
+        """Rows (N, D) through the block that is used as number i."""
+        rows = block(rows, self.step)
+        if self.after is not None:
+            rows = self.after(i, self.whole(rows, block)).float().reshape(-1, self.shape[-1])
+            rows = rows if block.plan.after is None else rows / block.plan.after
+        return rows
+
+    def whole(self, rows: Tensor, block: FusedBlock) -> Tensor:
+        """Rows as the layer itself would give them."""
+        rows = rows if block.plan.after is None else rows * block.plan.after
+        return rows.view(self.shape).to(self.dtype)
+
+
+class Recorder(Stack):
+    """A stack that remembers its passes, and the rows that they began with."""
+
+    def __init__(self, layers: nn.ModuleList, blocks: Sequence[FusedBlock]) -> None:
+        super().__init__(layers, blocks)
+        self.passes: list[tuple[Pass, Tensor]] = []
+
+    def run(self, one: Pass, rows: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        self.passes.append((one, rows))
+        return super().run(one, rows)
+
+
+def _first(rows: Tensor, layout: Layout) -> Tensor:
+    """(B, D) column 0 of each text, in the order of the layout's spans."""
+    return torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
 
 
 def drop(layers: nn.Module) -> None:

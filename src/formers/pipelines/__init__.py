@@ -93,8 +93,8 @@ def pipeline(
         dtype: the weights' type, float32 unless given; "auto" for the type they are stored in.
         torch_dtype: the older name of dtype.
         optimize: run from derived weights, which are faster: True for the best mode of this processor that agrees with
-            the model, or "float32" (exact), "bf16", "int8"; as `model.optimize()` of the model. None leaves the model
-            as it is.
+            the model, or "float32" (exact), "fp16", "bf16", "int8"; as `model.optimize()` of the model. None leaves
+            the model as it is.
         trust_remote_code: accepted and without effect: no code from a repository is ever run.
         kwargs: hub arguments (cache_dir, local_files_only, subfolder, …), batch_size, on_error ("return" gives the
             errors of inputs in the places of their results), and the task's own arguments.

@@ -89,7 +89,7 @@ class Pipeline(ABC):
         device: "cpu", "cuda:1", a number (accelerator) or -1 (CPU), a torch.device; None leaves the model where it is.
         batch_size: inputs per step. Without it the tasks of this package choose by tokens; subclasses that define
             `preprocess`, `forward` or `_forward` of their own get one input at a time.
-        optimize: a mode of `model.optimize()`, which is called: True, "float32", "bf16" or "int8".
+        optimize: a mode of `model.optimize()`, which is called: True, "float32", "fp16", "bf16" or "int8".
         on_error: what an input that cannot be used gives: "raise", its error; "return", the error instead of a result.
         feature_extractor, image_processor, video_processor, processor: for a class of your own, kept under these names;
             a processor's tokenizer serves where none is given.

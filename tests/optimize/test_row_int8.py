@@ -1,0 +1,86 @@
+"""Products of bytes with a scale for each row."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from families import difference
+
+from formers.ops.activations import GELUActivation
+from formers.optimize import fbgemm, probe
+from formers.optimize.fbgemm import Half, RowInt8, feed_forward
+from formers.optimize.products import Source
+
+pytestmark = pytest.mark.skipif(
+    "FBGEMM int8" not in probe.makers("int8", "cpu"), reason="the operators are missing here"
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients() -> object:
+    with torch.inference_mode():
+        yield
+
+
+def source(outputs: int = 24, inputs: int = 40, activation: torch.nn.Module | None = None) -> Source:
+    draw = torch.Generator().manual_seed(1)
+    weight = torch.randn(outputs, inputs, generator=draw) * torch.logspace(-3, 1, outputs)[:, None]
+    return Source(weight, torch.randn(outputs, generator=draw), activation)
+
+
+def rows(count: int = 9, inputs: int = 40) -> torch.Tensor:
+    """Some are a million times as large as others."""
+    return (
+        torch.randn(count, inputs, generator=torch.Generator().manual_seed(2)) * torch.logspace(-3, 3, count)[:, None]
+    )
+
+
+@pytest.mark.parametrize("least", [None, -0.17])
+@pytest.mark.parametrize("halved", [False, True])
+def test_every_row_is_near(monkeypatch: pytest.MonkeyPatch, least: float | None, halved: bool) -> None:
+    monkeypatch.setattr(fbgemm, "saturates", lambda: halved or probe_saturates)
+    made, x = source(), rows() if least is None else torch.nn.functional.gelu(rows())
+    found, expected = RowInt8(made, least=least)(x), torch.nn.functional.linear(x, made.weight, made.bias)
+    lost = (found - expected).norm(dim=1) / (expected - made.bias).norm(dim=1).clamp(min=1e-3)
+    if least is None:
+        assert float(lost.max()) < (0.06 if halved or probe_saturates else 0.03)
+    else:  # rows below that bound in size have fewer levels
+        assert float(lost[x.amax(1) > 0.2].max()) < (0.06 if halved or probe_saturates else 0.03)
+
+
+probe_saturates = fbgemm.saturates()
+
+
+def test_a_row_does_not_depend_on_others() -> None:
+    product, x = feed_forward(source(48, 40, GELUActivation()), source(40, 48)), rows(300)
+    whole = product(x)
+    for row in (0, 7, 150, 299):
+        assert torch.equal(product(x[row : row + 1])[0], whole[row])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_no_number_stays_in_its_row(value: float) -> None:
+    product, x = RowInt8(source()), rows()
+    expected = product(x)
+    x[4, 3] = value
+    found = product(x)
+    assert not found[4].isfinite().all()
+    others = [i for i in range(len(x)) if i != 4]
+    assert torch.equal(found[others], expected[others])
+
+
+def test_empty_rows() -> None:
+    made = source()
+    assert torch.equal(RowInt8(made)(torch.zeros(3, 40)), made.bias.expand(3, -1))
+    assert difference(RowInt8(made, least=0.0)(torch.zeros(3, 40)), made.bias.expand(3, -1)) < 1e-6
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_half(bias: bool) -> None:
+    made = source()
+    made = Source(made.weight, made.bias if bias else None, torch.nn.ReLU())
+    x = torch.randn(5, 40)
+    expected = torch.nn.functional.linear(x, made.weight, made.bias).relu()
+    assert difference(Half(made)(x), expected) < 1e-3
+    with pytest.raises(OverflowError):
+        Half(Source(made.weight * 1e6, None))
