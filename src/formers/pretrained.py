@@ -226,7 +226,7 @@ def _init_names(cls: type) -> set[str] | None:
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else {p.name for p in parameters}
 
 
-def _advise(dtype: torch.dtype, model: Pretrained) -> None:
+def _advise(dtype: torch.dtype, model: Any) -> None:
     """Say so where the processor, and there is no other device, is slow with numbers of 16 bits."""
     if dtype not in (torch.bfloat16, torch.float16) or torch.accelerator.is_available():
         return
