@@ -133,10 +133,10 @@ def fresh() -> Any:
     [
         (("qlinear_pointwise",), "int8", "int8", ("FBGEMM int8",)),
         (("linear_prepack",), "int8", "int8", ("oneDNN int8",)),
-        (("qlinear_pointwise", FBGEMM), "int8", "bf16", ("oneDNN bf16", "torch bf16")),
-        (("qlinear_prepack", "linear_prepack", "_linear_pointwise"), "int8", "bf16", ("torch bf16",)),
+        (("qlinear_pointwise", FBGEMM), "int8", "bf16", ("oneDNN bf16", "torch bf16", "FBGEMM fp16")),
+        (("qlinear_prepack", "linear_prepack", "_linear_pointwise"), "int8", "bf16", ("torch bf16", "FBGEMM fp16")),
         (("_linear_pointwise",), "float32", "float32", ("torch float32",)),
-        (("_reorder_linear_weight",), "bf16", "bf16", ("torch bf16",)),
+        (("_reorder_linear_weight",), "bf16", "bf16", ("torch bf16", "FBGEMM fp16")),
         (("linear_dynamic_fp16",), "fp16", "float32", ("oneDNN float32", "torch float32")),
     ],
 )
@@ -152,7 +152,7 @@ def test_missing_operators(
 ) -> None:
     """Private to torch, they may go, or change."""
     every = {name for mode in MODES for name in probe.makers(mode, "cpu")}
-    if not every.issuperset(products):
+    if every.isdisjoint(products):
         pytest.skip("this torch or processor lacks some products already")
     for found in (f for f in vars(probe).values() if hasattr(f, "cache_clear")):
         found.cache_clear()
@@ -169,7 +169,8 @@ def test_missing_operators(
 def test_operators_that_compute_something_else(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
     """As an operator might whose arguments have changed their meaning."""
     monkeypatch.setattr(probe, "Packed", lambda source, dtype, *_: Broken(source, dtype))
-    assert [*probe.makers("bf16", "cpu")] == ["torch bf16"] and [*probe.makers("float32", "cpu")] == ["torch float32"]
+    assert [*probe.makers("bf16", "cpu")][:1] == ["torch bf16"]
+    assert [*probe.makers("float32", "cpu")] == ["torch float32"]
 
 
 @pytest.mark.parametrize("mode", ["int4", "Int8", "", "bf32", 8, 1, 0, 1.0, torch.bfloat16, ["int8"], ("bf16",)])

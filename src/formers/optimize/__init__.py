@@ -175,6 +175,8 @@ def _attempt(
         found = _derive(model, name, asked, sample)
     except NotFinite:
         return f"{name} has no codes for weights or hidden states that are infinite, or no numbers."
+    except OverflowError as error:
+        return f"{name}: {error}"
     if best and found.longer > _MOST_LONGER:
         return f"{name} gains little: {found.note}"
     if (agreed := agreement()) is not None:

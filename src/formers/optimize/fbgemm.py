@@ -72,7 +72,7 @@ class Half:
 
     def __init__(self, source: Source, dtype: torch.dtype = torch.float32) -> None:
         if not source.weight.abs().max() < torch.finfo(torch.float16).max:
-            raise OverflowError("Weights that half precision does not reach.")
+            raise OverflowError("some weights are too large for half precision.")
         self.weight = torch.ops.quantized.linear_prepack_fp16(source.weight, source.bias)
         self.activation, self.bytes = source.activation, 2 * source.weight.numel()
 

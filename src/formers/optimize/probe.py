@@ -55,8 +55,10 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
         if device == "cpu":
             known[f"oneDNN {mode}"] = lambda source, _: Packed(source, dtype, rows_at_once(*source.weight.shape, dtype))
         known[f"torch {mode}"] = lambda source, _: Plain(source, dtype)
-    if device != "cpu" and mode in ("int8", "fp16"):
-        return {}
+        if mode == "bf16":  # more exact, and much faster where the processor has no units for bfloat16
+            known["FBGEMM fp16"] = Half
+    if device != "cpu":
+        known = {name: make for name, make in known.items() if name.startswith("torch")}
     return {name: make for name, make in known.items() if _works(make, _TOLERANCE[mode], device)}
 
 
