@@ -9,6 +9,7 @@ the texts beside it. Source: Khudia et al. 2021 (arXiv 2101.05615).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -47,6 +48,7 @@ class RowInt8:
             self.bias = self.bias + least * codes.dequantize().sum(1)
         positive, halved = 127 if least is None else 255, 2 if saturates() else 1
         self.scale, self.zero = 1 / (positive // halved), (128 // halved if least is None else 0)
+        self.run = _product()
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.float()
@@ -56,7 +58,7 @@ class RowInt8:
         else:
             span = x.amax(1, keepdim=True).sub_(self.least).clamp_(min=_TINY)
             x = x.sub(self.least).div_(span)
-        y = _product(x, self.scale, self.zero, self.weight)
+        y = self.run(x, self.scale, self.zero, self.weight)
         torch.addcmul(self.bias, y, span, out=y)
         return y if self.activation is None else self.activation(y)
 
@@ -77,16 +79,16 @@ class Half:
         self.activation, self.bytes = source.activation, 2 * source.weight.numel()
 
     def __call__(self, x: Tensor) -> Tensor:
-        y: Tensor = torch.ops.quantized.linear_dynamic_fp16(x.float(), self.weight)
+        y: Tensor = torch.ops.quantized.linear_dynamic_fp16.default(x.float(), self.weight)
         return y if self.activation is None else self.activation(y)
 
 
-def _product(x: Tensor, scale: float, zero: int, weight: Any) -> Tensor:
-    """x (N, K), of which no number is above 1, as bytes times a packed weight: (N, M) in float32."""
+def _product() -> Callable[[Tensor, float, int, Any], Tensor]:
+    """x (N, K), of which no number is above 1, its scale and zero, and a packed weight, to (N, M) in float32."""
     if torch.backends.quantized.engine == "qnnpack":  # which finds scale and zero itself
-        found: Tensor = torch.ops.quantized.linear_dynamic(x, weight)
-        return found
-    found = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(x, scale, zero, weight)
+        dynamic = torch.ops.quantized.linear_dynamic.default
+        return lambda x, scale, zero, weight: dynamic(x, weight)
+    found: Any = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
     return found
 
 
@@ -98,4 +100,4 @@ def saturates() -> bool:
         warnings.simplefilter("ignore")
         codes = torch.quantize_per_tensor(weight, 1 / 127, 0, torch.qint8)
     packed = torch.ops.quantized.linear_prepack(codes, None)
-    return bool((_product(x, 1 / 255, 0, packed) < 60).any())
+    return bool((_product()(x, 1 / 255, 0, packed) < 60).any())

@@ -36,7 +36,8 @@ class Guard:
         self._counted = [x for x in self._tensors if not x.is_inference()]
         self._marks = self._mark()
         self._modules, self._kinds = modules, [type(m) for m in modules]
-        self._numbers = [(state, name, state[name]) for state in self._states for name in state if _counts(state, name)]
+        self._counted_on = [(state, name) for state in self._states for name in state if _counts(state, name)]
+        self._numbers = [state[name] for state, name in self._counted_on]
         self._stepped = False
         _watch_optimizers()
         _guards.add(self)
@@ -52,7 +53,7 @@ class Guard:
             and [len(members) for members in self._members] == self._sizes
             and not self._stepped
             and list(map(type, self._modules)) == self._kinds
-            and all(state.get(name) == value for state, name, value in self._numbers)
+            and [state.get(name) for state, name in self._counted_on] == self._numbers
             and self._mark() == self._marks
         )
 

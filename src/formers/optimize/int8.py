@@ -85,7 +85,7 @@ class Int8:
         return self._run(x, 1.0, 0, self.dtype)
 
     def _run(self, x: Codes, scale: float, zero: int, dtype: torch.dtype) -> Tensor:
-        return torch.ops.onednn.qlinear_pointwise(
+        return torch.ops.onednn.qlinear_pointwise.default(
             *(x.codes, x.scale, x.zero, self.weight, self.scales, self.zeros, self.bias),
             *(scale, zero, dtype, self.operator, [], self.algorithm),
         )

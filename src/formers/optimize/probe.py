@@ -25,7 +25,7 @@ _TOLERANCE = {"int8": 0.03, "bf16": 0.01, "fp16": 1e-3, "float32": 1e-5}
 _FASTER = 0.9  # of the time of the next mode, or a shorter type is not worth its errors
 _FEW, _ROWS = 24, 256  # rows of one short text, and of many
 _LOOK = 16  # rows of the first look, at a small layer: some processors take a reference loop, a thousand times as long
-_HOPELESS = 20.0  # times as long as the fastest there: no second look
+_HOPELESS = 40.0  # times as long as the fastest there: no second look
 
 
 class Shape(NamedTuple):
@@ -97,7 +97,7 @@ def race(device: str, shape: Shape) -> dict[str, float]:
     Makers that are hopeless in a small layer are left out.
     """
     every = {name: make for mode in MODES for name, make in makers(mode, device).items()}
-    looked = _times(every, SMALL, device, (_LOOK,), 2)
+    looked = _times(every, SMALL, device, (_LOOK,), 3)
     every = {name: make for name, make in every.items() if looked[name] < _HOPELESS * min(looked.values())}
     return _times(every, shape.bounded(), device, (_FEW, _ROWS), 4)
 

@@ -145,4 +145,4 @@ class Packed:
         return y if self.activation is None else self.activation(y)
 
     def _run(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, self.operator, [], self.algorithm)
+        return torch.ops.mkldnn._linear_pointwise.default(x, self.weight, self.bias, self.operator, [], self.algorithm)
