@@ -1,9 +1,9 @@
 """Tokenizing lists of texts beside the reference, alternating, in one process with the same threads.
 
-    python benchmarks/tokenization.py DATA [--rounds 7]
+    python benchmarks/tokenization.py [--rounds 7]
 
-DATA is the folder with bert-base-uncased-vocab.txt, sst2-dev.tsv and sst2-train.tsv. Prints medians in microseconds a
-text, and the medians of the ratios of a round: the reference's time over ours. "new": every word is met first then.
+The lists are of SST-2. Prints medians in microseconds a text, and the medians of the ratios of a round: the reference's
+time over ours. "new": every word is met first then.
 """
 
 from __future__ import annotations
@@ -11,21 +11,22 @@ from __future__ import annotations
 import argparse
 import copy
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from corpus import DATA, sst2
+
 Run = Callable[[list[str]], Any]
 SENTENCES_OF_A_LONG_TEXT = 18  # about 400 tokens
 
 
-def texts(data: Path) -> dict[str, list[str]]:
+def texts() -> dict[str, list[str]]:
     """The lists that are tokenized, by name."""
-    dev, train = (
-        [line.partition("\t")[2] for line in (data / f"sst2-{part}.tsv").read_text(encoding="utf-8").splitlines()[1:]]
-        for part in ("dev", "train")
-    )
+    dev, train = ([text for _, text in sst2(split)] for split in ("dev", "train"))
     starts = range(0, len(dev) - SENTENCES_OF_A_LONG_TEXT, SENTENCES_OF_A_LONG_TEXT)
     long = [" ".join(dev[at : at + SENTENCES_OF_A_LONG_TEXT]) for at in starts]
     return {
@@ -37,13 +38,13 @@ def texts(data: Path) -> dict[str, list[str]]:
     }
 
 
-def contestants(data: Path) -> dict[str, Callable[[], Run]]:
+def contestants() -> dict[str, Callable[[], Run]]:
     """What is measured, the reference first: what prepares a round, and gives what is timed."""
     import transformers
 
     import formers
 
-    vocabulary = str(data / "bert-base-uncased-vocab.txt")
+    vocabulary = str(DATA / "bert-base-uncased-vocab.txt")
     theirs, ours = transformers.BertTokenizer(vocabulary), formers.BertTokenizer(vocabulary)
     padded = {"padding": True, "return_tensors": "pt"}
     return {
@@ -57,12 +58,11 @@ def contestants(data: Path) -> dict[str, Callable[[], Run]]:
 def main() -> None:
     """Measure all contestants in turn on each list, `--rounds` times after one that warms up."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    runs = contestants(arguments.data)
+    runs = contestants()
     print(f"{'µs a text (times as fast)':26}" + "".join(f"{name:>18}" for name in runs))
-    for name, batch in texts(arguments.data).items():
+    for name, batch in texts().items():
         times: dict[str, list[float]] = {one: [] for one in runs}
         for turn in range(arguments.rounds + 1):
             for one, prepare in runs.items():

@@ -1,11 +1,11 @@
 """Fine-tuning DistilBERT-base on batches of 32 phrases: packed here, padded in the reference; part by part of a step.
 
-    python benchmarks/training.py DATA [--rounds 7] [--threads 2] [--types float32 autocast bfloat16]
+    python benchmarks/training.py [--rounds 7] [--threads 2] [--types float32 autocast bfloat16]
 
-DATA is the folder with bert-base-uncased-vocab.txt and sst2-train.tsv, whose phrases are taken in random order. Both
-libraries make the same steps in turn, each in its own process: forward with dropout and a loss, backward, fused AdamW.
-Prints medians in milliseconds, and medians of the ratios of a step, the reference's time over ours. On a machine that
-is busy with other work, threads wait for each other: look at the CPU time with --threads 1 there.
+The phrases are SST-2's, in random order. Both libraries make the same steps in turn, each in its own process: forward
+with dropout and a loss, backward, fused AdamW. Prints medians in milliseconds, and medians of the ratios of a step, the
+reference's time over ours. On a machine that is busy with other work, threads wait for each other: look at the CPU time
+with --threads 1 there.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from corpus import DATA, sst2
+
 BATCH, WARM_UP = 32, 2
 LIBRARIES = ("transformers", "formers")
 TYPES = ("float32", "autocast", "bfloat16")
 
 
-def batches(data: Path, count: int) -> list[dict[str, list[Any]]]:
+def batches(count: int) -> list[dict[str, list[Any]]]:
     """Arguments of the model as lists, padded to the longest of the batch."""
     from formers import BertTokenizer
 
-    tokenizer = BertTokenizer(str(data / "bert-base-uncased-vocab.txt"))
-    lines = (data / "sst2-train.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    chosen = random.Random(0).sample(lines, count * BATCH)
-    labels, texts = zip(*(line.split("\t", 1) for line in chosen), strict=True)
+    tokenizer = BertTokenizer(str(DATA / "bert-base-uncased-vocab.txt"))
+    chosen = random.Random(0).sample(sst2("train"), count * BATCH)
+    labels, texts = zip(*chosen, strict=True)
     made = []
     for start in range(0, len(chosen), BATCH):
         encoding = tokenizer(list(texts[start : start + BATCH]), padding=True, return_token_type_ids=False)
-        made.append({**encoding, "labels": [int(label) for label in labels[start : start + BATCH]]})
+        made.append({**encoding, "labels": list(labels[start : start + BATCH])})
     return made
 
 
@@ -92,7 +94,6 @@ def race(kind: str, given: list[dict[str, list[Any]]], threads: int) -> dict[str
 def main() -> None:
     """Race the libraries in each type."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--types", nargs="+", choices=TYPES, default=TYPES)
@@ -101,9 +102,7 @@ def main() -> None:
     if chosen.work:
         library, kind = chosen.work
         return work(library, kind, chosen.threads)
-    if chosen.data is None:
-        parser.error("say which folder DATA is in")
-    given = batches(chosen.data, chosen.rounds + WARM_UP)
+    given = batches(chosen.rounds + WARM_UP)
     real = sum(sum(map(sum, batch["attention_mask"])) for batch in given)
     print(
         f"{real / sum(BATCH * len(batch['input_ids'][0]) for batch in given):.0%} of the padded batches are real tokens"

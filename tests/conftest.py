@@ -1,4 +1,4 @@
-"""What every test shares: which families are tried in it, the data folder, and one thread."""
+"""What every test shares: which families are tried in it, the data, and one thread."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus import DATA
 from hypothesis import settings
 from of_families import facts
 
@@ -15,9 +16,6 @@ from of_families import facts
 settings.register_profile("steady", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests that need a hub start their own
-
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
-
 
 # the families that try what lives in rooms that all families share
 SHARED = ("bert", "distilbert")
@@ -58,9 +56,7 @@ def _in_brief(item: pytest.Item, family: str | None, given: dict[str, Any]) -> b
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of vocabularies and sentences beside the repository."""
-    if not DATA.is_dir():
-        pytest.skip(f"no data folder at {DATA}")
+    """The folder of vocabularies and sentences."""
     return DATA
 
 

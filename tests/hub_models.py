@@ -1,6 +1,6 @@
 """Tiny checkpoints under names of the hub: real vocabularies, configurations as published, weights drawn at random.
 
-`make_hub(root, vocabularies)` writes them with the reference, in the layout that hub_server serves.
+`make_hub(root)` writes them with the reference, in the layout that hub_server serves.
 To try code by hand: `python tests/hub_models.py ROOT`, then `python tests/hub_server.py ROOT`.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-VOCABULARIES = Path(__file__).parents[1].parent / "shared" / "data"
+from corpus import DATA
+
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
 BYTES = "bytes"  # instead of a vocabulary: every byte is a token
 ENTITIES = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
@@ -93,11 +94,11 @@ BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "in
 DISTILBERT = {"dim": 24, "n_layers": 2, "n_heads": 12, "hidden_dim": 48}
 
 
-def make_hub(root: Path, vocabularies: Path = VOCABULARIES) -> Path:
+def make_hub(root: Path) -> Path:
     """Write every model of MODELS as `root/name`, and as `root/name@revision` where it has one."""
     for model in MODELS:
         folder = root / model.name
-        write(model, folder, vocabularies / f"{model.vocabulary}-vocab.txt")
+        write(model, folder, DATA / f"{model.vocabulary}-vocab.txt")
         if model.revision:
             shutil.copytree(folder, root / f"{model.name}@{model.revision}")
     return root

@@ -29,10 +29,10 @@ from formers import auto, registry
 from formers.hub import remote
 
 REPOSITORY = Path(__file__).parents[1]
-SEEDS = REPOSITORY.parent / "shared" / "seeds"
 WITHOUT_HUB = ("README.md", "README.zh-CN.md")  # these show what works with no network
 GUIDE, NOTES = REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "docs" / "notes.md"
 PAGES = sorted({*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")} - {GUIDE})
+RECEIVED = REPOSITORY / "tests" / "goldens" / "notes.md"
 GOOGLE_BERT = REPOSITORY / "tests" / "goldens" / "google_bert" / "pretraining"
 FENCE = re.compile(r"^( *)```(\w+)[ ]*([^\n]*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 
@@ -58,8 +58,8 @@ def blocks(page: Path) -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def models(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_hub(tmp_path_factory.mktemp("hub"), data)
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_hub(tmp_path_factory.mktemp("hub"))
 
 
 @pytest.fixture
@@ -172,11 +172,7 @@ def test_notes_from_folders(models: Path, place: Path, monkeypatch: pytest.Monke
 
 def test_notes_are_as_received() -> None:
     """The page has the notes' code, statement for statement, but for the import; what is filled in is marked."""
-    if not SEEDS.is_dir():
-        pytest.skip(f"no notes at {SEEDS}")
-    # the notes' text went through a wrong encoding; of their code only one emoji suffered
-    received = [path.read_text(encoding="utf-8").replace("ğŸ¤—", "🤗") for path in sorted(SEEDS.glob("*.txt"))]
-    theirs = [match[4] for text in received for match in FENCE.finditer(text) if match[2] == "python"]
+    theirs = [block.text for block in blocks(RECEIVED) if block.language == "python"]
     ours = [block.text for block in blocks(NOTES) if block.language == "python" and block.info != "filled-in"]
     assert len(theirs) == len(ours)
     for number, (expected, got) in enumerate(zip(theirs, ours, strict=True)):

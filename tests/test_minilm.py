@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from corpus import sst2
 from families import difference
 
 import formers
@@ -19,9 +20,8 @@ def folder(minilm: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def encoded(folder: Path, data: Path) -> Any:
-    lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:65]
-    texts = [line.split("\t")[1] for line in lines]
+def encoded(folder: Path) -> Any:
+    texts = [text for _, text in sst2("dev")[:64]]
     tokenizer = formers.AutoTokenizer.from_pretrained(folder)
     encoding = tokenizer(texts, padding=True, return_tensors="pt")
     theirs = transformers.AutoTokenizer.from_pretrained(folder)(texts, padding=True, return_tensors="pt")

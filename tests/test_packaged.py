@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from corpus import sst2
 
 import formers
 from formers import AutoModelForSequenceClassification, AutoTokenizer
 
 FOLDER = Path(formers.__file__).parent / "packaged" / "sentiment"
-DEV = Path(__file__).parents[1].parent / "shared" / "data" / "sst2-dev.tsv"
 
 POSITIVE = [
     "I love this movie.",
@@ -87,16 +87,14 @@ def test_texts_of_the_full_length(model, tokenizer, label: int, text: str) -> No
     assert probabilities(model, tokenizer, [" ".join([text] * 10)]).argmax(-1).item() == label
 
 
-@pytest.mark.skipif(not DEV.exists(), reason="SST-2 is not beside the repository")
 def test_dev_accuracy_is_the_cards(model, tokenizer) -> None:
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     stated = re.search(r"\| SST-2 dev accuracy \| .*\((\d+) of 872\) \|", card)
     assert stated is not None
-    rows = [line.split("\t", 1) for line in DEV.read_text(encoding="utf-8").splitlines()[1:]]
-    right = 0
+    rows, right = sst2("dev"), 0
     for start in range(0, len(rows), 64):
         labels, texts = zip(*rows[start : start + 64], strict=True)
         predicted = probabilities(model, tokenizer, list(texts)).argmax(-1)
-        right += int((predicted == torch.tensor([int(label) for label in labels])).sum())
+        right += int((predicted == torch.tensor(labels)).sum())
     # One sentence's two logits may be equal to the last bit, and then the kernel's order of sums decides.
     assert abs(right - int(stated[1])) <= 1

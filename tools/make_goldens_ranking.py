@@ -1,6 +1,6 @@
 """Write tests/goldens/ranking.json: the scores that sentence-transformers' CrossEncoder gives to pairs of texts.
 
-Run it where sentence-transformers is installed (checked with 6.2.0): python tools/make_goldens_ranking.py SST2_DEV_TSV
+Run it where sentence-transformers is installed (checked with 6.2.0): python tools/make_goldens_ranking.py
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sentence_transformers import CrossEncoder
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
+from corpus import sst2  # noqa: E402
 from goldens import ranking  # noqa: E402
 
 
@@ -26,8 +27,7 @@ def rounded(scores: Any) -> list[float]:
 
 
 def main() -> None:
-    lines = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()[1:401]
-    sentences = [line.split("\t")[1] for line in lines]
+    sentences = [text for _, text in sst2("dev")[:400]]
     made = ranking.pairs()
     with tempfile.TemporaryDirectory() as folder:
         ranking.folder(Path(folder), transformers)

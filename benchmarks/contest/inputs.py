@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
+sys.path.append(str(Path(__file__).parents[2] / "tests"))
+from corpus import DATA, sst2
+
 SINGLE_LENGTHS = range(22, 29)  # tokens of the sentences that are sent one by one
 
 
@@ -82,8 +85,7 @@ def _write_random(model: Model) -> None:
 @cache
 def sentences(split: str) -> list[str]:
     """The sentences of SST-2 `train` or `dev`, in corpus order."""
-    lines = (DATA / f"sst2-{split}.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    return [line.split("\t", 1)[1] for line in lines]
+    return [text for _, text in sst2(split)]
 
 
 def token_counts(texts: list[str], max_length: int = 512) -> list[int]:

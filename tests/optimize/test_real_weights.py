@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from corpus import sst2
 
 import formers
 from formers.optimize import Agreement
@@ -15,9 +16,8 @@ PACKAGED = Path(formers.__file__).parent / "packaged" / "sentiment"
 
 
 @pytest.fixture(scope="module")
-def texts(data: Path) -> list[str]:
-    lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:301]
-    return [line.split("\t")[1] for line in lines]
+def texts() -> list[str]:
+    return [text for _, text in sst2("dev")[:300]]
 
 
 @pytest.fixture(scope="module", params=["minilm", "sentiment"])

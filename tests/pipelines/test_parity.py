@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from corpus import DATA, sst2
 from pipelines.conftest import VOCABULARY, WORDS, Make, texts
 
 from formers import pipeline
@@ -24,13 +25,11 @@ class Corpus(NamedTuple):
 
 @pytest.fixture(scope="module", params=["made", "sentences"])
 def corpus(request: pytest.FixtureRequest) -> Corpus:
-    """Texts made of the tests' own vocabulary; and sentences of SST-2 with BERT's, where the data folder is."""
+    """Texts made of the tests' own vocabulary; and sentences of SST-2 with BERT's."""
     if request.param == "made":
         return Corpus(VOCABULARY, texts(200, (1, 9)), WORDS)
-    data: Path = request.getfixturevalue("data")
-    lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:201]
-    vocabulary = (data / "bert-base-uncased-vocab.txt").read_text(encoding="utf-8").splitlines()
-    return Corpus(vocabulary, [line.split("\t")[1] for line in lines], WORDS)
+    vocabulary = (DATA / "bert-base-uncased-vocab.txt").read_text(encoding="utf-8").splitlines()
+    return Corpus(vocabulary, [text for _, text in sst2("dev")[:200]], WORDS)
 
 
 def reference(task: str, folder: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import goldens
 import pytest
 import torch
+from corpus import sst2
 from goldens import ranking
 
 import formers
@@ -39,9 +40,8 @@ def test_scores_of_pairs(ranker: Any) -> None:
     assert ranker(PAIRS, batch_size=16, **cut) == pytest.approx(GOLDENS["cut"], abs=1e-5)
 
 
-def test_scores_of_real_sentences(ranker: Any, data: Path) -> None:
-    lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:401]
-    sentences = [line.split("\t")[1] for line in lines]
+def test_scores_of_real_sentences(ranker: Any) -> None:
+    sentences = [text for _, text in sst2("dev")[:400]]
     found = ranker(list(zip(sentences[:200], sentences[200:], strict=True)))
     assert found == pytest.approx(GOLDENS["sst2"], abs=1e-5)
 

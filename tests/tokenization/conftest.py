@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from corpus import sst2
 from tokenization.classes import BertTokenizer
 
 
@@ -42,10 +43,9 @@ def tokenizer(folders: dict[str, Path]) -> BertTokenizer:
 
 
 @pytest.fixture(scope="session")
-def sentences(data: Path) -> list[str]:
+def sentences() -> list[str]:
     """The sentences of SST-2 dev."""
-    lines = (data / "sst2-dev.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    return [line.partition("\t")[2] for line in lines]
+    return [text for _, text in sst2("dev")]
 
 
 @pytest.fixture(scope="session")

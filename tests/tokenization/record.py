@@ -1,6 +1,6 @@
 """Records what Transformers 4.20 gives: run it in an environment that has it.
 
-    python tests/tokenization/record.py ../shared/data > tests/tokenization/transformers-4.20.json
+    python tests/tokenization/record.py > tests/tokenization/transformers-4.20.json
 
 Each case: which vocabulary and options, which class ("fast" or "slow"), the method, its arguments, and the result.
 """
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
+DATA = Path(__file__).parents[1] / "data"
 SENTENCE = "I'm in a Titan RTX, don't you know? Café (naïve) costs 3.50$!"
 LONG = "hello world this is a long sentence about tokenizers"
 HOSTILE = [
@@ -128,11 +128,11 @@ def main() -> None:
     from transformers import BertTokenizer, BertTokenizerFast  # of 4.20
 
     warnings.simplefilter("ignore")
-    data, folder = Path(sys.argv[1]), Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp())
     recorded = []
     for case in cases():
         kind = BertTokenizer if case["kind"] == "slow" else BertTokenizerFast
-        vocab = shutil.copyfile(data / f"bert-base-{case['vocab']}-vocab.txt", folder / "vocab.txt")
+        vocab = shutil.copyfile(DATA / f"bert-base-{case['vocab']}-vocab.txt", folder / "vocab.txt")
         tokenizer = kind.from_pretrained(str(vocab.parent), **case["options"])
         recorded.append({**case, "result": run(tokenizer, case)})
     print("[\n" + ",\n".join(json.dumps(case) for case in recorded) + "\n]")
