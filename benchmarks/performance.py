@@ -1,16 +1,18 @@
-"""formers beside the engines that people run text encoders with, in one run; writes docs/performance.md.
+"""formers beside the engines that people run text encoders with, in one run; writes the pages and the picture of it.
 
     python benchmarks/performance.py [--rounds 7] [--only CASE] [--contestants NAME] [--engines PYTHON]
 
 Each contestant is a process of its own that has loaded its model and warmed up. They compute in turn, one at a time,
 all on the same cores with the same number of threads. `--only` takes cases that have these words in their name, such as
-"BERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times. A run without either
-takes hours. `--engines` is a Python with what requirements.txt lists, where this one lacks it.
+"BERT-base, SST-2 dev" or "fine-tuning"; both it and `--contestants` may be given several times. `--all-texts` takes all
+of SST-2's development set instead of 250 sentences of it, and hours. `--engines` is a Python with what requirements.txt
+lists, where this one lacks it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -18,8 +20,8 @@ from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from contest import report
-from contest.entrants import CLASSIFY, ENGINES, PRODUCTS, TOKENISING, TRAINING, Contestant
+from contest import machine, picture, report
+from contest.entrants import CLASSIFY, ENGINES, FAMILIES, OF_FAMILIES, PRODUCTS, TOKENISING, TRAINING, Contestant
 from contest.inputs import TEXTS, Model, sentences, token_counts, write_models
 from contest.rounds import Setting, contest, first_answers
 
@@ -30,8 +32,10 @@ def cases(models: dict[str, Model]) -> list[tuple[str, Model, str, list[Contesta
     """Name, model, texts or other work, and contestants of everything that is measured."""
     found = []
     for model in models.values():
-        contestants = [PRODUCTS, *(engine for engine in ENGINES if model.task in engine.tasks)]
-        found += [(f"{model.name}, {texts}", model, texts, contestants) for texts in TEXTS]
+        few = model.name in FAMILIES
+        wanted = [engine for engine in ENGINES if model.task in engine.tasks and (engine.name in OF_FAMILIES) >= few]
+        works = ("SST-2 dev",) if few else TEXTS
+        found += [(f"{model.name}, {texts}", model, texts, [PRODUCTS, *wanted]) for texts in works]
     distilbert = models["DistilBERT-base"]
     starters = [engine for engine in ENGINES if CLASSIFY in engine.tasks and engine.options != {"batch_size": 32}]
     found.append((f"{distilbert.name}, start-up", distilbert, "start-up", starters))
@@ -64,13 +68,14 @@ def measure(
 def main() -> None:
     """Measure every case, print its table, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", default=[], metavar="CASE")
     parser.add_argument("--contestants", action="append", default=[], metavar="NAME")
     parser.add_argument("--engines", default=sys.executable, metavar="PYTHON")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, default=REPOSITORY / "build" / "performance")
-    parser.add_argument("--texts", type=int, metavar="N", help="the first N texts of each case, for a quick look")
+    parser.add_argument("--texts", type=int, metavar="N", default=250, help="the first N texts of each case")
+    parser.add_argument("--all-texts", action="store_const", const=None, dest="texts", help="all of them")
     parser.add_argument("--keep", action="store_true", help="leave on the page what an earlier run measured")
     parser.add_argument("--no-page", action="store_true", help="print only")
     given = parser.parse_args()
@@ -78,7 +83,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     (given.folder / "log.txt").unlink(missing_ok=True)
     setting = Setting(given.folder, given.threads, given.engines)
-    kept = given.folder / "results.json"
+    kept = given.folder / f"results-{machine.kind()}.json"
     results = report.load(kept) if given.keep and kept.exists() else {}
     for name, model, work, contestants in cases(write_models(given.folder)):
         if not given.only or any(re.search(rf"\b{re.escape(part)}", name) for part in given.only):
@@ -88,9 +93,20 @@ def main() -> None:
     print(report.comparisons(results))
     if not given.no_page:
         report.save(results, kept)
-        (REPOSITORY / "docs" / "performance.md").write_text(
-            report.page(results, setting, given.rounds), encoding="utf-8"
-        )
+        write_pages(results, setting, given.rounds)
+
+
+def write_pages(results: dict[str, report.Case], setting: Setting, rounds: int) -> None:
+    """The page of this kind of processor, and what is of all kinds: docs/performance.md and the pictures."""
+    kind, docs, folder = machine.kind(), REPOSITORY / "docs", REPOSITORY / "benchmarks" / "results"
+    (docs / f"performance_{kind}.md").write_text(report.page(kind, results, setting, rounds), encoding="utf-8")
+    essence = json.dumps(report.essence(results, setting), indent=1, ensure_ascii=False)
+    (folder / f"{kind}.json").write_text(essence + "\n", encoding="utf-8")
+    paths = {name: folder / f"{name}.json" for name in machine.KINDS}
+    kept = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
+    (docs / "performance.md").write_text(report.overview(kept), encoding="utf-8")
+    for shade in picture.SHADES:
+        (docs / f"performance-{shade}.svg").write_text(picture.draw(kept, shade), encoding="utf-8")
 
 
 if __name__ == "__main__":

