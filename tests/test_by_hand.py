@@ -225,6 +225,18 @@ def test_masks_of_a_decoder_replace_its_causality() -> None:
     assert difference(chained, causal) < 1e-5 < difference(both_ways, causal)
 
 
+def test_masks_of_a_model_that_is_causal_by_itself() -> None:
+    """Whatever its configuration says."""
+
+    class Causal(formers.BertModel):
+        def causal(self) -> bool:
+            return True
+
+    ours = Causal(formers.BertConfig(**registry.load("bert").TINY))
+    extended = ours.get_extended_attention_mask(torch.tensor([[0, 1, 1]]), (1, 3))
+    assert (extended == 0).tolist() == [[[[False] * 3, [False, True, False], [False, True, True]]]]
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_left_padding_of_a_decoder_is_not_computed(packed: bool) -> None:
     _, ours = pair("bert", "causal-lm")
