@@ -6,12 +6,29 @@ from typing import Any
 
 import torch
 import transformers
+from of_families import facts
 
 from formers import PreTrainedModel, registry
 from formers.heads import ReplacedTokenDetection
 
 FAMILIES = registry.families()
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
+
+
+def having(head: str) -> list[str]:
+    """The families with that head."""
+    return [family for family in FAMILIES if head in registry.load(family).HEADS]
+
+
+def main_head(family: str) -> str:
+    """The head of tests that try one: what scores the vocabulary, or else the first beside the body."""
+    heads = registry.load(family).HEADS
+    return next(head for head in ("masked-lm", "causal-lm", *heads) if head in heads and head != "base")
+
+
+def is_causal(family: str, head: str) -> bool:
+    """Whether no column sees a later one, in a model that `pair` makes."""
+    return facts(family).causal or head == "causal-lm"
 
 
 def rates(family: str) -> list[str]:
@@ -43,8 +60,10 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     module = registry.load(family)
     ours_class = module.HEADS[head]
     values = {**module.TINY, **changes}
-    if head == "causal-lm":
-        values = {"is_decoder": True, "use_cache": False, **values}
+    if head == "causal-lm" and not facts(family).causal:
+        values = {"is_decoder": True, **values}
+    if "use_cache" in ours_class.config_class.keys():  # noqa: SIM118
+        values = {"use_cache": False, **values}  # the cache comes with generation
     theirs_class = getattr(transformers, ours_class.__name__)
     only = {} if theirs_class._supports_sdpa else {"attn_implementation": "eager"}
     theirs = theirs_class(getattr(transformers, ours_class.config_class.__name__)(**{**values, **only}))
@@ -74,8 +93,11 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         return torch.randint(0, high, shape, generator=generator)
 
     inputs = {"input_ids": draw(config.vocab_size, B, T), "attention_mask": keep}
-    if "token_type_ids" in model.inputs():
-        inputs["token_type_ids"] = draw(config.type_vocab_size, B, T)
+    if getattr(model, "READS", None) == "last":  # there the reference tells padding by its id, and not by the mask
+        padding, ids = config.pad_token_id, inputs["input_ids"]
+        inputs["input_ids"] = ids.where(ids != padding, padding + 1).masked_fill(keep == 0, padding)
+    if "token_type_ids" in model.inputs():  # a model without a table of types looks them up among its words
+        inputs["token_type_ids"] = draw(getattr(config, "type_vocab_size", config.vocab_size), B, T)
     if not labels:
         pass
     elif head in ("masked-lm", "causal-lm"):

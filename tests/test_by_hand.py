@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import FAMILIES, batch, difference, first_layer, pair
+from families import FAMILIES, batch, difference, first_layer, having, pair
 from of_families import facts
 from torch import nn
 
@@ -86,12 +86,10 @@ def test_poolers_and_classifiers_read_whole_texts(family: str, head: str) -> Non
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_number_of_layers_is_that_of_the_modules(family: str) -> None:
     _, whole = pair(family, "base")
-    layers = next(m for m in whole.modules() if isinstance(m, nn.ModuleList))
+    name, layers = next((n, m) for n, m in whole.named_modules() if isinstance(m, nn.ModuleList))
     if len(layers) != whole.config.num_hidden_layers:
         pytest.skip("a layer is used several times")
-    owner = stack(whole) or whole
-    name = "layer" if stack(whole) is not None else "layers"
-    setattr(owner, name, getattr(owner, name)[:1])
+    whole.set_submodule(name, layers[:1])
     inputs = batch(whole, "base", "right")
     with torch.no_grad():
         out = whole(**inputs, output_hidden_states=True)
@@ -152,7 +150,7 @@ def test_a_forward_of_ones_own_gets_what_it_expects() -> None:
     assert seen == [((3, 9, 32), (3, 1, 1, 9))] * 2
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", having("sequence-classification"))
 def test_gradients_reach_all_that_an_output_carries(family: str) -> None:
     _, ours = pair(family, "sequence-classification")
     inputs = batch(ours, "sequence-classification", "right")
@@ -182,7 +180,7 @@ FORMS = ["2-D", "3-D", "4-D", "4-D bool", "4-D added", "extended"]
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_masks_of_all_forms(family: str) -> None:
-    """Those for each query say all, so that windows, where a model has some, are in none of them."""
+    """Those for each query say all: windows are in none of them, and causality in the extended one alone."""
     _, ours = pair(family, "base")
     inputs = batch(ours, "base", "right")
     keep = inputs.pop("attention_mask")
@@ -197,9 +195,10 @@ def test_masks_of_all_forms(family: str) -> None:
     }
     with torch.no_grad():
         got = {name: ours(**inputs, attention_mask=mask).last_hidden_state for name, mask in forms.items()}
-        windows = "local_attention" in registry.load(family).TINY
-        expected = got["4-D"] if windows else ours(**inputs, attention_mask=keep)[0]
+        usual = ours(**inputs, attention_mask=keep)[0]
+    windows = "local_attention" in registry.load(family).TINY
     for name, value in got.items():
+        expected = got["4-D"] if windows or (facts(family).causal and name != "extended") else usual
         assert difference(value[keep.bool()], expected[keep.bool()]) < 1e-5, name
     with pytest.raises(formers.InputError, match=r"holds -3\.4.*four dimensions"):
         ours(**inputs, attention_mask=(1 - keep.float()) * SMALLEST)
@@ -223,6 +222,18 @@ def test_masks_of_a_decoder_replace_its_causality() -> None:
         assert extended.shape == (3, 1, 9, 9)
         chained = ours.encoder(ours.embeddings(ids), extended).last_hidden_state
     assert difference(chained, causal) < 1e-5 < difference(both_ways, causal)
+
+
+def test_masks_of_a_model_that_is_causal_by_itself() -> None:
+    """Whatever its configuration says."""
+
+    class Causal(formers.BertModel):
+        def causal(self) -> bool:
+            return True
+
+    ours = Causal(formers.BertConfig(**registry.load("bert").TINY))
+    extended = ours.get_extended_attention_mask(torch.tensor([[0, 1, 1]]), (1, 3))
+    assert (extended == 0).tolist() == [[[[False] * 3, [False, True, False], [False, True, True]]]]
 
 
 @pytest.mark.parametrize("packed", [True, False])

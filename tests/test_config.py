@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from families import FAMILIES, MASKS, redraw
+from families import FAMILIES, MASKS, main_head, rates, redraw
+from of_families import CHANGED, UNSEEN, facts
 
 import formers
 from formers import registry
@@ -360,86 +361,30 @@ def test_activation_by_a_near_name() -> None:
         formers.DistilBertModel(formers.DistilBertConfig(activation="gelo"))
 
 
-# keys that change nothing that a forward pass in eval mode or a state dict shows, and why
-NOT_SEEN = {
-    "initializer_range": "how new weights are drawn",
-    "pad_token_id": "which row of the word table starts as zeros and gets no gradient",
-    "use_cache": "whether a decoder keeps keys and values, which there is no cache for yet",
-    "hidden_dropout_prob": "training only",
-    "attention_probs_dropout_prob": "training only",
-    "classifier_dropout": "training only",
-    "dropout": "training only",
-    "attention_dropout": "training only",
-    "qa_dropout": "training only",
-    "seq_classif_dropout": "training only",
-    "bos_token_id": "for tokenizers and generation",
-    "eos_token_id": "for tokenizers and generation",
-    "cls_token_id": "for tokenizers",
-    "sep_token_id": "for tokenizers",
-    "classifier_dropout_prob": "training only",
-    "summary_last_dropout": "training only",
-    "embedding_dropout": "training only",
-    "mlp_dropout": "training only",
-    "pooler_dropout": "training only",
-    "initializer_cutoff_factor": "how new weights are drawn",
-    "summary_type": "multiple choice only",
-    "summary_use_proj": "multiple choice only",
-    "summary_activation": "multiple choice only",
-    "pooler_hidden_act": "classification only",
-    "classifier_pooling": "classification only",
-    "deterministic_flash_attn": "how a kernel that is not used here adds up gradients",
-    "sparse_prediction": "with labels only",
-    "sparse_pred_ignore_index": "with labels only",
-    "sinusoidal_pos_embds": "how new position embeddings are drawn, and that they are not trained",
-}
-# what does change something in some families
-SEEN = {(family, "pad_token_id") for family in ("roberta", "xlm_roberta", "camembert", "data2vec_text")}
-NOT_SEEN_IN = {
-    ("modernbert", "max_position_embeddings"): "rotary positions have no table",
-    ("deberta_v2", "max_position_embeddings"): "there is no table where positions are no input",
-    ("deberta_v2", "max_relative_positions"): "buckets are what short texts see",
-}
-OTHER = {
-    "hidden_activation": "relu",
-    "classifier_activation": "relu",
-    "summary_type": "mean",
-    "summary_activation": None,
-    "pooler_hidden_act": "relu",
-    "classifier_pooling": "mean",
-    "pos_att_type": ["c2p"],
-    "layer_types": ["full_attention"] * 4,
-    "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10.0}},
-    "local_attention": 2,
-    "hidden_act": "relu",
-    "activation": "relu",
-    "position_embedding_type": "relative_key",
-    "layer_norm_eps": 0.1,
-    "num_attention_heads": 8,
-    "n_heads": 8,
-    "hidden_size": 64,
-    "dim": 64,
-}
+def another(family: str, key: str, value: Any) -> Any:
+    """Another value of a key than `value`, which would change an output."""
+    usual = {own: name for name, own in CONFIGS[family].attribute_map.items()}.get(key, key)
+    if (given := {**CHANGED, **facts(family).changed}).keys() & {key, usual}:
+        return given[key if key in given else usual]
+    if isinstance(value, str) and "act" in key:
+        return "relu"
+    return not value if isinstance(value, bool) else 0.7 if key in rates(family) else (value or 0) + 1
 
 
 @pytest.mark.parametrize(("family", "key"), [(f, k) for f in FAMILIES for k in CONFIGS[f].keys()])  # noqa: SIM118
 def test_config_honoured(family: str, key: str) -> None:
-    module = registry.load(family)
-    values = {**module.TINY}
-    default = CONFIGS[family](**values).to_dict()[key]
-    if key not in OTHER:
-        changed = not default if isinstance(default, bool) else 0.7 if "drop" in key else (default or 0) + 1
-    else:
-        changed = OTHER[key]
+    values = registry.load(family).TINY
 
     def result(**change: Any) -> tuple[Any, torch.Tensor]:
         torch.manual_seed(0)
-        model = module.HEADS["masked-lm"](CONFIGS[family](**{**values, **change})).eval()
+        model = registry.load(family).HEADS[main_head(family)](CONFIGS[family](**{**values, **change})).eval()
         redraw(model)
         with torch.no_grad():
-            out = model(torch.arange(27).view(3, 9), torch.tensor(MASKS["right"]))[0]
-        return {k: v.shape for k, v in model.state_dict().items()}, out
+            ids, mask = torch.arange(27).view(3, 9), torch.tensor(MASKS["right"])
+            return {k: v.shape for k, v in model.state_dict().items()}, model(input_ids=ids, attention_mask=mask)[0]
 
+    changed = another(family, key, CONFIGS[family](**values).to_dict()[key])
     (shapes, out), (other_shapes, other_out) = result(), result(**{key: changed})
     differs = shapes != other_shapes or not torch.equal(out, other_out)
-    hidden = (key in NOT_SEEN and (family, key) not in SEEN) or (family, key) in NOT_SEEN_IN
-    assert differs != hidden, NOT_SEEN.get(key)
+    unseen = {**dict.fromkeys(rates(family), "training only"), **UNSEEN, **facts(family).unseen}
+    assert differs != (key in unseen and key not in facts(family).seen), unseen.get(key)

@@ -141,6 +141,17 @@ class TestEveryForm:
             theirs_out, ours_out = outputs(theirs.eval(), inputs), outputs(ours, inputs)
             assert_equal(ours_out, theirs_out, inputs["attention_mask"])
 
+    @pytest.mark.parametrize(
+        ("family", "head", "decoder"),
+        [("bert", "masked-lm", False), ("bert", "causal-lm", True), ("modernbert", "masked-lm", True)],
+    )
+    def test_without_the_name_of_a_class(self, family: str, head: str, decoder: bool, tmp_path: Path) -> None:
+        """Of two heads with the same names the configuration tells which; a family with one of them has no choice."""
+        _, ours = pair(family, head, is_decoder=decoder)
+        ours.save_pretrained(tmp_path / "in")
+        change(tmp_path / "in", architectures=None)
+        assert convert(tmp_path / "in", tmp_path / "out").architecture == type(ours).__name__
+
     def test_a_file_alone(self, folder: Path, tmp_path: Path) -> None:
         (folder / "diary.json").write_text("{}")
         convert(folder / "model.safetensors", tmp_path / "out")

@@ -105,7 +105,7 @@ def test_names_that_are_not_here() -> None:
     with pytest.raises(ImportError, match="BertModel"):
         from formers import BertModle  # noqa: F401
     with pytest.raises(ImportError, match=r"families are: .*bert"):
-        from formers import GPT2LMHeadModel  # noqa: F401
+        from formers import NoSuchModel  # noqa: F401
     with pytest.raises(ImportError, match=r"Use torch\.optim\.AdamW"):
         from formers import AdamW  # noqa: F401
     with pytest.raises(AttributeError, match="pipeline"):

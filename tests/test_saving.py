@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, batch, difference, pair, redraw
+from families import CASES, FAMILIES, batch, difference, having, main_head, pair, redraw
 from safetensors.torch import load_file, save_file
 
 import formers
 from formers import registry
 
-FILLING = ("masked-lm", "pretraining")
 OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
 
@@ -78,14 +77,15 @@ def _index(folder: Path) -> list[str]:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("named", ["as saved", "without prefix", "gamma and beta", "old buffer"])
 def test_old_names(family: str, named: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ours = made("masked-lm", family)
+    ours = made(main_head(family), family)
     ours.save_pretrained(tmp_path)
 
     def change(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if named == "without prefix":
             return {k.removeprefix(f"{ours.base_model_prefix}."): v for k, v in weights.items()}
         if named == "old buffer":
-            return weights | {f"{ours.base_model_prefix}.embeddings.position_ids": torch.arange(40)[None]}
+            buffers = (f"{ours.base_model_prefix}.embeddings.{ending}" for ending in ours.BUFFERS)
+            return weights | {name: torch.arange(40)[None] for name in buffers}
         for new, old in OLD_NAMES.items() if named == "gamma and beta" else ():
             weights = {k.replace(new, old): v for k, v in weights.items()}
         return weights
@@ -94,14 +94,14 @@ def test_old_names(family: str, named: str, tmp_path: Path, caplog: pytest.LogCa
     assert weights_equal(type(ours).from_pretrained(tmp_path), ours) and not caplog.text
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", having("sequence-classification"))
 def test_between_base_and_heads(family: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     heads = registry.load(family).HEADS
-    masked = made("masked-lm", family)
-    masked.save_pretrained(tmp_path / "head")
+    whole = made(main_head(family), family)
+    whole.save_pretrained(tmp_path / "head")
     base = formers.AutoModel.from_pretrained(tmp_path / "head")
     mine = base.state_dict()
-    assert all(torch.equal(v, mine[k]) for k, v in masked.base_model.state_dict().items())
+    assert all(torch.equal(v, mine[k]) for k, v in whole.base_model.state_dict().items())
     pooled = any(name.startswith("pooler.") for name in mine)
     assert ("pooler" in caplog.text) == pooled and caplog.text.count("WARNING") == pooled
     base.save_pretrained(tmp_path / "base")
@@ -226,7 +226,8 @@ def test_many_labels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tie", [True, False])
 @pytest.mark.parametrize(
-    ("family", "head"), [c for c in CASES if c[1] in FILLING and registry.load(c[0]).HEADS[c[1]].TIED]
+    ("family", "head"),
+    [c for c in CASES if c[1] in (main_head(c[0]), "pretraining") and registry.load(c[0]).HEADS[c[1]].TIED],
 )
 def test_tied_weights_of_different_values(
     family: str, head: str, tie: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture

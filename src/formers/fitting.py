@@ -74,8 +74,10 @@ def named_classes(values: Mapping[str, Any], where: str) -> tuple[type[Pretraine
 def closest_class(config: PretrainedConfig, weights: Mapping[str, LazyTensor]) -> type[PreTrainedModel] | None:
     """The class of the configuration's family that has a place for most tensors, then lacks fewest, then has a head."""
     family = registry.family_of(type(config).model_type)
-    twin = "masked-lm" if config.is_decoder else "causal-lm"  # of two heads with the same names, the one not meant
-    kinds = dict.fromkeys(kind for head, kind in family.HEADS.items() if head != twin) if family else {}
+    heads = dict(family.HEADS) if family else {}
+    if {"masked-lm", "causal-lm"} <= heads.keys():
+        del heads["masked-lm" if config.is_decoder else "causal-lm"]  # of two with the same names, the one not meant
+    kinds = dict.fromkeys(heads.values())
 
     def score(kind: type[PreTrainedModel]) -> tuple[int, int, int]:
         held = fit(kind, config, weights)

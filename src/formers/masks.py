@@ -20,12 +20,16 @@ class Masks:
     config: Any
     dtype: Any
 
+    def causal(self) -> bool:
+        """Whether no column sees a later one."""
+        return bool(getattr(self.config, "is_decoder", False))
+
     def get_extended_attention_mask(
         self, attention_mask: Tensor, input_shape: tuple[int, ...], device: Any = None, dtype: Any = None
     ) -> Tensor:
         """What the layers add to scores, (B, 1, 1 or T, T), from a mask of ones and zeros, (B, T) or (B, T, T).
 
-        Of a decoder, a mask (B, T) hides later columns too. input_shape: (B, T).
+        Of a causal model, a mask (B, T) hides later columns too. input_shape: (B, T).
         """
         if attention_mask.dim() == 4:
             return attention_mask
@@ -34,7 +38,7 @@ class Masks:
             seen = attention_mask[:, None]
         elif attention_mask.dim() == 2:
             seen = attention_mask[:, None, None]
-            if getattr(self.config, "is_decoder", False):
+            if self.causal():
                 T = input_shape[1]
                 seen = seen * torch.ones(T, T, dtype=seen.dtype, device=seen.device).tril()
         else:

@@ -101,10 +101,6 @@ class PreTrainedModel(Optimizable, Masks):
         """What a class without one computes: `compute` of the arguments by their names."""
         return self.compute(self._bound(args, kwargs))
 
-    def causal(self) -> bool:
-        """Whether no column sees a later one."""
-        return bool(getattr(self.config, "is_decoder", False))
-
     def compute(self, inputs: dict[str, Any]) -> Any:
         """The output of the model, from its arguments by their names."""
         raise NotImplementedError(f"{type(self).__name__} has no forward of its own.")

@@ -29,14 +29,27 @@ def attentions(layer: Any) -> list[Any]:
     return [layer.attention, layer.attention.self]
 
 
+# keys of the configuration that change nothing that a forward pass in eval mode or a state dict shows, and why
+UNSEEN = {
+    "initializer_range": "how new weights are drawn",
+    "pad_token_id": "which row of the word table starts as zeros and gets no gradient",
+    "use_cache": "whether a decoder keeps keys and values, which there is no cache for yet",
+    **dict.fromkeys(("bos_token_id", "eos_token_id"), "for tokenizers and generation"),
+    **dict.fromkeys(("cls_token_id", "sep_token_id"), "for tokenizers"),
+}
+# other values of keys to which 1 cannot be added, by their most usual names
+CHANGED = {"num_attention_heads": 8, "hidden_size": 64, "position_embedding_type": "relative_key"}
+
+
 @dataclass(frozen=True)
 class Facts:
     """causal: whether no column sees a later one, whatever the configuration says.
     same_as: the family that this one is under another name.
-    rates: the keys of the body's rates of dropout; head_rate: that of the head that labels texts.
-    unseen: {key of the configuration that changes no output and no shape: why}, beside those of all families.
-    seen: keys that do so here, and in no other family.
-    changed: {key: another value, which changes an output}, beside those of all families.
+    rates: the keys of the body's rates of dropout.
+    head_rate: that of the head that labels texts; None where it drops nothing.
+    unseen: {key of the configuration that changes no output and no shape: why}, beside UNSEEN.
+    seen: those of UNSEEN that do so here.
+    changed: {key: another value, which changes an output}, beside CHANGED.
     forms: (head, changes of TINY) to compare with the reference beside TINY.
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
@@ -47,7 +60,7 @@ class Facts:
     causal: bool = False
     same_as: str | None = None
     rates: tuple[str, ...] = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    head_rate: str = "classifier_dropout"
+    head_rate: str | None = "classifier_dropout"
     unseen: Mapping[str, str] = field(default_factory=dict)
     seen: tuple[str, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)

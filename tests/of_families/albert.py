@@ -4,7 +4,6 @@ from . import Facts
 
 FACTS = Facts(
     head_rate="classifier_dropout_prob",
-    unseen={"classifier_dropout_prob": "training only"},
     forms=(("base", {"inner_group_num": 2}), ("masked-lm", {"num_hidden_groups": 1})),
     attentions=lambda group: [group.albert_layers[0], group.albert_layers[0].attention],
 )

@@ -15,11 +15,7 @@ def chained(model: Any, ids: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
 FACTS = Facts(
     rates=("dropout", "attention_dropout"),
     head_rate="seq_classif_dropout",
-    unseen={
-        **dict.fromkeys(("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout"), "training only"),
-        "sinusoidal_pos_embds": "how new position embeddings are drawn, and that they are not trained",
-    },
-    changed={"activation": "relu", "n_heads": 8, "dim": 64},
+    unseen={"sinusoidal_pos_embds": "how new position embeddings are drawn, and that they are not trained"},
     chain=chained,
     attentions=lambda layer: [],  # its arguments are query, key, value
 )

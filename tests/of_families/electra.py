@@ -3,10 +3,7 @@
 from . import Facts
 
 FACTS = Facts(
-    unseen={
-        **dict.fromkeys(("summary_type", "summary_use_proj", "summary_activation"), "multiple choice only"),
-        "summary_last_dropout": "training only",
-    },
+    unseen=dict.fromkeys(("summary_type", "summary_use_proj", "summary_activation"), "multiple choice only"),
     changed={"summary_type": "mean", "summary_activation": None},
     forms=(
         ("base", {"embedding_size": 32}),

@@ -19,14 +19,12 @@ FACTS = Facts(
     rates=("embedding_dropout", "attention_dropout", "mlp_dropout"),
     unseen={
         "max_position_embeddings": "rotary positions have no table",
-        **dict.fromkeys(("embedding_dropout", "attention_dropout", "mlp_dropout"), "training only"),
         "initializer_cutoff_factor": "how new weights are drawn",
         "classifier_pooling": "classification only",
         "deterministic_flash_attn": "how a kernel that is not used here adds up gradients",
         **dict.fromkeys(("sparse_prediction", "sparse_pred_ignore_index"), "with labels only"),
     },
     changed={
-        **dict.fromkeys(("hidden_activation", "classifier_activation"), "relu"),
         "classifier_pooling": "mean",
         "layer_types": ["full_attention"] * 4,
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10.0}},

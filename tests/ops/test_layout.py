@@ -17,20 +17,21 @@ masks = st.integers(1, 4).flatmap(
 )
 
 
-@given(masks)
+@given(masks, st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_pack_and_unpack(mask: list[list[int]]) -> None:
+def test_pack_and_unpack(mask: list[list[int]], reads_first: bool) -> None:
     keep = torch.tensor(mask)
     B, T = keep.shape
-    layout = Layout.of(keep.bool(), B, T)
+    layout = Layout.of(keep.bool(), B, T, reads_first=reads_first)
     x = torch.arange(1, B * T + 1).view(B, T)
     columns = torch.arange(T).expand(B, T)
     rows = layout.pack(x)
     back = layout.unpack(rows)
     assert torch.equal(back * keep, x * keep)
-    first = layout.with_first(rows)
-    assert torch.equal(first if first.dim() == 1 else first[:, 0], x[:, 0])
-    last = [int(x[b][keep[b].bool()][-1]) if keep[b].any() else int(x[b, -1]) for b in range(B)]
+    if reads_first:
+        first = layout.with_first(rows)
+        assert torch.equal(first if first.dim() == 1 else first[:, 0], x[:, 0])
+    last = [int(x[b][keep[b].bool()][-1]) if keep[b].any() else int(x[b, 0]) for b in range(B)]
     assert layout.last(rows).tolist() == last
     assert torch.equal(layout.unpacked(lambda part: part * 2, rows), back * 2)
     if layout.index is not None:  # packed: the real tokens alone, zeros where the padding was
@@ -42,7 +43,7 @@ def test_pack_and_unpack(mask: list[list[int]]) -> None:
             [*chain(*(t for t in texts if len(t) == length))] for _, _, length, _ in layout.spans
         ]
     else:
-        assert keep.all() or not keep[:, 0].all()
+        assert keep.all() or not (keep[:, 0] if reads_first else keep.any(1)).all()
     visible = layout.visible()
     if visible is not None:
         assert torch.equal(visible.expand(B, 1, 1, T)[:, 0, 0], keep.bool())
@@ -62,15 +63,11 @@ def test_what_keeps_the_padding() -> None:
     assert Layout.of(right, 2, 2, keep_padding=True).index is None
     assert Layout.of(left, 2, 2).index is None  # column 0 is read by heads
     assert Layout.of(left, 2, 2, reads_first=False).index.tolist() == [3, 0, 1]
+    empty = torch.tensor([[1, 1], [0, 0]]).bool()
+    assert Layout.of(empty, 2, 2, reads_first=False).index is None  # a head may read a text that has no token
     per_query = torch.ones(2, 1, 2, 2).tril().bool()
     assert Layout.of(per_query, 2, 2).index is None
     assert Layout.of(per_query, 2, 2).visible() is per_query
-
-
-def test_texts_without_any_token_are_in_no_span() -> None:
-    layout = Layout.of(torch.tensor([[0, 0], [0, 1], [1, 1]]).bool(), 3, 2, reads_first=False)
-    assert layout.spans == ((0, 1, 1, 1), (1, 1, 2, 2))
-    assert layout.unpack(layout.pack(torch.tensor([[1, 2], [3, 4], [5, 6]]))).tolist() == [[0, 0], [0, 4], [5, 6]]
 
 
 def test_results_that_are_large_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

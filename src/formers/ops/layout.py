@@ -54,16 +54,16 @@ class Layout:
     ) -> Layout:
         """The layout of a batch with `mask`, as `checks.read_mask` returns it.
 
-        Padding is kept where `keep_padding` says so, where the mask is given per query, where column 0 of some row is
-        masked and `reads_first` says that it is read, and while a graph is being traced (the number of rows would
-        become a constant).
+        Padding is kept where `keep_padding` says so, where the mask is given per query, where some text has no token,
+        where column 0 of some row is masked and `reads_first` says that it is read, and while a graph is being traced
+        (the number of rows would become a constant).
         """
         if mask is None or mask.dim() == 4 or keep_padding or is_tracing():
             return cls(batch, columns, mask=mask)
         lengths = tuple(mask.sum(1).tolist())
         if all(length == columns for length in lengths):
             return cls(batch, columns)
-        if reads_first and not bool(mask[:, 0].all()):
+        if 0 in lengths or (reads_first and not bool(mask[:, 0].all())):
             return cls(batch, columns, mask=mask)
         texts = torch.tensor(order(lengths), device=mask.device)
         text, column = mask[texts].nonzero(as_tuple=True)
@@ -139,15 +139,12 @@ class Layout:
         return rows.index_select(0, torch.tensor(starts, device=rows.device))
 
     def last(self, rows: Tensor) -> Tensor:
-        """Rows to (B, …): the last real token of each text; the last column of a text that has none."""
+        """Rows to (B, …): the last real token of each text; column 0 of a text that has none, as in the reference."""
         if self.index is not None:
-            assert self.lengths is not None
-            ends = [max(end - 1, 0) for end in self._ends]
-            return rows.index_select(0, torch.tensor(ends, device=rows.device))
+            return rows.index_select(0, torch.tensor([end - 1 for end in self._ends], device=rows.device))
         if self.mask is None or self.mask.dim() == 4:
             return rows[:, -1]
-        column = torch.arange(self.columns, device=rows.device)
-        last = torch.where(self.mask.any(1), (self.mask * column).argmax(1), self.columns - 1)
+        last = (self.mask * torch.arange(self.columns, device=rows.device)).argmax(1)
         return rows[torch.arange(self.batch, device=rows.device), last]
 
     def in_order(self, first: Tensor) -> Tensor:
