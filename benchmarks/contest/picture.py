@@ -45,7 +45,7 @@ def _case(parts: list[str], y: int, case: str, rates: dict[str, float], colors: 
     """Bars of one case below `y`; returns where they end."""
     y += 16
     parts.append(_text(16, y, f"{case}, texts a second", colors["faint"], "normal", 12))
-    y += 6
+    y += 9
     longest = max(rates.values(), default=1.0)
     for who, rate in sorted(rates.items(), key=lambda item: -item[1]):
         ours = who.startswith("formers")
