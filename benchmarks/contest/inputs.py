@@ -96,7 +96,7 @@ def _write_random(model: Model) -> None:
     config, kind = (getattr(formers, f"{family}{part}") for part in ("Config", "ForSequenceClassification"))
     tokenizer = formers.BertTokenizer(str(DATA / "bert-base-uncased-vocab.txt"))
     classifier = kind(config(**{"vocab_size": len(tokenizer), **options}))
-    sample = tokenizer(sentences("train")[:64], padding=True, return_tensors="pt")
+    sample = tokenizer(sentences("train")[:64], padding=True, return_tensors="pt", return_token_type_ids=False)
     head = getattr(classifier.classifier, "out_proj", classifier.classifier)
     with torch.no_grad():
         logits = classifier.eval()(**sample).logits  # (64, 2)

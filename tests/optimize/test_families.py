@@ -31,6 +31,15 @@ def test_hidden_states(family: str, mode: str, mask: str) -> None:
     assert difference(last, got[-1]) < 1e-6 or mode == "int8"
 
 
+def test_projections_that_read_distances_too() -> None:
+    """As in DeBERTa-v3: keys and queries of distances are made by the layers that make those of tokens."""
+    model = pair("deberta_v2", "base", share_att_key=True)[1]
+    inputs = batch(model, "base", "right", labels=False)
+    with torch.inference_mode():
+        expected = model(**inputs).last_hidden_state
+        assert difference(model.optimize("int8")(**inputs).last_hidden_state, expected) < LIMITS["int8"]
+
+
 def test_a_model_that_nothing_makes_faster_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

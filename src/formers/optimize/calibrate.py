@@ -53,7 +53,11 @@ def inputs_of(model: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> li
 @contextmanager
 def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: Tensor) -> Iterator[None]:
     def keep(rows: list[Tensor]) -> Any:
-        return lambda _, given: rows.append(given[0][real].float())
+        def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+            if given[0].shape[:2] == real.shape:  # some projections read embeddings of distances, too
+                rows.append(given[0][real].float())
+
+        return hook
 
     handles = [
         layer.register_forward_pre_hook(keep(rows[part]))
