@@ -55,7 +55,8 @@ def measure(
     setting: Setting, name: str, model: Model, work: str, contestants: list[Contestant], given: argparse.Namespace
 ) -> report.Case:
     """One case."""
-    texts = texts_for(work)[: given.texts]
+    steps = work in ("fine-tuning", "tokenising")  # which take as many texts as they need
+    texts = texts_for(work)[: None if steps else given.texts]
     if work == "start-up":
         results = first_answers(setting, contestants, model, texts, given.rounds)
     else:
@@ -90,9 +91,9 @@ def main() -> None:
             wanted = [c for c in contestants if not given.contestants or any(n in c.name for n in given.contestants)]
             results[name] = measure(setting, name, model, work, wanted, given)
             print(report.section(results[name]), flush=True)
+            report.save(results, kept)
     print(report.comparisons(results))
     if not given.no_page:
-        report.save(results, kept)
         write_pages(results, setting, given.rounds)
 
 

@@ -269,7 +269,7 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimiz
                 exact = probe.preferred("float32", device, shape)[1]
                 longer.append(_mixed(model, layers, sample(), make, longer_make, exact))
             else:
-                plan = Plan(make, make, make, make)
+                plan = Plan(make, make, make, make, context=probe.attends_in(device))
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
         # heads are small, and sensitive: never of bytes
         for layer in alone:
@@ -293,7 +293,7 @@ def _mixed(
     base, blocks = model.base_model, blocks_of(layers)
     before = Results.of(base, sample)
     inputs = calibrate.inputs_of(model, layers, sample)
-    plans = calibrate.plans(blocks, inputs, make)
+    plans = calibrate.plans(blocks, inputs, make, probe.attends_in(str(base.device.type)))
     made = {id(plan): FusedBlock(block, plan) for block, plan in zip(blocks, plans, strict=True)}
     harms = _harms(base, layers, sample, [made[id(plan)] for plan in plans], inputs, exact)
 

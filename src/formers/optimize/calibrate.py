@@ -71,7 +71,7 @@ def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: T
             handle.remove()
 
 
-def plans(blocks: list[Block], inputs: list[Inputs], make: Maker) -> list[Plan]:
+def plans(blocks: list[Block], inputs: list[Inputs], make: Maker, context: torch.dtype) -> list[Plan]:
     """A plan of bytes alone, as `make` makes them, for each layer."""
     before: list[Tensor | None] = []
     for block, given in zip(blocks, inputs, strict=True):
@@ -80,7 +80,7 @@ def plans(blocks: list[Block], inputs: list[Inputs], make: Maker) -> list[Plan]:
         before.append(None if whole else _smoothing(given.qkv, *block.projections))
     middle = [_smoothing(given.up, b.up) for b, given in zip(blocks, inputs, strict=True)]
     after = [None if block.pre else smooth for block, smooth in zip(blocks, [*before[1:], None], strict=True)]
-    return [Plan(make, make, make, make, *smooth) for smooth in zip(before, middle, after, strict=True)]
+    return [Plan(make, make, make, make, *smooth, context) for smooth in zip(before, middle, after, strict=True)]
 
 
 def _smoothing(rows: Tensor, *layers: nn.Linear) -> Tensor:

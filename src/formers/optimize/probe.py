@@ -13,11 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..ops.activations import GELUActivation
+from ..ops.layout import Layout
 from .fbgemm import Half, RowInt8
 from .int8 import Int8
 from .products import Maker, Packed, Parts, Plain, Source
-from .stack import Plan, feed_forward
+from .stack import Plan, attend, feed_forward
 
+_CONTEXTS = (torch.bfloat16, torch.float32)
 # modes, the shortest numbers first
 MODES = ("int8", "bf16", "fp16", "float32")
 # relative error of a product of random numbers that shows a wrong operator rather than a short type
@@ -133,6 +135,21 @@ def _layer(make: Maker, shape: Shape, device: str) -> Callable[[Tensor], object]
 def _even(rows: int, columns: int) -> Tensor:
     """Numbers from -0.1 to 0.1 without the time to draw them."""
     return torch.linspace(-0.1, 0.1, columns).repeat(rows, 1)
+
+
+@cache
+def attends_in(device: str) -> torch.dtype:
+    """The type, bfloat16 or float32, in which attention of short texts is faster."""
+    texts, length, heads = 8, 24, 12
+    rows = _even(texts * length, 3 * 64 * heads).to(device)
+    layout = Layout(texts, length)
+    with torch.inference_mode():
+        runs = []
+        for dtype in _CONTEXTS:
+            query, key, value = rows.to(dtype).chunk(3, dim=1)
+            runs.append(partial(attend, query, key, value, layout, heads))
+        seconds = fastest(*runs, times=7)
+    return _CONTEXTS[seconds.index(min(seconds))]
 
 
 @cache

@@ -109,6 +109,7 @@ class Plan:
         before, middle, after: (D,) what its rows have been divided by when they come in, where they enter the
             feed-forward, and when they leave; None for nothing. The weights that read them are multiplied by the same.
             Where norms come first it is what they give that is divided, and rows are as they are.
+        context: the type that attention is computed in; a family's own, which may add to scores, is in float32.
     """
 
     qkv: Maker
@@ -118,6 +119,7 @@ class Plan:
     before: Tensor | None = None
     middle: Tensor | None = None
     after: Tensor | None = None
+    context: torch.dtype = torch.bfloat16
 
     def sources(self, block: Block) -> dict[str, Source]:
         """What each product of `block` is made from."""
@@ -162,8 +164,7 @@ class FusedBlock:
     def __init__(self, block: Block, plan: Plan) -> None:
         self.block, self.plan = block, plan
         sources = plan.sources(block)
-        # a family's own attention may add numbers of float32 to scores
-        self.between = torch.bfloat16 if block.attend is None else torch.float32
+        self.between = plan.context if block.attend is None else torch.float32
         self.qkv = plan.qkv(sources["qkv"], self.between)
         self.output = plan.output(sources["output"], torch.float32)
         self.attention_norm = Norm(block.attention_norm, plan.before if block.pre else plan.middle)
