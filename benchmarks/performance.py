@@ -88,7 +88,7 @@ def main() -> None:
     results = report.load(kept) if given.keep and kept.exists() else {}
     for name, model, work, contestants in cases(write_models(given.folder)):
         if not given.only or any(re.search(rf"\b{re.escape(part)}", name) for part in given.only):
-            wanted = [c for c in contestants if not given.contestants or any(n in c.name for n in given.contestants)]
+            wanted = [c for c in contestants if not given.contestants or c.name.startswith(tuple(given.contestants))]
             results[name] = measure(setting, name, model, work, wanted, given)
             print(report.section(results[name]), flush=True)
             report.save(results, kept)

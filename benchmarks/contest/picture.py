@@ -21,6 +21,8 @@ NAMES = {
     "CTranslate2 int8": "CTranslate2 int8",
     "ONNX Runtime int8": "ONNX Runtime int8",
 }
+# who cannot be told to use less than the processor has
+UNRESTRICTED = {"ONNX Runtime int8": "ONNX Runtime, unrestricted"}
 WIDTH, LABEL, BAR, GAP, GROUP = 860, 190, 14, 5, 26
 
 
@@ -32,7 +34,8 @@ def draw(kept: dict[str, dict[str, Any]], shade: str) -> str:
         parts.append(_text(16, y, machine.KINDS[kind][0], colors["ink"], "bold", 16))
         y += 12
         for case, rates in one["rates"].items():
-            y = _case(parts, y, case, {who: rate for who, rate in rates.items() if who in NAMES}, colors)
+            names = NAMES | UNRESTRICTED if kind == "avx2_restricted" else NAMES
+            y = _case(parts, y, case, {names[who]: rate for who, rate in rates.items() if who in names}, colors)
         y += 8
     style = 'font-family="-apple-system,Segoe UI,Helvetica,Arial,DejaVu Sans,sans-serif"'
     size = f'viewBox="0 0 {WIDTH} {y + 10}" width="{WIDTH}" height="{y + 10}"'
@@ -51,7 +54,7 @@ def _case(parts: list[str], y: int, case: str, rates: dict[str, float], colors: 
         ours = who.startswith("formers")
         long = max(2, round((WIDTH - LABEL - 90) * rate / longest))
         fill, weight = colors["ours" if ours else "theirs"], "bold" if ours else "normal"
-        parts.append(_text(LABEL - 8, y + 11, NAMES[who], colors["ink"], weight, 12, "end"))
+        parts.append(_text(LABEL - 8, y + 11, who, colors["ink"], weight, 12, "end"))
         parts.append(f'<rect x="{LABEL}" y="{y}" width="{long}" height="{BAR}" rx="2" fill="{fill}"/>')
         parts.append(_text(LABEL + long + 6, y + 11, f"{rate:,.0f}", colors["faint"], weight, 12))
         y += BAR + GAP

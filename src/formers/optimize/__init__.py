@@ -59,8 +59,6 @@ DEFAULTS = {
 _SAMPLE_LIMITS = Limits(cosine=0.9997, worst_cosine=0.999)
 # how many times the usual harm of a product is too much, whatever the limits: texts to come may be worse
 _OUTSTANDING = 3
-# share of products that are not of bytes above which the others save too little to be chosen
-_MOST_LONGER = 0.25
 _ALIASES = {"bfloat16": "bf16", "float16": "fp16", "fp32": "float32"}
 # texts that show which product harms most
 _TEXTS = 4
@@ -177,7 +175,7 @@ def _attempt(
         return f"{name} has no codes for weights or hidden states that are infinite, or no numbers."
     except OverflowError as error:
         return f"{name}: {error}"
-    if best and found.longer > _MOST_LONGER:
+    if best and not probe.worthwhile(name, device, shape, found.longer):
         return f"{name} gains little: {found.note}"
     if (agreed := agreement()) is not None:
         found = replace(found, agreement=agreed)

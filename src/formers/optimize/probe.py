@@ -71,12 +71,15 @@ def preferred(mode: str, device: str, shape: Shape = Shape()) -> tuple[str, Make
     return name, found[name]
 
 
-def worthwhile(mode: str, device: str, shape: Shape = Shape()) -> bool:  # noqa: B008
-    """Whether `mode` works on `device` and is faster there than the modes after it that do."""
+def worthwhile(mode: str, device: str, shape: Shape = Shape(), longer: float = 0.0) -> bool:  # noqa: B008
+    """Whether `mode` works on `device` and is faster there than the modes after it that do.
+
+    longer: share of the products that are of the fastest of these.
+    """
     if not makers(mode, device):
         return False
     own, others = seconds(mode, device, shape)
-    return own < _FASTER * others
+    return others == math.inf or own + longer * (others - own) < _FASTER * others
 
 
 def seconds(mode: str, device: str, shape: Shape = Shape()) -> tuple[float, float]:  # noqa: B008
