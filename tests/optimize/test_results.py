@@ -39,7 +39,9 @@ def texts(model: Any, head: str, kind: str) -> Inputs:
         "attention_mask": keep,
     }
     if "token_type_ids" in model.inputs():
-        made["token_type_ids"] = torch.randint(model.config.type_vocab_size, keep.shape, generator=generator)
+        made["token_type_ids"] = torch.randint(
+            getattr(model.config, "type_vocab_size", model.config.vocab_size), keep.shape, generator=generator
+        )
     return made
 
 
