@@ -7,17 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from goldens import draw_weights
-from goldens.answers import VOCABULARY
+from goldens.answers import CONFIG, VOCABULARY
 
 TEXTS = ["a good film", "It is the story of a film in Paris.", "where", "the film was good", "good, good and good-is"]
-CONFIG = {
-    "vocab_size": len(VOCABULARY),
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 24,
-    "max_position_embeddings": 64,
-}
 PROMPTS = {"query": "who: ", "passage": "the film: "}
 _POOLING = {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}
 _SQUARE = {"in_features": 16, "out_features": 16, "activation_function": "torch.nn.modules.activation.Tanh"}

@@ -494,6 +494,22 @@ class SpanClassifier(heads.QuestionAnswering):
         self.post_init()
 
 
+class FirstClassifier(heads.SequenceClassification):
+    """A body with a classifier of several layers, which reads the first column."""
+
+    READS = "first"
+    CLASSIFIER: ClassVar[Any]
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.add_body(config)
+        self.classifier = self.CLASSIFIER(config)
+        self.post_init()
+
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classifier(rows)
+
+
 class BertForSequenceClassification(BertPreTrainedModel, Classifier, heads.SequenceClassification):
     pass
 

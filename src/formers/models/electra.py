@@ -146,17 +146,8 @@ class ElectraClassificationHead(nn.Module):
         return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
 
 
-class ElectraForSequenceClassification(ElectraPreTrainedModel, heads.SequenceClassification):
-    READS = "first"
-
-    def __init__(self, config: ElectraConfig) -> None:
-        super().__init__(config)
-        self.electra = ElectraModel(config)
-        self.classifier = ElectraClassificationHead(config)
-        self.post_init()
-
-    def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.classifier(rows)
+class ElectraForSequenceClassification(ElectraPreTrainedModel, bert.FirstClassifier):
+    CLASSIFIER = ElectraClassificationHead
 
 
 class ElectraForTokenClassification(ElectraPreTrainedModel, bert.TokenClassifier):

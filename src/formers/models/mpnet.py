@@ -234,31 +234,12 @@ class MPNetForMaskedLM(MPNetPreTrainedModel, heads.MaskedLM):
         return self.lm_head(rows)
 
 
-class MPNetForSequenceClassification(MPNetPreTrainedModel, heads.SequenceClassification):
-    READS = "first"
-
-    def __init__(self, config: MPNetConfig) -> None:
-        super().__init__(config)
-        self.mpnet = MPNetModel(config, add_pooling_layer=False)
-        self.classifier = roberta.RobertaClassificationHead(config)
-        self.post_init()
-
-    def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.classifier(rows)
+class MPNetForSequenceClassification(MPNetPreTrainedModel, bert.FirstClassifier):
+    CLASSIFIER = roberta.RobertaClassificationHead
 
 
-class MPNetForMultipleChoice(MPNetPreTrainedModel, heads.MultipleChoice):
-    READS = "pooled"
-
-    def __init__(self, config: MPNetConfig) -> None:
-        super().__init__(config)
-        self.mpnet = MPNetModel(config)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, 1)
-        self.post_init()
-
-    def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.classifier(self.dropout(rows))  # one score a choice
+class MPNetForMultipleChoice(MPNetPreTrainedModel, bert.ChoiceClassifier):
+    pass
 
 
 class MPNetForTokenClassification(MPNetPreTrainedModel, bert.TokenClassifier):

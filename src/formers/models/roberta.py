@@ -167,17 +167,8 @@ class RobertaClassificationHead(nn.Module):
         return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
 
 
-class RobertaForSequenceClassification(RobertaPreTrainedModel, heads.SequenceClassification):
-    READS = "first"
-
-    def __init__(self, config: RobertaConfig) -> None:
-        super().__init__(config)
-        self.add_body(config)
-        self.classifier = RobertaClassificationHead(config)
-        self.post_init()
-
-    def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.classifier(rows)
+class RobertaForSequenceClassification(RobertaPreTrainedModel, bert.FirstClassifier):
+    CLASSIFIER = RobertaClassificationHead
 
 
 class RobertaForMultipleChoice(RobertaPreTrainedModel, heads.MultipleChoice):

@@ -211,17 +211,8 @@ class RoFormerClassificationHead(nn.Module):
         return self.out_proj(self.dropout(hidden))  # (B, D) -> (B, C)
 
 
-class RoFormerForSequenceClassification(RoFormerPreTrainedModel, heads.SequenceClassification):
-    READS = "first"
-
-    def __init__(self, config: RoFormerConfig) -> None:
-        super().__init__(config)
-        self.roformer = RoFormerModel(config)
-        self.classifier = RoFormerClassificationHead(config)
-        self.post_init()
-
-    def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.classifier(rows)
+class RoFormerForSequenceClassification(RoFormerPreTrainedModel, bert.FirstClassifier):
+    CLASSIFIER = RoFormerClassificationHead
 
 
 class RoFormerForMultipleChoice(RoFormerPreTrainedModel, electra.SummaryChoice):

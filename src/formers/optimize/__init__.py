@@ -170,7 +170,7 @@ def _attempt(
         own, others = (f"{1000 * value:.3g} ms" for value in probe.seconds(name, device, shape))
         logger.warning(f"optimize({name!r}): a layer's products take {own} here, and {others} in another mode.")
     try:
-        found = _derive(model, name, asked, sample)
+        found = _derive(model, name, asked, sample, shape)
     except NotFinite:
         return f"{name} has no codes for weights or hidden states that are infinite, or no numbers."
     except OverflowError as error:
@@ -250,8 +250,8 @@ def _checked(mode: str | bool) -> str | bool:
     return name
 
 
-def _derive(model: Any, mode: str, asked: str | bool, sample: Sample) -> Optimized:
-    device, shape = model.device.type, _shape(model)
+def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: probe.Shape) -> Optimized:
+    device = model.device.type
     stacks, alone = _parts(model)
     half = next((name for name in ("bf16", "fp16") if probe.worthwhile(name, device, shape)), "float32")
     longer_make = probe.preferred(half, device, shape)[1]

@@ -38,9 +38,7 @@ class RowInt8:
 
     def __init__(self, source: Source, dtype: torch.dtype = torch.float32, least: float | None = None) -> None:
         scales = source.weight.abs().amax(1).clamp(min=_TINY).double() / 127  # (M,)
-        with warnings.catch_warnings():  # torch announces that the operator will go, which is no user's concern
-            warnings.simplefilter("ignore")
-            codes = torch.quantize_per_channel(source.weight, scales, torch.zeros_like(scales).long(), 0, torch.qint8)
+        codes = _codes(source.weight, scales)
         self.weight = torch.ops.quantized.linear_prepack(codes, None)
         self.bytes, self.activation, self.least = source.weight.numel(), source.activation, least
         self.bias = torch.zeros(len(scales)) if source.bias is None else source.bias
@@ -83,6 +81,13 @@ class Half:
         return y if self.activation is None else self.activation(y)
 
 
+def _codes(weight: Tensor, scales: Tensor) -> Tensor:
+    """A weight (M, K) as signed bytes, with a scale (M,) for each output."""
+    with warnings.catch_warnings():  # torch announces that the operator will go, which is no user's concern
+        warnings.simplefilter("ignore")
+        return torch.quantize_per_channel(weight, scales, torch.zeros_like(scales).long(), 0, torch.qint8)
+
+
 def _product() -> Callable[[Tensor, float, int, Any], Tensor]:
     """x (N, K), of which no number is above 1, its scale and zero, and a packed weight, to (N, M) in float32."""
     if torch.backends.quantized.engine == "qnnpack":  # which finds scale and zero itself
@@ -96,8 +101,5 @@ def _product() -> Callable[[Tensor, float, int, Any], Tensor]:
 def saturates() -> bool:
     """Whether the sum of two products can be too large for its 16 bits, as on x86 without VNNI: rows get 7 bits."""
     x, weight = torch.ones(4, 64), torch.ones(32, 64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        codes = torch.quantize_per_tensor(weight, 1 / 127, 0, torch.qint8)
-    packed = torch.ops.quantized.linear_prepack(codes, None)
+    packed = torch.ops.quantized.linear_prepack(_codes(weight, torch.full((32,), 1 / 127, dtype=torch.float64)), None)
     return bool((_product()(x, 1 / 255, 0, packed) < 60).any())

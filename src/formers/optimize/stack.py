@@ -199,7 +199,7 @@ class FusedBlock:
     def first(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to those of column 0 alone, (B, D): for the last layer, where nobody reads the others."""
         query, key_value = self._query_alone
-        first = _first(rows, layout)
+        first = torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
         key, value = key_value(rows).chunk(2, dim=1)
         return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first)
 
@@ -287,7 +287,7 @@ class Stack(Derived):
         """As `run_layers`: rows of the layout to the last rows, and all hidden states (B, T, D) where asked for.
 
         uses: the numbers of the layers in the order of their use, where some are used more than once.
-        Where the layout says that only the first column is read, the last rows are those alone: (B, D) or (B, 1, D).
+        Where the layout says that only the first column is read, the last rows may be those alone: (B, D) or (B, 1, D).
         None where rows hold infinite numbers, or none, which the model's own code keeps to the texts that have them.
         """
         uses = range(len(self.blocks)) if uses is None else uses
@@ -301,15 +301,13 @@ class Stack(Derived):
         layout, states = one.step.layout, [rows]
         blocks = [self.blocks[i] for i in one.uses]
         rows = one.entering(rows, blocks[0])
-        only_first = layout.only_first and not one.step.output_hidden_states
-        alone = only_first and one.after is None and blocks[-1].has_first
+        alone = layout.only_first and not one.step.output_hidden_states and one.after is None and blocks[-1].has_first
         for i, block in enumerate(blocks[:-1] if alone else blocks):
             rows = one.through(i, block, rows)
             if one.step.output_hidden_states:
                 states.append(one.whole(rows, block))
-        if only_first:
-            first = blocks[-1].first(rows, layout) if alone else _first(rows, layout)
-            first = layout.in_order(first).to(one.dtype)
+        if alone:
+            first = layout.in_order(blocks[-1].first(rows, layout)).to(one.dtype)
             return (first if len(one.shape) == 2 else first[:, None]), None
         found = tuple(map(layout.unpack, states)) if one.step.output_hidden_states else None
         return rows.view(one.shape).to(one.dtype), found
@@ -355,11 +353,6 @@ class Recorder(Stack):
     def run(self, one: Pass, rows: Tensor) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         self.passes.append((one, rows))
         return super().run(one, rows)
-
-
-def _first(rows: Tensor, layout: Layout) -> Tensor:
-    """(B, D) column 0 of each text, in the order of the layout's spans."""
-    return torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
 
 
 def drop(layers: nn.Module) -> None:
