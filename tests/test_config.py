@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from of_families import CHANGED, UNSEEN, facts
 
 import formers
 from formers import registry
+from tests.clock import within
 
 CONFIGS = {f: registry.load(f).HEADS["base"].config_class for f in FAMILIES}
 BERT_4_20 = (11, 8, 3, 2, 9, "relu", 0.2, 0.3, 7, 3, 0.5, 1e-5, 1, "relative_key", False, 0.4)
@@ -110,10 +110,8 @@ def test_labels_given_while_loading(tmp_path: Path) -> None:
     ],
 )
 def test_labels_that_make_no_sense(wrong: dict[str, Any]) -> None:
-    start = time.perf_counter()
-    with pytest.raises(formers.ConfigError, match=next(iter(wrong))):
+    with within(1), pytest.raises(formers.ConfigError, match=next(iter(wrong))):
         formers.BertConfig(**wrong)
-    assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -298,10 +296,8 @@ def test_broken_files(name: str, tmp_path: Path) -> None:
 )
 def test_files_out_of_proportion(contents: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(contents)
-    start = time.perf_counter()
-    with pytest.raises(formers.ConfigError, match=r"config\.json has .* at most .* are read"):
+    with within(2), pytest.raises(formers.ConfigError, match=r"config\.json has .* at most .* are read"):
         formers.AutoConfig.from_pretrained(tmp_path)
-    assert time.perf_counter() - start < 2
 
 
 def test_the_file_of_google_s_checkpoints(tmp_path: Path) -> None:
@@ -348,10 +344,8 @@ WRONG = {
 @pytest.mark.parametrize(("key", "value"), [(k, v) for k, values in WRONG.items() for v in values])
 def test_values_that_make_no_model(key: str, value: Any) -> None:
     config = formers.BertConfig(**{**registry.load("bert").TINY, key: value})
-    start = time.perf_counter()
-    with pytest.raises(formers.ConfigError, match=key):
+    with within(1), pytest.raises(formers.ConfigError, match=key):
         formers.BertForSequenceClassification(config)
-    assert time.perf_counter() - start < 1
 
 
 def test_activation_by_a_near_name() -> None:

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 import formers
 from formers import registry
+from tests.clock import within
 
 OLD_NAMES = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
 
@@ -207,19 +208,17 @@ def test_sizes_that_the_files_do_not_have(key: str, value: int, ignore: bool, tm
     config = json.loads((tmp_path / "config.json").read_text())
     config = {k: v for k, v in config.items() if k not in ("id2label", "label2id")} | {key: value}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    start = time.perf_counter()
-    with pytest.raises(formers.FormersError, match=r"configuration|num_labels"):
+    with within(2), pytest.raises(formers.FormersError, match=r"configuration|num_labels"):
         formers.BertForSequenceClassification.from_pretrained(tmp_path, ignore_mismatched_sizes=ignore)
-    assert time.perf_counter() - start < 2
 
 
 def test_many_labels(tmp_path: Path) -> None:
     made().save_pretrained(tmp_path)
-    start = time.perf_counter()
-    model = formers.BertForSequenceClassification.from_pretrained(
-        tmp_path, num_labels=250_000, ignore_mismatched_sizes=True
-    )
-    assert model.classifier.weight.shape == (250_000, 32) and time.perf_counter() - start < 5
+    with within(5):
+        model = formers.BertForSequenceClassification.from_pretrained(
+            tmp_path, num_labels=250_000, ignore_mismatched_sizes=True
+        )
+    assert model.classifier.weight.shape == (250_000, 32)
     model.save_pretrained(tmp_path)
     assert formers.AutoModelForSequenceClassification.from_pretrained(tmp_path).num_labels == 250_000
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import struct
 import sys
-import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from formers.checkpoints import flax_msgpack, open_checkpoint
 from formers.checkpoints.tensor import LazyTensor, MappedFile
 from formers.errors import CheckpointError, FormersError
+from tests.clock import within
 
 
 def packed(shape: Any, kind: Any, data: Any, code: int = 1) -> msgpack.ExtType:
@@ -63,10 +63,8 @@ def read(path: Path, tree: Any, mmap: bool = True) -> dict[str, LazyTensor]:
 
 
 def refused(path: Path, tree: Any, words: str) -> None:
-    start = time.process_time()
-    with pytest.raises(CheckpointError, match=words) as caught:
+    with within(2), pytest.raises(CheckpointError, match=words) as caught:
         read(path, tree)
-    assert time.process_time() - start < 2
     assert str(path) in str(caught.value)
 
 
@@ -334,18 +332,15 @@ MANY = {
 def test_very_many_entries(path: Path, many: str) -> None:
     path.write_bytes(msgpack.packb(MANY[many](array(np.zeros(1, np.int8)))))
     file = MappedFile(path)
-    start = time.process_time()
-    with pytest.raises(CheckpointError, match="its names are more than"):
+    with within(2), pytest.raises(CheckpointError, match="its names are more than"):
         flax_msgpack.read(file)
-    assert time.process_time() - start < 2
 
 
 def test_as_many_entries_as_may_be(path: Path) -> None:
     path.write_bytes(msgpack.packb(dict.fromkeys(map(str, range(30_000)), array(np.zeros(1, np.int8)))))
     file = MappedFile(path)
-    start = time.process_time()
-    assert len(flax_msgpack.read(file)) == 30_000
-    assert time.process_time() - start < 2
+    with within(2):
+        assert len(flax_msgpack.read(file)) == 30_000
     tracemalloc.start()
     assert flax_msgpack.read(file)
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
