@@ -132,7 +132,7 @@ def fresh() -> Any:
     ("names", "asked", "taken", "products"),
     [
         (("qlinear_pointwise",), "int8", "int8", ("FBGEMM int8",)),
-        (("linear_prepack",), "int8", "int8", ("oneDNN int8",)),
+        (("linear_prepack",), "int8", "int8", ("oneDNN int8", "oneDNN int8 by rows")),
         (("qlinear_pointwise", FBGEMM), "int8", "bf16", ("oneDNN bf16", "torch bf16", "FBGEMM fp16")),
         (("qlinear_prepack", "linear_prepack", "_linear_pointwise"), "int8", "bf16", ("torch bf16", "FBGEMM fp16")),
         (("_linear_pointwise",), "float32", "float32", ("torch float32",)),

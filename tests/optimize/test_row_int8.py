@@ -7,12 +7,18 @@ import torch
 from families import difference
 
 from formers.ops.activations import GELUActivation
-from formers.optimize import fbgemm, probe
-from formers.optimize.fbgemm import Half, RowInt8, feed_forward
+from formers.optimize import probe, row_int8
+from formers.optimize.half import Half
 from formers.optimize.products import Source
+from formers.optimize.row_int8 import FbgemmRows, OnednnRows, RowInt8, feed_forward
 
-pytestmark = pytest.mark.skipif(
-    "FBGEMM int8" not in probe.makers("int8", "cpu"), reason="the operators are missing here"
+HERE = probe.makers("int8", "cpu")
+ENGINES = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, marks=pytest.mark.skipif(make not in HERE.values(), reason="its operators are missing"))
+        for make in (FbgemmRows, OnednnRows)
+    ],
 )
 
 
@@ -37,30 +43,33 @@ def rows(count: int = 9, inputs: int = 40) -> torch.Tensor:
 
 @pytest.mark.parametrize("least", [None, -0.17])
 @pytest.mark.parametrize("halved", [False, True])
-def test_every_row_is_near(monkeypatch: pytest.MonkeyPatch, least: float | None, halved: bool) -> None:
-    monkeypatch.setattr(fbgemm, "saturates", lambda: halved or probe_saturates)
+@ENGINES
+def test_every_row_is_near(
+    monkeypatch: pytest.MonkeyPatch, least: float | None, halved: bool, make: type[RowInt8]
+) -> None:
+    halved = halved or row_int8.saturates(make.prepared)
+    monkeypatch.setattr(row_int8, "saturates", lambda _: halved)
     made, x = source(), rows() if least is None else torch.nn.functional.gelu(rows())
-    found, expected = RowInt8(made, least=least)(x), torch.nn.functional.linear(x, made.weight, made.bias)
+    found, expected = make(made, least=least)(x), torch.nn.functional.linear(x, made.weight, made.bias)
     lost = (found - expected).norm(dim=1) / (expected - made.bias).norm(dim=1).clamp(min=1e-3)
     if least is None:
-        assert float(lost.max()) < (0.06 if halved or probe_saturates else 0.03)
+        assert float(lost.max()) < (0.06 if halved else 0.03)
     else:  # rows below that bound in size have fewer levels
-        assert float(lost[x.amax(1) > 0.2].max()) < (0.06 if halved or probe_saturates else 0.03)
+        assert float(lost[x.amax(1) > 0.2].max()) < (0.06 if halved else 0.03)
 
 
-probe_saturates = fbgemm.saturates()
-
-
-def test_a_row_does_not_depend_on_others() -> None:
-    product, x = feed_forward(source(48, 40, GELUActivation()), source(40, 48)), rows(300)
+@ENGINES
+def test_a_row_does_not_depend_on_others(make: type[RowInt8]) -> None:
+    product, x = feed_forward(make, source(48, 40, GELUActivation()), source(40, 48)), rows(300)
     whole = product(x)
     for row in (0, 7, 150, 299):
         assert torch.equal(product(x[row : row + 1])[0], whole[row])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_what_is_no_number_stays_in_its_row(value: float) -> None:
-    product, x = RowInt8(source()), rows()
+@ENGINES
+def test_what_is_no_number_stays_in_its_row(value: float, make: type[RowInt8]) -> None:
+    product, x = make(source()), rows()
     expected = product(x)
     x[4, 3] = value
     found = product(x)
@@ -69,12 +78,14 @@ def test_what_is_no_number_stays_in_its_row(value: float) -> None:
     assert torch.equal(found[others], expected[others])
 
 
-def test_empty_rows() -> None:
+@ENGINES
+def test_empty_rows(make: type[RowInt8]) -> None:
     made = source()
-    assert torch.equal(RowInt8(made)(torch.zeros(3, 40)), made.bias.expand(3, -1))
-    assert difference(RowInt8(made, least=0.0)(torch.zeros(3, 40)), made.bias.expand(3, -1)) < 1e-6
+    assert torch.equal(make(made)(torch.zeros(3, 40)), made.bias.expand(3, -1))
+    assert difference(make(made, least=0.0)(torch.zeros(3, 40)), made.bias.expand(3, -1)) < 1e-6
 
 
+@pytest.mark.skipif("FBGEMM fp16" not in probe.makers("fp16", "cpu"), reason="its operators are missing")
 @pytest.mark.parametrize("bias", [False, True])
 def test_half(bias: bool) -> None:
     made = source()

@@ -56,7 +56,7 @@ DEFAULTS = {
     "float32": Limits(cosine=0.99999),
 }
 # what bytes have to hold on the sample, which is small: a little more than on the texts to come
-_SAMPLE_LIMITS = Limits(cosine=0.9997, worst_cosine=0.999)
+_SAMPLE_LIMITS = Limits(cosine=0.9995, worst_cosine=0.998)
 # how many times the usual harm of a product is too much, whatever the limits: texts to come may be worse
 _OUTSTANDING = 3
 _ALIASES = {"bfloat16": "bf16", "float16": "fp16", "fp32": "float32"}
@@ -293,7 +293,7 @@ def _mixed(
     inputs = calibrate.inputs_of(model, layers, sample)
     plans = calibrate.plans(blocks, inputs, make, probe.attends_in(str(base.device.type)))
     made = {id(plan): FusedBlock(block, plan) for block, plan in zip(blocks, plans, strict=True)}
-    harms = _harms(base, layers, sample, [made[id(plan)] for plan in plans], inputs, exact)
+    harms = _harms(base, layers, sample, [made[id(plan)] for plan in plans], exact)
 
     def agreement() -> Agreement:
         for block, plan in zip(blocks, plans, strict=True):
@@ -320,7 +320,6 @@ def _harms(
     layers: nn.ModuleList,
     sample: Sequence[Batch],
     fused: Sequence[FusedBlock],
-    inputs: list[calibrate.Inputs],
     exact: Maker,
 ) -> dict[tuple[int, str], float]:
     """How much each product of bytes changes the results: {(layer, part): 1 - cosine}."""
@@ -329,7 +328,7 @@ def _harms(
     vars(layers)["derived"] = recorder
     Results.of(base, [{name: value[:_TEXTS] for name, value in batch.items()} for batch in sample[:1]])
     with torch.inference_mode():
-        return calibrate.harms(fused, inputs, recorder.blocks, recorder.passes)
+        return calibrate.harms(fused, recorder.blocks, recorder.passes)
 
 
 def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:

@@ -25,24 +25,21 @@ from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 # how much of a column's size goes from the rows to the weights
 _STRENGTH = 0.65
 _TINY = 1e-5
-_ROWS = 128  # that losses are found on
 PARTS = ("qkv", "output", "up", "down")
 
 
 @dataclass
 class Inputs:
-    """What the products of a layer read on the sample texts: (N, K) each."""
+    """What those products of a layer read, on the sample texts, whose rows can be divided: (N, K) each."""
 
     qkv: Tensor
-    output: Tensor
     up: Tensor
-    down: Tensor
 
 
 def inputs_of(model: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> list[Inputs]:
-    """Run the base model, and keep what the products of each layer read, without padding."""
+    """Run the base model, and keep what products of each layer read, without padding."""
     blocks = blocks_of(layers)
-    read: list[dict[str, list[Tensor]]] = [{part: [] for part in PARTS} for _ in blocks]
+    read: list[dict[str, list[Tensor]]] = [{"qkv": [], "up": []} for _ in blocks]
     with torch.inference_mode():
         for batch in batches:
             with _listening(blocks, read, mask_of(batch).bool()):
@@ -62,7 +59,7 @@ def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: T
     handles = [
         layer.register_forward_pre_hook(keep(rows[part]))
         for block, rows in zip(blocks, read, strict=True)
-        for part, layer in zip(PARTS, (block.projections[0], block.output, block.up, block.down), strict=True)
+        for part, layer in (("qkv", block.projections[0]), ("up", block.up))
     ]
     try:
         yield
@@ -91,27 +88,21 @@ def _smoothing(rows: Tensor, *layers: nn.Linear) -> Tensor:
 
 
 def harms(
-    fused: Sequence[FusedBlock],
-    inputs: list[Inputs],
-    exact: Sequence[FusedBlock],
-    passes: Sequence[tuple[Pass, Tensor]],
+    fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], passes: Sequence[tuple[Pass, Tensor]]
 ) -> dict[tuple[int, str], float]:
     """How much each product of bytes changes the model's results: {(layer, part): 1 - cosine}.
 
-    Found for a layer at a time, with the others exact; its products have their shares by what they lose themselves.
+    Found for a layer at a time, with the others exact; its products have their shares by how far each of them alone
+    changes the layer's own rows.
     """
-    found = {}
-    # there are no passes where the model's own code has to run: then all layers count alike
-    changed = [_changed(fused, exact, one, rows) for one, rows in passes] or [torch.ones(len(fused))]
-    changes = torch.stack(changed).mean(0).tolist()
-    for index, (block, given) in enumerate(zip(fused, inputs, strict=True)):
-        lost = {part: loss**2 for part, loss in _losses(block, given).items()}
-        found.update({(index, part): changes[index] * loss / sum(lost.values()) for part, loss in lost.items()})
-    return found
+    # there are no passes where the model's own code has to run: then all products count alike
+    changed = [_changed(fused, exact, one, rows) for one, rows in passes] or [torch.ones(len(fused), len(PARTS))]
+    means = torch.stack(changed).mean(0).tolist()
+    return {(i, part): value for i, values in enumerate(means) for part, value in zip(PARTS, values, strict=True)}
 
 
 def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass, rows: Tensor) -> Tensor:
-    """(layers,) 1 - cosine of the texts' means, when one layer is of bytes and the others exact."""
+    """(layers, parts) 1 - cosine of the texts' means, of which each part has its share."""
     states = [one.entering(rows, exact[one.uses[0]])]
     for i, layer in enumerate(one.uses):
         states.append(one.through(i, exact[layer], states[-1]))
@@ -122,29 +113,13 @@ def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass
         rows = states[start]
         for i, layer in enumerate(one.uses[start:], start):
             rows = one.through(i, block if layer == index else exact[layer], rows)
-        found.append(1 - F.cosine_similarity(_embeddings(one, rows), expected, dim=-1).mean())
+        whole = 1 - F.cosine_similarity(_embeddings(one, rows), expected, dim=-1).mean()
+        single = [one.through(start, exact[index].otherwise(part, block), states[start]) for part in PARTS]
+        lost = torch.stack([(rows - states[start + 1]).square().sum() for rows in single])
+        found.append(whole * lost / lost.sum().clamp(min=_TINY**2))
     return torch.stack(found)
 
 
 def _embeddings(one: Pass, rows: Tensor) -> Tensor:
     """(B, D) of each text: a multiple of the mean of its rows, since there are zeros at padding."""
     return one.step.layout.unpack(rows.view(one.shape)).sum(1)
-
-
-def _losses(fused: FusedBlock, given: Inputs) -> dict[str, float]:
-    """Relative error of each product of bytes: of the sum, where its results are added to rows."""
-    block, plan, feed_forward = fused.block, fused.plan, fused.feed_forward
-    smooth = {"qkv": plan.before, "up": plan.middle}
-    beside = {} if block.pre else {"output": given.qkv, "down": given.up}
-    products = {"qkv": fused.qkv, "output": fused.output, "up": feed_forward.up, "down": feed_forward.down}
-    found = {}
-    for part, source in plan.sources(block).items():
-        rows: Tensor = getattr(given, part)[:_ROWS]
-        if (divided := smooth.get(part)) is not None:
-            rows = rows / divided
-        exact = F.linear(rows, source.weight, source.bias)
-        exact = exact if source.activation is None else source.activation(exact)
-        error = products[part](rows) - exact
-        whole = exact + beside[part][:_ROWS] if part in beside else exact
-        found[part] = float(error.norm() / whole.norm().clamp(min=_TINY))
-    return found

@@ -42,7 +42,11 @@ class Codes:
         if not high - low < _HUGE:  # also where it is no number
             raise NotFinite
         scale = max((high - low) / _LEVELS, _TINY)
-        zero = round(-low / scale)
+        return cls.made(x, scale, round(-low / scale))
+
+    @classmethod
+    def made(cls, x: Tensor, scale: float, zero: int) -> Codes:
+        """Codes of float32 numbers for a scale that is known."""
         made = _quantized(x, scale, zero)
         # its numbers without a copy: int_repr makes one, five times as slow as the quantisation
         codes = torch.empty(0, dtype=torch.uint8).set_(made.untyped_storage(), 0, made.shape, made.stride())

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..ops.activations import GELUActivation
 from ..ops.layout import Layout
-from .fbgemm import Half, RowInt8
+from .half import Half
 from .int8 import Int8
 from .products import Maker, Packed, Parts, Plain, Source
+from .row_int8 import FbgemmRows, OnednnRows
 from .stack import Plan, attend, feed_forward
 
 _CONTEXTS = (torch.bfloat16, torch.float32)
@@ -49,7 +50,7 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
     """How to make products in `mode` on `device`: {name: maker}; empty where none works."""
     known: dict[str, Maker] = {}
     if mode == "int8":
-        known = {"FBGEMM int8": RowInt8, "oneDNN int8": Int8}
+        known = {"FBGEMM int8": FbgemmRows, "oneDNN int8 by rows": OnednnRows, "oneDNN int8": Int8}
     elif mode == "fp16":
         known = {"FBGEMM fp16": Half}
     else:

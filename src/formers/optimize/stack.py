@@ -13,6 +13,7 @@ The rows between products are float32; only what goes into a product, or through
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from ..logging import logger
 from ..ops.attention import by_spans
 from ..ops.layout import Layout, is_tracing
-from . import fbgemm
+from . import row_int8
 from .guard import Guard
 from .int8 import CodedFeedForward, Int8, NotFinite
 from .products import FeedForward, Maker, Product, Source, TwoProducts
@@ -153,8 +154,8 @@ def feed_forward(plan: Plan, up: Source, down: Source, gate: nn.Module | None = 
     """Both products of a feed-forward; those of bytes hand on what is between them in their own way."""
     if plan.up is Int8 and plan.down is Int8 and gate is None and up.fused()[0] == "gelu":
         return CodedFeedForward(up, down)
-    if plan.up is fbgemm.RowInt8 and plan.down is fbgemm.RowInt8:
-        return fbgemm.feed_forward(up, down, gate)
+    if plan.up is plan.down and isinstance(plan.up, type) and issubclass(plan.up, row_int8.RowInt8):
+        return row_int8.feed_forward(plan.up, up, down, gate)
     return FeedForward(plan.up(up, torch.bfloat16), plan.down(down, torch.float32), gate)
 
 
@@ -172,6 +173,18 @@ class FusedBlock:
         self.feed_forward = feed_forward(plan, sources["up"], sources["down"], gate)
         self.output_norm = Norm(block.output_norm, plan.middle if block.pre else plan.after)
         self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
+
+    def otherwise(self, part: str, other: FusedBlock) -> FusedBlock:
+        """The layer with one product of another one's."""
+        found = copy(self)
+        if part in ("qkv", "output"):
+            setattr(found, part, getattr(other, part))
+        else:
+            products = {"up": self.feed_forward.up, "down": self.feed_forward.down}
+            products[part] = getattr(other.feed_forward, part)
+            gate = self.block.activation if self.block.gated else None
+            found.feed_forward = FeedForward(products["up"], products["down"], gate)
+        return found
 
     @cached_property
     def _query_alone(self) -> tuple[Product, Product]:
