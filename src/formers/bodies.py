@@ -14,12 +14,10 @@ from torch import Tensor
 
 from .errors import InputError
 from .modeling import PreTrainedModel
+from .ops.checks import batch_shape, read_mask
 from .ops.layout import Layout
 from .ops.step import Step
 from .outputs import BaseModelOutput, ModelOutput
-
-# for decoders alone
-_OF_DECODERS = ("encoder_hidden_states", "past_key_values")
 
 
 class Body(PreTrainedModel):
@@ -27,7 +25,10 @@ class Body(PreTrainedModel):
     have a `pooler`; where they are called in another way, a family has its own `embed`, `stack` or `pool`.
 
     EMBEDDED: of the inputs, those that `embeddings` reads.
+    UNUSED: arguments of the reference's that mean something for decoders alone.
     """
+
+    UNUSED: ClassVar[tuple[str, ...]] = ("encoder_hidden_states", "past_key_values")
 
     OUTPUT: ClassVar[type[ModelOutput]] = BaseModelOutput
     STACK: ClassVar[str] = "encoder"
@@ -44,26 +45,33 @@ class Body(PreTrainedModel):
         layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
         Hidden states are zeros at padding.
         """
-        for name in _OF_DECODERS:
+        for name in self.UNUSED:
             if inputs.get(name) is not None:
                 raise InputError(f"{type(self).__name__} here takes no {name}; leave it out.")
         pooler = getattr(self, "pooler", None)  # no attribute of the class, which would hide the module
         options = self.options(**{n: inputs.get(n) for n in ("output_attentions", "output_hidden_states")})
         layout: Layout | None = inputs.get("layout")
         handed = layout is not None
+        cache = inputs.get("past_key_values") if handed else self.take_cache(inputs)
         if layout is None:
             layout = self.layout(
                 inputs.get("input_ids"),
                 inputs.get("attention_mask"),
                 inputs.get("inputs_embeds"),
                 reads_first=pooler is not None or not self.causal(),
+                cache=cache,
             )
         embedded = self.embed(layout, {name: inputs.get(name) for name in self.EMBEDDED if name in self.SIGNATURE})
-        step = Step(layout, causal=self.causal(), shared=self.shared(embedded, layout, inputs), **options)
+        shared = self.shared(embedded, layout, inputs)
+        step = Step(layout, causal=self.causal(), shared=shared, cache=cache, memory=self.memory(inputs), **options)
         body = self.stack(embedded, step, self.head_masks(inputs.get("head_mask"), self.depth()))
         rows: Any = body.last_hidden_state
+        if cache is not None:
+            cache.advance(layout)
         last = rows if handed else layout.unpack(rows)
         fields = dict(body) | {"last_hidden_state": last}
+        if cache is not None:
+            fields["past_key_values"] = cache
         if pooler is not None:
             fields["pooler_output"] = self.pool(layout.with_first(rows) if handed else last)
         return self.returned(self.OUTPUT(**fields), inputs.get("return_dict"))
@@ -75,6 +83,15 @@ class Body(PreTrainedModel):
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Rows from the model's inputs."""
         return self.embeddings(**inputs, layout=layout)
+
+    def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
+        """The rows of an encoder that layers attend to, and their layout, from what a call gives."""
+        states, mask = inputs.get("encoder_hidden_states"), inputs.get("encoder_attention_mask")
+        if states is None:
+            return None
+        batch, columns = batch_shape(type(self).__name__, None, states)
+        mask = None if mask is None else read_mask(mask, batch, columns)
+        return states, Layout(batch, columns, mask=mask)
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """What all layers read, derived once from the model's inputs."""

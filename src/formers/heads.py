@@ -60,12 +60,14 @@ class Head(PreTrainedModel):
         targets[ITEMS] = items
         options = {name: inputs.pop(name, None) for name in OPTIONS}
         flat = self.flatten(inputs)
+        cache = self.take_cache(flat)
         layout = self.layout(
             flat.get("input_ids"),
             flat.get("attention_mask"),
             flat.get("inputs_embeds"),
             keep_padding=self.needs_padding(inputs, targets),
             reads_first=self.READS in ("first", "pooled") or not self.causal(),
+            cache=cache,
         )
         if self._reads_first_alone() and unwatched(self):
             layout = replace(layout, only_first=True)
@@ -163,6 +165,22 @@ class CausalLM(_TokenHead):
     """Predict the next token. labels (B, T): the token ids themselves, -100 to leave one out; logits (B, T, V)."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithCrossAttentions
+    # which logits are wanted: the last so many columns, or those of these numbers; by its first name too
+    KEYWORDS = (ITEMS, "logits_to_keep", "num_logits_to_keep")
+
+    def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in inputs.items() if not name.endswith("logits_to_keep")}
+
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        given = (inputs.get(name) for name in ("logits_to_keep", "num_logits_to_keep"))
+        kept = next((value for value in given if value is not None), 0)
+        if isinstance(kept, int) and not kept:
+            return super().results(body, layout, inputs, targets)
+        if targets["labels"] is not None:
+            raise InputError("logits_to_keep leaves out logits that the loss of labels needs; leave one of them out.")
+        rows = layout.unpack(body.last_hidden_state)
+        rows = rows[:, -kept:] if isinstance(kept, int) else rows[:, kept]
+        return {"loss": None, "logits": self.compute_logits(rows)}
 
     def post_init(self) -> None:
         super().post_init()

@@ -25,7 +25,7 @@ from .ops.step import Step
 from .optimize import stack_of
 from .optimize.guard import hooks_of, watched
 from .optimize.linear import linear_of
-from .outputs import BaseModelOutput, ModelOutput
+from .outputs import BaseModelOutput, BaseModelOutputWithCrossAttentions, ModelOutput
 
 MASKS = ("attention_mask", "attn_mask", "mask")
 HEAD_MASKS = ("head_mask", "layer_head_mask")
@@ -198,21 +198,26 @@ def run_layers(
             return BaseModelOutput(*found)
     states: list[Tensor] = []
     weights: list[Any] = []
+    across: list[Tensor] = []  # attention to the step's memory
     for i, (layer, mask) in enumerate(zip(stack, masks, strict=True)):
         rows = _kept(rows, step, states)
+        step = replace(step, layer=i) if step.cache is not None else step
         if checkpointing:
             rows, *more = checkpoint(through, layer, rows, step, mask, use_reentrant=False)
         else:
             rows, *more = through(layer, rows, step, mask)
         rows = rows if after is None else after(i, rows)
+        if step.memory is not None and len(more) == 2:
+            across.append(more.pop())
         for found in more:
             weights += found if isinstance(found, tuple) else [found]
     rows = _kept(rows, step, states)
-    return BaseModelOutput(
+    found = (
         rows,
         tuple(states) if step.output_hidden_states else None,
         tuple(weights) if step.output_attentions else None,
     )
+    return BaseModelOutputWithCrossAttentions(*found, tuple(across)) if across else BaseModelOutput(*found)
 
 
 def _kept(rows: Tensor, step: Step, states: list[Tensor]) -> Tensor:

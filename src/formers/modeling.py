@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .cache import Cache
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
 from .layers import keeps_padding
@@ -367,23 +368,36 @@ class PreTrainedModel(Optimizable, Masks):
         inputs_embeds: Tensor | None,
         keep_padding: bool = False,
         reads_first: bool = True,
+        cache: Cache | None = None,
     ) -> Layout:
         """The layout of a batch, its inputs checked.
 
         reads_first: whether somebody reads column 0, so that padding on the left has to be kept.
+        cache: what earlier passes left, in whose columns the mask begins.
         Hooks, and modules of other people's, see the (B, T, D) that they were written for: padding is kept for them.
         """
         batch, columns = batch_shape(type(self).__name__, input_ids, inputs_embeds)
         width = getattr(self.get_input_embeddings(), "embedding_dim", None)
         if inputs_embeds is not None and inputs_embeds.shape[2] != width is not None:
             raise InputError(f"inputs_embeds has width {inputs_embeds.shape[2]}, but the word embeddings have {width}.")
-        if attention_mask is None:
-            return Layout.of(None, batch, columns)
-        mask = read_mask(attention_mask, batch, columns)
-        layout = Layout.of(mask, batch, columns, keep_padding, reads_first)
+        past, before, mask = None, 0 if cache is None else cache.columns, None
+        if attention_mask is not None:
+            mask = read_mask(attention_mask, batch, columns, before)
+        if cache is not None:
+            past = cache.begin(batch)
+            if mask is not None and mask.dim() == 2:
+                cache.check(mask)
+                mask = mask[:, before:]
+        place: dict[str, Any] = {"past": past, "before": before, "device": self.device}
+        layout = Layout.of(mask, batch, columns, keep_padding, reads_first, **place)
         if layout.index is not None and keeps_padding(self.modules()):
-            return Layout.of(mask, batch, columns, keep_padding=True)
+            return Layout.of(mask, batch, columns, keep_padding=True, **place)
         return layout
+
+    def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
+        """The cache of a call, which decoders have: what was given for it, or one that `use_cache` asks for, is put among
+        the inputs in its place."""
+        return None
 
     def options(self, **given: bool | None) -> dict[str, bool]:
         """What a call asks for, and where it does not say, what the configuration does."""

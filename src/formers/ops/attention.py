@@ -64,6 +64,12 @@ def attention(
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
     written = partial(_written_out, scale=scale, softcap=softcap, dropout=dropout)
     fused = head_mask is None and not asked and kernel != "eager"
+    if step.cache is not None and memory is None:
+        if fused and layout.mask is None and not is_tracing():
+            run = partial(_onto_past, bias=bias, window=window, scale=scale, softcap=softcap, dropout=dropout)
+            return (run(query, key, value, step, heads, groups),)
+        new = (_split(layout.unpack(x), groups) for x in (key, value))
+        key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None
     if packed and ((bias is None and window is None) or layout.contiguous):
         sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
@@ -75,7 +81,8 @@ def attention(
             run = _with_scores(sdpa, bias, causal, window)
         return (by_spans(run, query, key, value, layout, heads, groups),)
     keys = layout if memory is None else memory
-    q, k, v = _split(layout.unpack(query), heads), _split(keys.unpack(key), groups), _split(keys.unpack(value), groups)
+    q = _split(layout.unpack(query), heads)
+    k, v = (x if x.dim() == 4 else _split(keys.unpack(x), groups) for x in (key, value))
     k, v = _each_head(k, heads), _each_head(v, heads)
     Q, K = q.shape[2], k.shape[2]
     scores = None if bias is None else bias(q, k, distances(Q, K, q.device))
@@ -197,6 +204,83 @@ def by_spans(
             k, v = _each_head(k, heads), _each_head(v, heads)
         parts.append(kernel(q, k, v).transpose(1, 2).reshape(-1, width))  # (texts · length, H · d)
     return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _onto_past(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    step: Step,
+    heads: int,
+    groups: int,
+    *,
+    bias: Bias | None,
+    window: int | None,
+    scale: float | None,
+    softcap: float | None,
+    dropout: float,
+) -> Tensor:
+    """Causal attention of new rows to themselves and to the tokens before them in the step's cache, span by span."""
+    layout, parts = step.layout, []
+    past = layout.past or (0,) * layout.batch
+    rows = [x.reshape(-1, x.shape[-1]) for x in (query, key, value)]
+    sizes, first = [span.texts * span.new for span in layout.spans], 0
+    for span, *qkv in zip(layout.spans, *(x.split(sizes) for x in rows), strict=True):
+        texts = layout.texts[first : first + span.texts]
+        first += span.texts
+        q, k, v = (
+            x.view(span.texts, span.new, n, -1).transpose(1, 2)
+            for x, n in zip(qkv, (heads, groups, groups), strict=True)
+        )
+        earlier = [past[text] for text in texts]
+        k, v = step.cache.extend(step.layer, texts, earlier, k, v)
+        context = _of_past(q, k, v, earlier, bias, window, scale, softcap, dropout)
+        parts.append(context.transpose(1, 2).reshape(span.texts * span.new, -1))
+    joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return joined.view(*query.shape[:-1], joined.shape[-1])
+
+
+def _of_past(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    past: list[int],
+    bias: Bias | None,
+    window: int | None,
+    scale: float | None,
+    softcap: float | None,
+    dropout: float,
+) -> Tensor:
+    """Attention (n, H, T, d) of texts with T new tokens each, to keys (n, G, K, d) of which text i has past[i] + T."""
+    (n, H, T, d), G, K = q.shape, k.shape[1], k.shape[2]
+    options: Any = {"scale": scale, "softcap": softcap, "dropout": dropout}
+    if min(past) != max(past) and bias is not None:  # which is of one distance for all
+        each = ((q[i : i + 1], k[i : i + 1, :, : p + T], v[i : i + 1, :, : p + T], [p]) for i, p in enumerate(past))
+        return torch.cat([_of_past(*one, bias, window, **options) for one in each])
+    if min(past) == max(past):
+        seen = _near(T, K, True, window, q.device)  # (T, K)
+    else:  # one new token each
+        behind = torch.tensor(past, device=q.device)[:, None, None, None] - torch.arange(K, device=q.device)
+        seen = behind >= 0 if window is None or window >= K else (behind >= 0) & (behind < window)  # (n, 1, 1, K)
+    if T == 1 and G != H and bias is None:  # the heads that share keys are as many queries of one head
+        q, seen_by_all = q.view(n, G, H // G, d), True
+    else:
+        k, v, seen_by_all = _each_head(k, H), _each_head(v, H), False
+    scores = None if bias is None else bias(q, k, distances(T, K, q.device))
+    if softcap is None and scores is None and seen is not None and T == K and (window is None or window >= K):
+        context = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, dropout_p=dropout)
+    else:
+        if scores is not None and seen is not None:
+            scores = torch.where(seen, scores, torch.finfo(q.dtype).min)
+        elif seen is not None:
+            scores = seen
+        if softcap is None:
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, scale=scale, dropout_p=dropout)
+        else:
+            if scores is seen and seen is not None:
+                scores = q.new_zeros(()).where(seen, torch.finfo(q.dtype).min)
+            context = _written_out(q, k, v, scores, **options)[0]
+    return context.view(n, H, 1, d) if seen_by_all else context
 
 
 def _written_out(

@@ -33,24 +33,26 @@ def batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, in
     return value.shape[0], value.shape[1]
 
 
-def read_mask(mask: Any, batch: int, columns: int) -> Tensor:
+def read_mask(mask: Any, batch: int, columns: int, before: int = 0) -> Tensor:
     """An attention mask in the form that Layout takes: bool (B, T) over keys, or (B or 1, 1 or H, 1 or T, T) as given.
 
     mask: (B, T), or for each query (B, T, T): 1 or True for what is seen, 0 or False for what is not. With four
     dimensions also, floating, what is added to scores: the smallest number for what is not seen. A floating mask of
     zeros alone hides nothing. Raises InputError for other shapes and other values.
+    before: columns that earlier passes had; a mask is of them and of the T new ones.
     """
     if not isinstance(mask, Tensor):
         raise NotTensorError(
             f"attention_mask is a {type(mask).__name__}, not a tensor; torch.tensor(…) makes one of a list."
         )
-    shape = tuple(mask.shape)
-    fits = shape in ((batch, columns), (batch, columns, columns)) or (
-        len(shape) == 4 and shape[0] in (1, batch) and shape[2] in (1, columns) and shape[3] == columns
+    shape, keys = tuple(mask.shape), before + columns
+    fits = shape in ((batch, keys), (batch, columns, keys)) or (
+        len(shape) == 4 and shape[0] in (1, batch) and shape[2] in (1, columns) and shape[3] == keys
     )
     if not fits:
+        earlier = f", after {before} columns of past_key_values" if before else ""
         raise InputError(
-            f"attention_mask has shape {shape}, but the batch is ({batch}, {columns}): "
+            f"attention_mask has shape {shape}, but the batch is ({batch}, {columns}){earlier}: "
             "give 1 for each real token and 0 for padding, in the same shape."
         )
     if mask.dtype == torch.bool:

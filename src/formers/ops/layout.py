@@ -39,6 +39,9 @@ class Layout:
         windows too. None when every row that is there is visible.
     lengths: real tokens of each of the B texts; None unless packed.
     only_first: whether nobody reads what the model computes but column 0; the last layer may then leave out the rest.
+    past: how many tokens of each of the B texts earlier passes have computed; None for none. The columns are those of
+        this pass alone.
+    before: how many columns these tokens and the padding among them took, of every text; None for `past` itself.
     """
 
     batch: int
@@ -47,10 +50,20 @@ class Layout:
     mask: Tensor | None = None
     lengths: tuple[int, ...] | None = None
     only_first: bool = False
+    past: tuple[int, ...] | None = None
+    before: int | None = None
 
     @classmethod
     def of(
-        cls, mask: Tensor | None, batch: int, columns: int, keep_padding: bool = False, reads_first: bool = True
+        cls,
+        mask: Tensor | None,
+        batch: int,
+        columns: int,
+        keep_padding: bool = False,
+        reads_first: bool = True,
+        past: tuple[int, ...] | None = None,
+        before: int | None = None,
+        device: torch.device | None = None,
     ) -> Layout:
         """The layout of a batch with `mask`, as `checks.read_mask` returns it.
 
@@ -58,20 +71,29 @@ class Layout:
         where column 0 of some row is masked and `reads_first` says that it is read, and while a graph is being traced
         (the number of rows would become a constant).
         """
-        if mask is None or mask.dim() == 4 or keep_padding or is_tracing():
-            return cls(batch, columns, mask=mask)
-        lengths = tuple(mask.sum(1).tolist())
+        if (mask is not None and mask.dim() == 4) or keep_padding or is_tracing():
+            return cls(batch, columns, mask=mask, past=past, before=before)
+        lengths = (columns,) * batch if mask is None else tuple(mask.sum(1).tolist())
+        texts = order(lengths, past)
         if all(length == columns for length in lengths):
-            return cls(batch, columns)
+            if past is None or texts == list(range(batch)):
+                return cls(batch, columns, past=past, before=before)
+            mask = torch.ones(batch, columns, dtype=torch.bool, device=device)
+        assert mask is not None  # without one all are of one length
         if 0 in lengths or (reads_first and not bool(mask[:, 0].all())):
-            return cls(batch, columns, mask=mask)
-        texts = torch.tensor(order(lengths), device=mask.device)
-        text, column = mask[texts].nonzero(as_tuple=True)
-        return cls(batch, columns, index=texts[text] * columns + column, lengths=lengths)
+            return cls(batch, columns, mask=mask, past=past, before=before)
+        chosen = torch.tensor(texts, device=mask.device)
+        text, column = mask[chosen].nonzero(as_tuple=True)
+        index = chosen[text] * columns + column
+        return cls(batch, columns, index=index, lengths=lengths, past=past, before=before)
 
     @classmethod
     def of_lengths(
-        cls, lengths: Sequence[int], columns: int | None = None, device: torch.device | str = "cpu"
+        cls,
+        lengths: Sequence[int],
+        columns: int | None = None,
+        device: torch.device | str = "cpu",
+        past: Sequence[int] | None = None,
     ) -> Layout:
         """The layout of texts whose `lengths` (B), at least 1 each, are known: (B, T) padded on the right.
 
@@ -81,24 +103,35 @@ class Layout:
         columns = longest if columns is None else columns
         if not lengths or min(lengths) < 1 or longest > columns:
             raise InputError(f"lengths must be from 1 to {columns} columns, got {list(lengths)}.")
-        if min(lengths) == columns:
-            return cls(len(lengths), columns)
-        places = [torch.arange(i * columns, i * columns + lengths[i]) for i in order(lengths)]
-        return cls(len(lengths), columns, index=torch.cat(places).to(device), lengths=tuple(lengths))
+        earlier, texts = None if past is None else tuple(past), order(lengths, past)
+        if min(lengths) == columns and texts == sorted(texts):
+            return cls(len(lengths), columns, past=earlier)
+        places = [torch.arange(i * columns, i * columns + lengths[i]) for i in texts]
+        return cls(len(lengths), columns, index=torch.cat(places).to(device), lengths=tuple(lengths), past=earlier)
+
+    @cached_property
+    def new(self) -> tuple[int, ...]:
+        """(B,) how many rows of each text there are, kept padding included."""
+        return (self.columns,) * self.batch if self.lengths is None else self.lengths
+
+    @cached_property
+    def texts(self) -> list[int]:
+        """The texts in the order of their rows."""
+        return order(self.new, self.past)
 
     @cached_property
     def spans(self) -> tuple[Span, ...]:
         """The rows in order, as spans of texts of one length; none where a mask hides rows that are there."""
         if self.mask is not None:
             return ()
-        return plan([self.columns] * self.batch if self.lengths is None else self.lengths)
+        return plan(self.new, self.past)
 
     @cached_property
     def _ends(self) -> list[int]:
         """(B,) the row after each text's last, where packed."""
         assert self.lengths is not None
         ends, row = [0] * self.batch, 0
-        for text in order(self.lengths):
+        for text in self.texts:
             row += self.lengths[text]
             ends[text] = row
         return ends
@@ -151,14 +184,16 @@ class Layout:
         """(B, …), one for each text in the order of `spans`, to the texts' own order."""
         if self.lengths is None:
             return first
-        texts = torch.tensor(order(self.lengths), device=first.device)
+        texts = torch.tensor(self.texts, device=first.device)
         return torch.empty_like(first).index_copy(0, texts, first)
 
     def positions(self, device: torch.device) -> Tensor:
-        """The column of every row: (N,), or (1, T) where all rows are there."""
-        if self.index is None:
-            return torch.arange(self.columns, device=device)[None]
-        return self.index % self.columns
+        """The column of every row, those before this pass counted: (N,), or (1 or B, T) where all rows are there."""
+        columns = torch.arange(self.columns, device=device)[None] if self.index is None else self.index % self.columns
+        if self.past is None or self.before is not None:
+            return columns if not self.before else columns + self.before
+        before = torch.tensor(self.past, device=device)
+        return columns + (before[:, None] if self.index is None else before[self.index // self.columns])
 
     @cached_property
     def contiguous(self) -> bool:

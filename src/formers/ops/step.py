@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ class Step:
     causal: whether no column sees a later one; it is for modules that are decoders by their configuration.
     output_attentions, output_hidden_states: what is asked for beside the last rows.
     shared: what the family derives once for all layers: rotary turns, biases.
+    cache: the keys and values of earlier tokens, to which those of this pass are added; None for none.
+    layer: the number of the layer that is being run.
+    memory: what layers attend to beside their own text: the rows of an encoder and their layout.
     """
 
     layout: Layout
@@ -26,6 +30,19 @@ class Step:
     output_attentions: bool = False
     output_hidden_states: bool = False
     shared: Any = None
+    cache: Any = None
+    layer: int = 0
+    memory: tuple[Tensor, Layout] | None = None
+
+    def crossed(self, project: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor, Tensor], Layout]:
+        """Keys and values of the memory in this layer, and their layout; `project` makes them, once for a cache."""
+        assert self.memory is not None  # layers ask where there is one
+        rows, layout = self.memory
+        if self.cache is None:
+            return project(rows), layout
+        if self.layer not in self.cache.crossed:
+            self.cache.crossed[self.layer] = project(rows)
+        return self.cache.crossed[self.layer], layout
 
     def extended(self, like: Tensor) -> Tensor:
         """The mask as other people's modules expect it, in the type of `like`: (B, 1 or H, 1 or T, T), 0 where a query

@@ -59,7 +59,7 @@ class Block:
     projections: tuple[nn.Linear, ...]
     output: nn.Linear
     attention_norm: nn.Module
-    up: nn.Linear
+    up: nn.Linear | tuple[nn.Linear, ...]
     activation: nn.Module
     down: nn.Linear
     output_norm: nn.Module

@@ -1,0 +1,332 @@
+"""Keys and values of earlier tokens, as tuples of tuples (Transformers 4) and as a DynamicCache (Transformers 5) at once.
+
+    text 0   a b c d e . . .      lengths 5, 2, 4: text b's are at [b, :, :lengths[b]], whatever its padding was;
+    text 1   f g . . . . . .      the room behind them is for tokens to come
+    text 2   h i j k . . . .
+
+Letters: S texts, B of them in a pass, G heads of keys, K tokens with room, T columns of a pass, d width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import ArgumentError, InputError
+from .ops.layout import Layout
+
+_GROWTH = 1.5  # of the room, when it is too small
+
+
+class Cache:
+    """A ragged cache of keys and values, (S, G, K, d) for each layer.
+
+    lengths: tokens of each text whose keys are there. columns: what these and their padding take in the caller's batch.
+    real: bool (S, columns) which of these columns hold a token; None for all.
+    chosen: the texts that the next pass is about, in the order of its batch; None for all.
+    """
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+        self.lengths: list[int] = []
+        self.columns = 0
+        self.real: Tensor | None = None
+        self.chosen: list[int] | None = None
+        self.room = 0  # tokens to make room for at once
+        self.crossed: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values of an encoder's rows, for each layer
+
+    # ---- a pass
+
+    def begin(self, batch: int) -> tuple[int, ...]:
+        """(B,) the tokens that are there of each text of the coming pass."""
+        if not self.lengths:
+            self.lengths = [0] * batch
+        texts = range(len(self.lengths)) if self.chosen is None else self.chosen
+        if len(texts) != batch:
+            raise InputError(f"past_key_values is of {len(texts)} texts, but the batch has {batch}.")
+        return tuple(self.lengths[text] for text in texts)
+
+    def check(self, mask: Tensor) -> None:
+        """Raise InputError where a mask (B, columns or more) hides tokens of earlier passes, or shows their padding."""
+        mask = mask[:, : self.columns].cpu()
+        if self.chosen is None and not torch.equal(mask, torch.ones_like(mask) if self.real is None else self.real):
+            raise InputError(
+                "attention_mask differs from that of earlier passes in the columns of past_key_values: give theirs, "
+                "followed by that of the new tokens."
+            )
+
+    def extend(
+        self, layer: int, texts: Sequence[int], past: Sequence[int], key: Tensor, value: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Add new keys and values (n, G, T, d) of n texts of the pass; returns all that these have, (n, G, K, d).
+
+        K is the longest text's; what is behind a shorter one's is not to be seen.
+        """
+        new, slots = key.shape[2], [self.chosen[text] for text in texts] if self.chosen is not None else list(texts)
+        longest, equal = max(past) + new, min(past) == max(past)
+        if layer == len(self.keys) and not self.room and equal and not past[0] and len(slots) == len(self.lengths):
+            if slots == list(range(len(slots))):  # nothing to join, nothing to copy
+                self.keys.append(key)
+                self.values.append(value)
+                return key, value
+        self._make_room(layer, key, value, longest)
+        place = _place(slots, key.device)
+        for stored, added in ((self.keys, key), (self.values, value)):
+            tensor = stored[layer] = _writable(stored[layer], added)
+            if equal:
+                tensor[place, :, past[0] : longest] = added
+            else:
+                at = torch.tensor(past, device=key.device)[:, None] + torch.arange(new, device=key.device)
+                rows = torch.tensor(slots, device=key.device)[:, None]
+                tensor[rows, :, at] = added.transpose(1, 2)
+        return self.keys[layer][place, :, :longest], self.values[layer][place, :, :longest]
+
+    def extend_columns(self, layer: int, key: Tensor, value: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Layout]:
+        """The same where the columns are wanted as the caller has them, padding included: new ones (B, G, T, d) added;
+        all of them (B, G, columns, d), and their layout."""
+        past, (B, _, T, _) = self.begin(layout.batch), key.shape
+        seen = layout.real if layout.index is None else layout.unpack(layout.index.new_ones(len(layout.index))).bool()
+        new = torch.ones(B, T, dtype=torch.bool, device=key.device) if seen is None else seen.expand(B, T)
+        before = torch.ones(B, layout.before or max(past), dtype=torch.bool, device=key.device)
+        if self.real is not None:
+            before = self.real.to(key.device)
+        elif layout.before is None:
+            before = torch.arange(max(past), device=key.device) < torch.tensor(past, device=key.device)[:, None]
+        self._make_room(layer, key, value, max(past) + T)
+        slots = torch.arange(B, device=key.device) if self.chosen is None else torch.tensor(self.chosen)
+        at = torch.tensor(past, device=key.device)[:, None] + new.cumsum(1) - 1
+        text, column = new.nonzero(as_tuple=True)
+        whole = torch.cat([before, new], dim=1)
+        where = (whole.cumsum(1) - 1).clamp(min=0)  # (B, columns)
+        found = []
+        for stored, added in ((self.keys, key), (self.values, value)):
+            tensor = stored[layer] = _writable(stored[layer], added)
+            tensor[slots[text], :, at[text, column]] = added.transpose(1, 2)[text, column]
+            found.append(tensor[slots[:, None], :, where].transpose(1, 2))
+        mask = layout.mask if layout.mask is not None and layout.mask.dim() == 4 else whole
+        every = mask is whole and bool(whole.all())
+        return found[0], found[1], Layout(B, whole.shape[1], mask=None if every else mask)
+
+    def advance(self, layout: Layout) -> None:
+        """Count the tokens of a pass that has gone through all layers."""
+        texts = range(len(self.lengths)) if self.chosen is None else self.chosen
+        real = layout.real
+        if layout.index is not None and layout.before is not None:
+            real = layout.unpack(layout.index.new_ones(len(layout.index))).bool()
+        new = layout.new if real is None else real.expand(layout.batch, -1).sum(1).tolist()
+        for text, count in zip(texts, new, strict=True):
+            self.lengths[text] += count
+        if layout.before is not None:
+            full = real is None or bool(real.all())
+            if self.real is not None or not full:
+                shape = (layout.batch, layout.columns)
+                real = torch.ones(shape, dtype=torch.bool) if real is None else real.expand(shape).cpu()
+                old = torch.ones(shape[0], self.columns, dtype=torch.bool) if self.real is None else self.real
+                self.real = torch.cat([old, real], dim=1)
+        self.columns += layout.columns
+
+    def _make_room(self, layer: int, key: Tensor, value: Tensor, longest: int) -> None:
+        if layer == len(self.keys):
+            for stored, like in ((self.keys, key), (self.values, value)):
+                G, d = like.shape[1], like.shape[3]
+                stored.append(like.new_zeros(len(self.lengths), G, max(longest, self.room), d))
+        elif self.keys[layer].shape[2] < longest or self.keys[layer].shape[0] < len(self.lengths):
+            for stored in (self.keys, self.values):
+                old = stored[layer]
+                room = max(longest, min(int(old.shape[2] * _GROWTH), self.room or 2**62), old.shape[2])
+                wider = old.new_zeros(len(self.lengths), old.shape[1], room, old.shape[3])
+                wider[: old.shape[0], :, : old.shape[2]] = old
+                stored[layer] = wider
+
+    # ---- what people do with it
+
+    @classmethod
+    def of(cls, given: Any, mask: Tensor | None = None) -> Cache:
+        """The cache itself, or one made of tuples (key, value), (B, G, K, d) each, one for each layer.
+
+        mask: bool (B, K or more) which columns of the tuples are no padding.
+        """
+        if isinstance(given, Cache):
+            return given
+        pairs = [given[i] for i in range(len(given))] if not isinstance(given, (tuple, list)) else list(given)
+        made = cls()
+        if not pairs or pairs[0] is None:
+            return made
+        try:
+            made.keys, made.values = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            B, _, K, _ = made.keys[0].shape
+        except (TypeError, IndexError, ValueError, AttributeError) as e:
+            raise InputError(
+                "past_key_values should be the past_key_values that the model returned, a DynamicCache, or for each "
+                "layer a tuple of keys and values, (batch, heads, columns, width) each."
+            ) from e
+        made.lengths, made.columns = [K] * B, K
+        if mask is not None and not bool(mask[:, :K].all()):
+            made._compact(mask[:, :K].bool())
+        return made
+
+    def _compact(self, real: Tensor) -> None:
+        """Move the tokens of columns that are real to the front."""
+        front = (~real).to(torch.int8).argsort(dim=1, stable=True)[:, None, :, None]  # (B, 1, K, 1)
+        for stored in (self.keys, self.values):
+            stored[:] = [x.gather(2, front.to(x.device).expand(-1, x.shape[1], -1, x.shape[3])) for x in stored]
+        self.real, self.lengths = real.cpu(), real.sum(1).tolist()
+
+    def pair(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Keys and values of one layer as (S, G, columns, d), zeros at padding."""
+        if self.real is None:
+            return self.keys[layer][:, :, : self.columns], self.values[layer][:, :, : self.columns]
+        where = (self.real.cumsum(1) - 1).clamp(min=0)[:, None, :, None].to(self.keys[layer].device)
+        keep = self.real[:, None, :, None].to(where.device)
+        both = (stored[layer] for stored in (self.keys, self.values))
+        keys, values = (x.gather(2, where.expand(-1, x.shape[1], -1, x.shape[3])) * keep for x in both)
+        return keys, values
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
+        if not -len(self) <= layer < len(self):
+            raise IndexError(f"past_key_values has {len(self)} layers; there is no layer {layer}.")
+        return self.pair(layer % len(self))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (self.pair(layer) for layer in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Each layer with its `keys` and `values`."""
+        return [Layer(*self.pair(layer)) for layer in range(len(self))]
+
+    @property
+    def key_cache(self) -> list[Tensor]:
+        """The keys of each layer."""
+        return [self.pair(layer)[0] for layer in range(len(self))]
+
+    @property
+    def value_cache(self) -> list[Tensor]:
+        """The values of each layer."""
+        return [self.pair(layer)[1] for layer in range(len(self))]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """How many columns earlier passes had."""
+        return self.columns
+
+    def get_usable_length(self, new_seq_length: int = 0, layer_idx: int = 0) -> int:
+        """The same, by a name of 4.36."""
+        return self.columns
+
+    def get_max_cache_shape(self, layer_idx: int = 0) -> int:
+        """-1: it grows."""
+        return -1
+
+    def get_max_length(self, layer_idx: int | None = None) -> None:
+        """None: it grows."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, cache_kwargs: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        """Add keys and values (B, G, T, d) of one layer, for people's own attention; returns all of that layer."""
+        batch, _, T, _ = key_states.shape
+        if layer_idx > len(self):
+            raise ArgumentError(f"update of layer {layer_idx}, but only layers 0 to {len(self) - 1} are there.")
+        past = self.begin(batch) if not layer_idx else tuple(length - T for length in self.lengths)
+        if not layer_idx:  # the layers after it find the tokens counted
+            self.lengths, self.columns = [length + T for length in past], self.columns + T
+        return self.extend(layer_idx, range(batch), past, key_states, value_states)
+
+    def to_legacy_cache(self) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Tuples of keys and values, one for each layer."""
+        return tuple(self)
+
+    @classmethod
+    def from_legacy_cache(cls, past_key_values: Any = None, **_: Any) -> Cache:
+        """A cache of tuples."""
+        return cls.of(past_key_values if past_key_values is not None else ())
+
+    def select(self, texts: Sequence[int]) -> None:
+        """Keep the texts of these numbers, in this order; one may come more than once."""
+        chosen = torch.tensor(list(texts))
+        for stored in (self.keys, self.values):
+            stored[:] = [x.index_select(0, chosen.to(x.device)) for x in stored]
+        self.crossed = {i: (k[chosen.to(k.device)], v[chosen.to(v.device)]) for i, (k, v) in self.crossed.items()}
+        self.lengths = [self.lengths[text] for text in texts]
+        self.real = None if self.real is None else self.real[chosen]
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Keep these texts, in this order."""
+        self.select(beam_idx.tolist())
+
+    batch_select_indices = reorder_cache
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Each text so many times, one after the other."""
+        self.select([text for text in range(len(self.lengths)) for _ in range(repeats)])
+
+    def crop(self, max_length: int) -> None:
+        """Forget all columns from `max_length` on; with a negative number, so many of the last."""
+        kept = max_length if max_length >= 0 else self.columns + max_length
+        if kept >= self.columns:
+            return
+        if self.real is not None:
+            self.real = self.real[:, :kept]
+            self.lengths = self.real.sum(1).tolist()
+        else:
+            self.lengths = [min(length, kept) for length in self.lengths]
+        self.columns = kept
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.keys, self.values, self.lengths, self.columns, self.real = [], [], [], 0, None
+        self.crossed = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return sum(x.untyped_storage().nbytes() for x in (*self.keys, *self.values))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} layers, {self.columns} columns of {len(self.lengths)} texts)"
+
+
+class Layer:
+    """One layer of a cache, as 5.x shows it."""
+
+    def __init__(self, keys: Tensor, values: Tensor) -> None:
+        self.keys, self.values = keys, values
+
+
+class DynamicCache(Cache):
+    """A cache that grows."""
+
+
+class StaticCache(Cache):
+    """A cache with room for `max_cache_len` tokens of each text, taken at once."""
+
+    def __init__(self, config: Any = None, max_cache_len: int | None = None, **others: Any) -> None:
+        super().__init__()
+        self.room = int(max_cache_len or others.get("max_length") or 0)
+
+    def get_max_cache_shape(self, layer_idx: int = 0) -> int:
+        """How many tokens there is room for."""
+        return self.room
+
+
+def _place(slots: Sequence[int], device: torch.device) -> slice | Tensor:
+    """Where texts are: without an index, and so without a copy, if they are neighbours."""
+    if list(slots) == list(range(slots[0], slots[0] + len(slots))):
+        return slice(slots[0], slots[0] + len(slots))
+    return torch.tensor(list(slots), device=device)
+
+
+def _writable(stored: Tensor, added: Tensor) -> Tensor:
+    """What may be written into: earlier passes need their own for gradients, and inference mode leaves no other way."""
+    recorded = torch.is_grad_enabled() and (stored.requires_grad or added.requires_grad)
+    return stored.clone() if recorded or (stored.is_inference() and not torch.is_inference_mode_enabled()) else stored

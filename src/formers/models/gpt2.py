@@ -1,0 +1,315 @@
+"""GPT-2: a decoder with learned positions, and norms before attention and feed-forward.
+
+Source: Radford et al. 2019 (Language Models are Unsupervised Multitask Learners); openai/gpt-2.
+Letters: B batch, T columns, N rows, D width, F width of the feed-forward, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import decoders, heads
+from ..bodies import Body
+from ..config import PretrainedConfig
+from ..errors import ConfigError, InputError
+from ..layers import by_hand, run_layers, through
+from ..modeling import OPTIONS
+from ..ops.activations import activation
+from ..ops.attention import attention
+from ..ops.embedding import lookup, packed_ids
+from ..ops.layout import Layout
+from ..ops.step import Step
+from ..outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
+from ..tokenization import PreTrainedTokenizer
+
+
+class GPT2Config(PretrainedConfig):
+    """Defaults are those of gpt2, the smallest."""
+
+    model_type = "gpt2"
+    attribute_map = {
+        "hidden_size": "n_embd",
+        "max_position_embeddings": "n_positions",
+        "num_attention_heads": "n_head",
+        "num_hidden_layers": "n_layer",
+    }
+
+    vocab_size: int = 50257
+    n_positions: int = 1024
+    n_embd: int = 768
+    n_layer: int = 12
+    n_head: int = 12
+    n_inner: int | None = None
+    activation_function: str = "gelu_new"
+    resid_pdrop: float = 0.1
+    embd_pdrop: float = 0.1
+    attn_pdrop: float = 0.1
+    layer_norm_epsilon: float = 1e-5
+    initializer_range: float = 0.02
+    summary_type: str = "cls_index"
+    summary_use_proj: bool = True
+    summary_activation: str | None = None
+    summary_proj_to_labels: bool = True
+    summary_first_dropout: float = 0.1
+    scale_attn_weights: bool = True
+    use_cache: bool = True
+    bos_token_id: int | None = 50256
+    eos_token_id: int | list[int] | None = 50256
+    scale_attn_by_inverse_layer_idx: bool = False
+    reorder_and_upcast_attn: bool = False
+
+
+class GPT2Tokenizer(PreTrainedTokenizer):
+    """Byte-level BPE."""
+
+    @classmethod
+    def longest_input(cls, config: dict[str, Any]) -> int | None:
+        """The longest text that checkpoints of that configuration read, in tokens."""
+        return config.get("n_positions")
+
+
+class Conv1D(nn.Module):
+    """A linear layer whose weight, (inputs, outputs), lies the other way round."""
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf, self.nx = nf, nx
+        self.weight = nn.Parameter(torch.empty(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x.reshape(-1, self.nx), self.weight).view(*x.shape[:-1], self.nf)
+
+    def extra_repr(self) -> str:
+        return f"nf={self.nf}, nx={self.nx}"
+
+
+by_hand_layer = by_hand(
+    *("hidden_states", "layer_past", "attention_mask", "head_mask", "encoder_hidden_states"),
+    *("encoder_attention_mask", "use_cache", "output_attentions"),
+)
+
+
+class GPT2Attention(nn.Module):
+    def __init__(self, config: GPT2Config, is_cross_attention: bool = False, layer_idx: int = 0) -> None:
+        super().__init__()
+        D, H = config.n_embd, config.n_head
+        if D % H:
+            raise ConfigError(f"n_embd={D} is no multiple of n_head={H}.")
+        self.num_heads, self.kernel, self.is_cross_attention = H, config._attn_implementation, is_cross_attention
+        self.scaling = (D // H) ** -0.5 if config.scale_attn_weights else 1.0
+        if config.scale_attn_by_inverse_layer_idx:
+            self.scaling /= layer_idx + 1
+        self.c_attn = Conv1D((2 if is_cross_attention else 3) * D, D)
+        if is_cross_attention:
+            self.q_attn = Conv1D(D, D)
+        self.c_proj = Conv1D(D, D)
+        self.attn_dropout = nn.Dropout(config.attn_pdrop)
+        self.resid_dropout = nn.Dropout(config.resid_pdrop)
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        query, key, value = self.c_attn(rows).chunk(3, dim=-1)
+        context, *weights = self.attend(query, key, value, step, head_mask)
+        return self.resid_dropout(self.c_proj(context)), *weights
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        step: Step,
+        head_mask: Tensor | None = None,
+        memory: Layout | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Rows of D each to the context."""
+        return attention(
+            *(query, key, value, step),
+            heads=self.num_heads,
+            memory=memory,
+            causal=step.causal and memory is None,
+            scale=self.scaling,
+            dropout=self.attn_dropout.p if self.training else 0.0,
+            head_mask=head_mask,
+            kernel=self.kernel,
+        )
+
+    def across(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Attention to the rows of an encoder."""
+        (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
+        context, *weights = self.attend(self.q_attn(rows), key, value, step, head_mask, layout)
+        return self.resid_dropout(self.c_proj(context)), *weights
+
+
+class GPT2MLP(nn.Module):
+    def __init__(self, intermediate_size: int, config: GPT2Config) -> None:
+        super().__init__()
+        self.c_fc = Conv1D(intermediate_size, config.n_embd)
+        self.c_proj = Conv1D(config.n_embd, intermediate_size)
+        self.act = activation(config.activation_function, "activation_function")
+        self.dropout = nn.Dropout(config.resid_pdrop)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.dropout(self.c_proj(self.act(self.c_fc(rows))))
+
+
+class GPT2Block(nn.Module):
+    def __init__(self, config: GPT2Config, layer_idx: int = 0) -> None:
+        super().__init__()
+        D, eps = config.n_embd, config.layer_norm_epsilon
+        self.ln_1 = nn.LayerNorm(D, eps=eps)
+        self.attn = GPT2Attention(config, layer_idx=layer_idx)
+        self.ln_2 = nn.LayerNorm(D, eps=eps)
+        if config.add_cross_attention:
+            self.crossattention = GPT2Attention(config, is_cross_attention=True, layer_idx=layer_idx)
+            self.ln_cross_attn = nn.LayerNorm(D, eps=eps)
+        self.mlp = GPT2MLP(4 * D if config.n_inner is None else config.n_inner, config)
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = through(self.attn, self.ln_1(rows), step, head_mask)
+        rows = rows + context
+        if step.memory is not None:
+            context, *more = self.crossattention.across(self.ln_cross_attn(rows), step, head_mask)
+            rows, weights = rows + context, weights + more
+        return rows + self.mlp(self.ln_2(rows)), *weights
+
+
+INPUTS = (
+    *("input_ids", "past_key_values", "attention_mask", "token_type_ids", "position_ids", "head_mask"),
+    "inputs_embeds",
+)
+CROSS = ("encoder_hidden_states", "encoder_attention_mask")
+
+
+class GPT2PreTrainedModel(decoders.Decoding):
+    """What GPT-2's models share."""
+
+    config_class = GPT2Config
+    base_model_prefix = "transformer"
+    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    WORDS = "wte"
+    BUFFERS = ("attn.bias", "attn.masked_bias", "crossattention.bias", "crossattention.masked_bias")
+
+    def make_body(self, config: GPT2Config, pooling: bool = False) -> GPT2Model:
+        """The model under a head."""
+        return GPT2Model(config)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Narrower where a residual is added to, by the number of layers."""
+        super()._init_weights(module)
+        if isinstance(module, Conv1D):
+            nn.init.normal_(module.weight, std=self._std())
+            nn.init.zeros_(module.bias)
+        if isinstance(module, (GPT2Attention, GPT2MLP)):
+            nn.init.normal_(module.c_proj.weight, std=self._std() / math.sqrt(2 * self.config.n_layer))
+
+
+class GPT2Model(GPT2PreTrainedModel, Body):
+    """The model without a head: hidden states (B, T, D), and the cache."""
+
+    OUTPUT = BaseModelOutputWithPastAndCrossAttentions
+    SIGNATURE = (*INPUTS, *CROSS, "use_cache", *OPTIONS)
+    UNUSED = ()
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__(config)
+        self.embed_dim = config.n_embd
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.embd_pdrop)
+        self.h = nn.ModuleList(GPT2Block(config, i) for i in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def depth(self) -> int:
+        """How many layers there are."""
+        return len(self.h)
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Words, positions and, where they are given, types, which are words too."""
+        given, where, types = (inputs.get(name) for name in ("inputs_embeds", "position_ids", "token_type_ids"))
+        if given is None:
+            rows = lookup(self.wte, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
+        else:
+            rows = layout.pack(given)
+        positions = layout.positions(rows.device) if where is None else packed_ids(where, layout, "position_ids")
+        rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
+        if types is not None:
+            types = packed_ids(types, layout, "token_type_ids")
+            rows = rows + lookup(self.wte, types, layout, "token_type_ids", "vocab_size")
+        return self.drop(rows)
+
+    def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
+        """The rows of an encoder, to which the layers attend."""
+        found = super().memory(inputs)
+        if found is not None and not self.config.add_cross_attention:
+            raise InputError("encoder_hidden_states need layers that read them: set add_cross_attention=True.")
+        return found
+
+    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
+        """Rows through all layers and the last norm."""
+        last = len(self.h) - 1
+        checkpointing = self.gradient_checkpointing and self.training
+        after = lambda i, found: self.ln_f(found) if i == last else found  # noqa: E731
+        return run_layers(self.h, rows, step, head_masks, checkpointing=checkpointing, after=after)
+
+
+class GPT2LMHeadModel(GPT2PreTrainedModel, decoders.LMHead):
+    """Predicts the next token."""
+
+    OUTPUT = CausalLMOutputWithCrossAttentions
+    SIGNATURE = (*INPUTS, *CROSS, "labels", "use_cache", *OPTIONS)
+    TIED = {"lm_head.weight": "transformer.wte.weight"}
+
+
+class GPT2ForSequenceClassification(GPT2PreTrainedModel, decoders.LastClassifier):
+    pass
+
+
+class GPT2ForTokenClassification(GPT2PreTrainedModel, heads.TokenClassification):
+    """Labels every token."""
+
+    KEYWORDS = decoders.TokenClassifier.KEYWORDS
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__(config)
+        self.add_body(config)
+        rates = (getattr(config, key, None) for key in ("classifier_dropout", "hidden_dropout"))
+        self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
+        self.classifier = nn.Linear(config.n_embd, self.num_labels)
+        self.post_init()
+
+
+class GPT2ForQuestionAnswering(GPT2PreTrainedModel, decoders.SpanFinder):
+    SIGNATURE = tuple(name for name in (*INPUTS, "labels", *OPTIONS) if name != "past_key_values")
+
+
+MODEL_TYPES = {"gpt2": GPT2Config}
+TOKENIZER = GPT2Tokenizer
+HEADS = {
+    "base": GPT2Model,
+    "pretraining": GPT2LMHeadModel,
+    "causal-lm": GPT2LMHeadModel,
+    "sequence-classification": GPT2ForSequenceClassification,
+    "token-classification": GPT2ForTokenClassification,
+    "question-answering": GPT2ForQuestionAnswering,
+}
+TINY = {
+    "vocab_size": 99,
+    "n_positions": 40,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_inner": 37,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
