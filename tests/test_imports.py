@@ -13,9 +13,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
-    "checkpoints", "optimize", "report", "loading",
-    "pretrained", "pruning", "optimizing", "generation", "layers", "masks", "modeling", "bodies", "heads", "models",
-    "auto", "fitting", "convert", "check",
+    "checkpoints", "optimize", "cache", "report", "loading",
+    "pretrained", "pruning", "optimizing", "layers", "masks", "generation", "modeling", "bodies", "heads", "decoders",
+    "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",
 ]  # fmt: skip

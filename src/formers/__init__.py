@@ -28,9 +28,12 @@ _HOME = {
         "AutoProcessor",
         "AutoTokenizer",
     ),
+    "cache": ("Cache", "DynamicCache", "StaticCache"),
     "config": ("PretrainedConfig",),
     "errors": tuple(n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.FormersError)),
     "generation.configuration": ("GenerationConfig",),
+    "generation.generate": ("GenerationMixin",),
+    "generation.outputs": ("GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput"),
     "generation.penalties": (
         "EncoderNoRepeatNGramLogitsProcessor",
         "EncoderRepetitionPenaltyLogitsProcessor",

@@ -136,5 +136,3 @@ def _drawn(own: Tensor, chances: Tensor, token: int, generators: Sequence[torch.
         return token
     left = (own - chances).clamp(min=0)
     return int(sampling.pick(left[None], generators))
-
-

@@ -8,21 +8,22 @@ Letters: B texts, T columns of prompts, s generated columns, R = num_return_sequ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..cache import Cache
-from ..config import longest_text
+from ..config import longest_text, read_json
 from ..errors import ArgumentError, InputError, NotTensorError, near
 from ..layers import keeps_padding
 from ..ops.checks import batch_shape, read_mask
 from . import beams, outputs, sampling, writing
 from .assisted import assisted
 from .chain import Allowed, Rules, Text, chain, eos_ids
-from .configuration import KEYS, GenerationConfig, GenerationMode
+from .configuration import GENERATION_CONFIG_NAME, KEYS, GenerationConfig, GenerationMode
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner
 from .stopping import StoppingCriteriaList, StopStringCriteria
@@ -50,6 +51,17 @@ class GenerationMixin:
     @generation_config.setter
     def generation_config(self, value: GenerationConfig) -> None:
         self.__dict__["_generation_config"] = value
+
+    def read_beside(self, source: Any) -> None:
+        """Read generation_config.json, where there is one."""
+        super().read_beside(source)  # type: ignore[misc]
+        if (path := source.file(GENERATION_CONFIG_NAME)) is not None:
+            self.generation_config = GenerationConfig.from_dict(read_json(path) | {"_where": str(path)})
+
+    def write_beside(self, folder: Path) -> None:
+        """Write generation_config.json."""
+        super().write_beside(folder)  # type: ignore[misc]
+        self.generation_config.to_json_file(folder / GENERATION_CONFIG_NAME)
 
     def can_generate(self) -> bool:
         """Whether `generate` is there."""
@@ -99,9 +111,7 @@ class GenerationMixin:
         return found
 
     @torch.no_grad()
-    def stream(
-        self, inputs: Tensor | None = None, tokenizer: Any = None, **kwargs: Any
-    ) -> Iterator[tuple[int, Any]]:
+    def stream(self, inputs: Tensor | None = None, tokenizer: Any = None, **kwargs: Any) -> Iterator[tuple[int, Any]]:
         """Write many texts at once: yields (number of a text, its next piece) as pieces come, text where a tokenizer is
         given, which holds back incomplete characters, else tokens. Arguments are those of `generate`."""
         task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs)
@@ -272,7 +282,9 @@ class Task:
             real = real.to(device)
         if not bool(real.any(1).all()):
             row = int((~real.any(1)).nonzero()[0])
-            raise InputError(f"Prompt {row} has no tokens: give each at least one, such as the tokenizer's bos_token_id.")
+            raise InputError(
+                f"Prompt {row} has no tokens: give each at least one, such as the tokenizer's bos_token_id."
+            )
         source = ids if vectors is None else vectors
         self.prompts = [source[b][real[b]] for b in range(batch)]
         self.ids = ids if vectors is None else torch.zeros(batch, 0, dtype=torch.long, device=device)
@@ -329,10 +341,13 @@ class Task:
 
     def rules(self) -> Rules:
         """The processors of every text."""
+
         def of(row: int) -> LogitsProcessorList:
             number = row // self.times
             prompt = len(self.prompts[number]) if self.vectors is None else 0
-            return chain(self.config, Text(number, prompt, prompt + self.longest[row]), self.eos, self.given, self.allowed)
+            return chain(
+                self.config, Text(number, prompt, prompt + self.longest[row]), self.eos, self.given, self.allowed
+            )
 
         padded = not bool(self.real.all())
         alike = not padded and self.allowed is None
