@@ -114,6 +114,10 @@ class RMSNorm(nn.Module):
         x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + self.variance_epsilon)
         return self.weight * x.to(hidden_states.dtype)
 
+    def root_mean_square(self) -> tuple[Tensor, float]:
+        """What the norm multiplies by, (D,), and its eps: for `optimize`."""
+        return self.weight, self.variance_epsilon
+
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.variance_epsilon}"
 

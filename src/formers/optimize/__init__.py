@@ -64,6 +64,8 @@ _ALIASES = {"bfloat16": "bf16", "float16": "fp16", "fp32": "float32"}
 _TEXTS = 4
 # seconds below which nobody waits for a model, and measurements are of other programs
 _NOTICEABLE = 0.003
+# rows of the passes of a model that writes: a text's next token, some texts', and prompts
+_WRITING = (1, 8, 256)
 # single layers below this many weights cost as much to prepare for as to compute
 _SMALL = 2**16
 
@@ -258,7 +260,7 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
     longer, note = [0.0], ""
     if not stacks:
         note = "It has no stack of layers that can be fused."
-        if mode == "int8":
+        if mode == "int8" and not shape.alone:
             mode, note = half, f"{note} Products of bytes are for these alone."
     name, make = probe.preferred(mode, device, shape)
     with torch.no_grad():
@@ -269,9 +271,10 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
             else:
                 plan = Plan(make, make, make, make, context=probe.attends_in(device))
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
-        # heads are small, and sensitive: never of bytes
+        # heads that label are small, and sensitive: never of bytes; what scores a vocabulary is neither
+        bytes_too = mode != "int8" or shape.alone
         for layer in alone:
-            linear.derive(layer, (longer_make if mode == "int8" else make)(Source.of(layer), torch.float32))
+            linear.derive(layer, (make if bytes_too else longer_make)(Source.of(layer), torch.float32))
     if max(longer):
         note = f"{max(longer):.0%} of its products are of {half}: bytes would harm most there."
     pieces = list(_pieces(model))
@@ -341,10 +344,12 @@ def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:
 
 def _shape(model: Any) -> probe.Shape:
     """That of the layers of the model's first stack."""
+    writes = hasattr(model, "generate")
+    use = {"rows": _WRITING, "alone": True} if writes else {}
     for layers in _parts(model)[0]:
         block = blocks_of(layers)[0]
-        return probe.Shape(*block.down.weight.shape)
-    return probe.Shape()
+        return probe.Shape(*block.down.weight.shape, **use)  # type: ignore[arg-type]
+    return probe.Shape(**use)  # type: ignore[arg-type]
 
 
 def _random_batches(model: Any) -> list[Batch]:

@@ -59,7 +59,7 @@ def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: T
     handles = [
         layer.register_forward_pre_hook(keep(rows[part]))
         for block, rows in zip(blocks, read, strict=True)
-        for part, layer in (("qkv", block.projections[0]), ("up", block.up))
+        for part, layer in (("qkv", block.projections[0]), ("up", block.ups[0]))
     ]
     try:
         yield
@@ -75,7 +75,7 @@ def plans(blocks: list[Block], inputs: list[Inputs], make: Maker, context: torch
         # rows that come in from more than one layer cannot be divided by either, nor without a norm
         whole = block.repeats or (block.pre and type(block.attention_norm) is nn.Identity)
         before.append(None if whole else _smoothing(given.qkv, *block.projections))
-    middle = [_smoothing(given.up, b.up) for b, given in zip(blocks, inputs, strict=True)]
+    middle = [_smoothing(given.up, *b.ups) for b, given in zip(blocks, inputs, strict=True)]
     after = [None if block.pre else smooth for block, smooth in zip(blocks, [*before[1:], None], strict=True)]
     return [Plan(make, make, make, make, *smooth, context) for smooth in zip(before, middle, after, strict=True)]
 

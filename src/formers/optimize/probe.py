@@ -32,14 +32,19 @@ _HOPELESS = 40.0  # times as long as the fastest there: no second look
 
 
 class Shape(NamedTuple):
-    """Of a layer: width D, and width F of its feed-forward."""
+    """Of a layer: width D, and width F of its feed-forward; and how it is used.
+
+    rows: of the passes that count, few and many. alone: whether no row's result may depend on others.
+    """
 
     width: int = 768
     inner: int = 3072
+    rows: tuple[int, ...] = (_FEW, _ROWS)
+    alone: bool = False
 
     def bounded(self) -> Shape:
         """The shape itself, or of so large a layer a smaller one, whose products are no faster for their size."""
-        return Shape(min(self.width, 1024), min(self.inner, 4096))
+        return self._replace(width=min(self.width, 1024), inner=min(self.inner, 4096))
 
 
 SMALL = Shape(256, 512)
@@ -68,6 +73,8 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
 def preferred(mode: str, device: str, shape: Shape = Shape()) -> tuple[str, Maker]:  # noqa: B008
     """The fastest of `makers`, where there are any, for layers of that shape."""
     found, times = makers(mode, device), race(device, shape)
+    if shape.alone:
+        found = {name: make for name, make in found.items() if make is not Int8} or found
     name = min(found, key=lambda name: times.get(name, math.inf))
     return name, found[name]
 
@@ -103,9 +110,11 @@ def race(device: str, shape: Shape) -> dict[str, float]:
     Makers that are hopeless in a small layer are left out.
     """
     every = {name: make for mode in MODES for name, make in makers(mode, device).items()}
+    if shape.alone:
+        every = {name: make for name, make in every.items() if make is not Int8}
     looked = _times(every, SMALL, device, (_LOOK,), 3)
     every = {name: make for name, make in every.items() if looked[name] < _HOPELESS * min(looked.values())}
-    return _times(every, shape.bounded(), device, (_FEW, _ROWS), 4)
+    return _times(every, shape.bounded(), device, shape.rows, 4)
 
 
 def _times(every: dict[str, Maker], shape: Shape, device: str, rows: Sequence[int], times: int) -> dict[str, float]:
@@ -122,7 +131,7 @@ def _times(every: dict[str, Maker], shape: Shape, device: str, rows: Sequence[in
 
 def _layer(make: Maker, shape: Shape, device: str) -> Callable[[Tensor], object]:
     """The products of a layer: results as attention reads them, as residuals do, and within the feed-forward."""
-    D, F_ = shape
+    D, F_ = shape.width, shape.inner
     weights = ((3 * D, D), (D, D), (F_, D), (D, F_))
     qkv, output, up, down = (Source(_even(*size).to(device), torch.zeros(size[0], device=device)) for size in weights)
     first, second = make(qkv, torch.bfloat16), make(output, torch.float32)

@@ -51,6 +51,7 @@ class Block:
         projections: what makes queries, keys and values, in this order: three layers, or one for all.
         attend: the family's attention, where it is more than softmax(query · keyᵀ / √d) · value.
         pre: whether the norms are at the start of the branches, instead of after their sums.
+        up: one layer, or two side by side.
         gated: whether `up` gives, after what the activation reads, as many numbers that the result is multiplied by.
         repeats: whether the layer is used again after itself, or after another one that is.
     """
@@ -70,11 +71,23 @@ class Block:
 
     def standard(self) -> bool:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
-        linears = (*self.projections, self.output, self.up, self.down)
+        linears = (*self.projections, self.output, *self.ups, self.down)
         norms = (nn.LayerNorm, nn.Identity) if self.pre else (nn.LayerNorm,)
         return all(type(x) is nn.Linear for x in linears) and all(
-            type(x) in norms for x in (self.attention_norm, self.output_norm)
+            type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm)
         )
+
+    @property
+    def ups(self) -> tuple[nn.Linear, ...]:
+        """The layers of `up`."""
+        return self.up if isinstance(self.up, tuple) else (self.up,)
+
+    @property
+    def widths(self) -> list[int]:
+        """Of queries, keys and values."""
+        if len(self.projections) == 1:
+            return [self.projections[0].out_features // 3] * 3
+        return [layer.out_features for layer in self.projections]
 
 
 def block_of(layer: nn.Module) -> Block | None:
@@ -127,7 +140,7 @@ class Plan:
         return {
             "qkv": Source.of(*block.projections, smooth=self.before),
             "output": Source.of(block.output),
-            "up": Source.of(block.up, activation=None if block.gated else block.activation, smooth=self.middle),
+            "up": Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle),
             "down": Source.of(block.down),
         }
 
@@ -137,17 +150,30 @@ class Plan:
 
 
 class Norm:
-    """A layer normalisation in float32, of rows divided by `smooth`; or nothing at all."""
+    """A normalisation in float32, of rows divided by `smooth`; or nothing at all.
+
+    One by the root of the mean square has the method `root_mean_square`, which gives its weight (D,) and its eps.
+    """
 
     def __init__(self, norm: nn.Module, smooth: Tensor | None) -> None:
         self.shape: tuple[int, ...] = ()
+        self.centred = isinstance(norm, nn.LayerNorm)
         if isinstance(norm, nn.LayerNorm):
-            self.shape, self.eps = norm.normalized_shape, norm.eps
-            made = (None if x is None else x.detach().float() for x in (norm.weight, norm.bias))
-            self.weight, self.bias = (x if smooth is None or x is None else x / smooth for x in made)
+            self.shape, self.eps, given = norm.normalized_shape, norm.eps, (norm.weight, norm.bias)
+        elif hasattr(norm, "root_mean_square"):
+            weight, self.eps = norm.root_mean_square()
+            self.shape, given = weight.shape, (weight, None)
+        else:
+            return
+        made = (None if x is None else x.detach().float() for x in given)
+        self.weight, self.bias = (x if smooth is None or x is None else x / smooth for x in made)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps) if self.shape else x
+        if self.centred or not self.shape:
+            return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps) if self.shape else x
+        assert self.weight is not None  # such a norm has one
+        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (N, 1): √(D · mean(x²)), without x² itself
+        return (x * size.square_().div_(x.shape[-1]).add_(self.eps).rsqrt_()).mul_(self.weight)
 
 
 def feed_forward(plan: Plan, up: Source, down: Source, gate: nn.Module | None = None) -> TwoProducts:
@@ -197,7 +223,7 @@ class FusedBlock:
     def __call__(self, rows: Tensor, step: Step) -> Tensor:
         """Rows (N, D) to rows."""
         read = self.attention_norm(rows) if self.block.pre else rows
-        query, key, value = self.qkv(read).chunk(3, dim=1)
+        query, key, value = self.qkv(read).split(self.block.widths, dim=1)
         if self.block.attend is None:
             return self._after(attend(query, key, value, step.layout, self.block.heads), rows)
         shape = (-1,) if step.layout.index is not None else (step.layout.batch, step.layout.columns)
@@ -344,7 +370,7 @@ class Pass:
 
     def through(self, i: int, block: FusedBlock, rows: Tensor) -> Tensor:
         """Rows (N, D) through the block that is used as number i."""
-        rows = block(rows, self.step)
+        rows = block(rows, self.step if self.step.cache is None else replace(self.step, layer=i))
         if self.after is not None:
             rows = self.after(i, self.whole(rows, block)).float().reshape(-1, self.shape[-1])
             rows = rows if block.plan.after is None else rows / block.plan.after
