@@ -186,6 +186,8 @@ def test_values_that_do_not_go_together() -> None:
         GenerationConfig(num_beams=5, num_beam_groups=2)
     with pytest.raises(InputError, match="leaves nothing"):
         GenerationConfig(forced_eos_token_id=5, suppress_tokens=[5, 6])
+    with pytest.raises(ConfigError, match=r"num_beams=2.*override"):
+        GenerationConfig().over(GenerationConfig.from_dict({"num_beams": 2, "num_return_sequences": 3}))
     assert GenerationConfig(num_return_sequences=3).over(do_sample=True).num_return_sequences == 3
 
 

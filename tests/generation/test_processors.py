@@ -145,7 +145,7 @@ def test_equal_scores_beside_the_reference(B: int, V: int, top_p: float, least: 
         # where shares add up to top_p but for rounding, one token more or less is kept
         shares = scores.softmax(1).sort(descending=True)[0].double().cumsum(1)
         if name == "TopKLogitsWarper" or (shares - top_p).abs().min() > 1e-6:
-            same(got, expected)
+            same(got.sort()[0], expected.sort()[0])  # which of equal scores are kept depends on the machine's sort
 
 
 def test_top_p_of_many_that_are_alike_and_of_few() -> None:
@@ -153,7 +153,9 @@ def test_top_p_of_many_that_are_alike_and_of_few() -> None:
     rows = torch.stack([torch.randn(6000) * 0.1, torch.randn(6000) * 8, torch.randn(6000).bfloat16().float()])
     ids = torch.zeros(3, 1, dtype=torch.long)
     for p in (0.2, 0.8, 0.95):
-        same(formers.TopPLogitsWarper(p)(ids, rows), generation.TopPLogitsWarper(p)(ids, rows))
+        got, expected = formers.TopPLogitsWarper(p)(ids, rows), generation.TopPLogitsWarper(p)(ids, rows)
+        same(got[:2], expected[:2])
+        same(got.sort()[0], expected.sort()[0])
         same(formers.TypicalLogitsWarper(p)(ids, rows[:2]), generation.TypicalLogitsWarper(p)(ids, rows[:2]))
 
 
@@ -166,7 +168,7 @@ def test_largest(V: int, k: int) -> None:
         values, columns = largest(scores, k)
         assert torch.equal(values, scores.topk(k)[0]) and torch.equal(scores.gather(1, columns), values)
         assert all(len(set(row.tolist())) == k for row in columns)
-        stable = scores.flip(1).argsort(1, descending=True, stable=True)  # the last column first among equals
+        stable = scores.flip(1).argsort(dim=1, descending=True, stable=True)  # the last column first among equals
         values, columns = ordered(scores, k)
         assert torch.equal(columns[:, :k], V - 1 - stable[:, :k]) or bool((scores == -torch.inf).all())
         count = torch.full((3, 1), k)

@@ -113,7 +113,7 @@ def test_strings_in_tokens() -> None:
 
 def test_a_character_of_several_tokens() -> None:
     for kind in ("bytes", "fallback"):
-        ids = [b for b in "né你".encode()] if kind == "fallback" else ids_of(kind, "né你")
+        ids = list("né你".encode()) if kind == "fallback" else ids_of(kind, "né你")
         assert len(ids) == 6
         assert stops(kind, "é", *(ids[: n + 1] for n in range(6))) == [False, False, True, False, False, False]
         assert stops(kind, "é你", *(ids[: n + 1] for n in range(6))) == [False] * 5 + [True]

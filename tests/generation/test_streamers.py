@@ -76,7 +76,9 @@ def test_printed_beside_the_reference(capsys: pytest.CaptureFixture[str]) -> Non
         printed = []
         for module in (formers, transformers):
             streamer = module.TextStreamer(
-                tokenizer("words", module.PreTrainedTokenizerFast), skip_prompt=skip, skip_special_tokens=True
+                tokenizer("words", module.PreTrainedTokenizerFast, clean_up_tokenization_spaces=True),
+                skip_prompt=skip,
+                skip_special_tokens=True,
             )
             for _ in range(2):  # it can be used again
                 streamer.put(torch.tensor([[1, 2, 3]]))
