@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,7 @@ class GenerationConfig:
     transformers_version: str | None = None
 
     _sources: dict[str, str]  # of values that are set: "caller" or "file"
+    _where: str  # the file
 
     def __init__(self, **kwargs: Any) -> None:
         for name in (
@@ -162,38 +164,32 @@ class GenerationConfig:
     # ---- rules
 
     def validate(self, strict: bool = False, **_: Any) -> None:
-        """Raise InputError if a value that the caller set breaks a rule, alone or with others; ConfigError for a
-        file's where texts cannot be written with it. What the caller set without any effect is warned of, or with
-        `strict` an InputError."""
+        """Raise InputError if a value that the caller set breaks a rule, alone or with others. What the caller set
+        without any effect is warned of once, or with `strict` an InputError."""
+        self._check(files_too=False)
         values = self._values()
-        self._check_each(values)
-        for names, wrong in rules.impossible(values):
-            if any(self.source(name) == "caller" for name in names):
-                raise InputError(wrong)
         said = [f"{n}={values[n]!r} {why}" for n, why in rules.idle(values) if self.source(n) == "caller"]
         if said and strict:
             raise InputError(f"GenerationConfig: {'; '.join(said)}. Or leave these out.")
         for text in said:
             warn_once(f"Not used: {text}, or leave it out.")
 
-    def _check_each(self, values: dict[str, Any], files_too: bool = False) -> None:
-        """Each value by its own rule: the caller's; those of a file when they are about to be used."""
-        for name, value in values.items():
-            by_caller = self.source(name) == "caller"
-            greedy = name in rules.SAMPLING and values.get("do_sample") is False
-            if by_caller and self.source("do_sample") == "default":
-                greedy = (
-                    False  # a temperature of 0 beside do_sample=False is what many write; alone it may be meant to draw
-                )
-            if (greedy and (value == 0 or not by_caller)) or not (by_caller or files_too):
-                continue
-            if wrong := rules.broken(name, value):
-                where = f"{self._where or GENERATION_CONFIG_NAME}: "
-                raise (
-                    InputError(wrong)
-                    if by_caller
-                    else ConfigError(f"{where}{wrong} Give {name} yourself to override it.")
-                )
+    def _check(self, files_too: bool) -> None:
+        """The rules for what the caller set, and for what a file says when texts are about to be written by it."""
+        values = self._values()
+        each = (((name,), rules.broken(name, value)) for name, value in values.items() if not self._harmless(name))
+        for names, wrong in (*each, *rules.impossible(values)):
+            if wrong and any(self.source(name) == "caller" for name in names):
+                raise InputError(wrong)
+            if wrong and files_too:
+                where = self._where or GENERATION_CONFIG_NAME
+                raise ConfigError(f"{where}: {wrong} Give {names[0]} yourself to override it.")
+
+    def _harmless(self, name: str) -> bool:
+        """Whether a value is for drawing, and nothing is drawn: a file's, or a 0 of who says do_sample=False too."""
+        if name not in rules.SAMPLING or self.do_sample is not False:
+            return False
+        return self.source(name) != "caller" or (getattr(self, name) == 0 and self.source("do_sample") != "default")
 
     def over(self, below: GenerationConfig | None = None, **kwargs: Any) -> GenerationConfig:
         """What texts are written by: a copy with what is None taken from `below`, the model's own, then from the
@@ -214,7 +210,7 @@ class GenerationConfig:
         for name, value in rules.DEFAULTS.items():
             if new.__dict__.get(name) is None and name not in kwargs:
                 new._set(name, value, "default")
-        new._check_each(new._values(), files_too=True)
+        new._check(files_too=True)
         new.validate()
         for name in _TOKENS:
             new.__dict__[name] = _real(getattr(new, name))
@@ -315,9 +311,7 @@ class GenerationConfig:
         values.pop("compile_config", None)  # of this machine
         for name in _NOT_COMPARED if ignore_metadata else ():
             values.pop(name, None)
-        if isinstance(values.get("sequence_bias"), dict):  # whose keys JSON cannot write
-            values["sequence_bias"] = [[list(ids), bias] for ids, bias in values["sequence_bias"].items()]
-        return json.dumps(values, indent=2, sort_keys=True, default=_in_json) + "\n"
+        return _json(values, _in_json) + "\n"
 
     def to_dict(self) -> dict[str, Any]:
         """All keys and values, a copy."""
@@ -361,7 +355,7 @@ class GenerationConfig:
         return hash(self.to_json_string(ignore_metadata=True))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__} {json.dumps(self.to_diff_dict(), indent=2, sort_keys=True, default=repr)}\n"
+        return f"{type(self).__name__} {_json(self.to_diff_dict(), repr)}\n"
 
 
 KEYS = tuple(name for name in GenerationConfig.__annotations__ if not name.startswith("_"))
@@ -388,6 +382,13 @@ def _real(ids: Any) -> Any:
 
 def _dict(config: Any) -> dict[str, Any]:
     return config if isinstance(config, dict) else dict(config.to_dict())
+
+
+def _json(values: dict[str, Any], default: Callable[[Any], Any]) -> str:
+    bias = values.get("sequence_bias")
+    if isinstance(bias, dict):  # whose keys JSON cannot write
+        values = values | {"sequence_bias": [[list(ids), number] for ids, number in bias.items()]}
+    return json.dumps(values, indent=2, sort_keys=True, default=default)
 
 
 def _in_json(value: Any) -> Any:

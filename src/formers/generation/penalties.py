@@ -162,9 +162,9 @@ class SequenceBiasLogitsProcessor(LogitsProcessor):
                 groups.setdefault(len(ids), []).append(ids)
             made = []
             for n, sequences in groups.items():
-                ids = torch.tensor(sequences, device=scores.device)
+                table = torch.tensor(sequences, device=scores.device)
                 bias = torch.tensor([self.sequence_bias[s] for s in sequences], device=scores.device)
-                made.append((ids[:, : n - 1], ids[:, -1], bias))
+                made.append((table[:, : n - 1], table[:, -1], bias))
             self._placed = place, made
         return self._placed[1]
 
@@ -244,7 +244,9 @@ class HammingDiversityLogitsProcessor(LogitsProcessor):
             raise InputError(f"num_beam_groups={num_beam_groups}: at most one a beam, and num_beams={num_beams}.")
         self._num_sub_beams = num_beams // num_beam_groups
 
-    def __call__(self, input_ids: Tensor, scores: Tensor, current_tokens: Tensor, beam_group_idx: int) -> Tensor:
+    def __call__(  # type: ignore[override]
+        self, input_ids: Tensor, scores: Tensor, current_tokens: Tensor, beam_group_idx: int
+    ) -> Tensor:
         start = beam_group_idx * self._num_sub_beams
         size = min(self._num_sub_beams, self._num_beams - start)
         taken = current_tokens.view(-1, self._num_beams)[:, :start].repeat_interleave(size, 0)  # (rows, start)

@@ -42,7 +42,8 @@ class LogitsProcessorList(list[Any]):
         Errors: ArgumentError for one that needs an argument that is not given.
         """
         for processor in self:
-            more = _arguments(processor if isinstance(processor, (FunctionType, MethodType)) else type(processor))
+            kind: Any = processor if isinstance(processor, (FunctionType, MethodType)) else type(processor)
+            more = _arguments(kind)
             if lacking := [name for name, needed in more.items() if needed and name not in kwargs]:
                 raise ArgumentError(
                     f"{getattr(processor, '__name__', type(processor).__name__)} needs {', '.join(lacking)} beside "

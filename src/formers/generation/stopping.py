@@ -141,8 +141,12 @@ class StopStringCriteria(StoppingCriteria):
         text = self._decoded(ids)
         if not any(s in text for s in self.stop_strings):
             return False
-        old = len(self._decoded(ids[:-1]).rstrip("\ufffd"))  # a character whose bytes are not all there yet is not old
-        return any(text.find(s, max(0, old - len(s) + 1)) >= 0 for s in self.stop_strings)
+        for back in range(1, 5):  # a character whose bytes are not all there yet may hide those before it
+            old = self._decoded(ids[:-back])
+            if not old.endswith("\ufffd"):
+                break
+        start = len(old.rstrip("\ufffd"))
+        return any(text.find(s, max(0, start - len(s) + 1)) >= 0 for s in self.stop_strings)
 
     def _decoded(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))

@@ -107,18 +107,19 @@ class TopHLogitsWarper(LogitsWarper):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         values, columns = largest(scores, min(self.top_n, scores.shape[1]))
-        logs = values.log_softmax(1)
-        terms = _entropy_terms(logs)
-        kept = terms.cumsum(1) <= terms.sum(1, keepdim=True) * self.top_h
-        kept &= logs > -torch.inf
+        logs = values - values.logsumexp(1, keepdim=True)
+        shares = logs.softmax(1)
+        kept = (-shares * shares.log()).cumsum(1) <= _entropy(
+            logs
+        ) * self.top_h  # NaN, not kept, from the first share of 0 on
         kept[:, 0] = True
         out = torch.full_like(scores, self.filter_value)
         return out.scatter(1, columns, values.masked_fill(~kept, self.filter_value))
 
 
-def _entropy_terms(logs: Tensor) -> Tensor:
-    """-p·log p from log p, 0 where p is."""
-    return -logs.exp() * logs.clamp(min=torch.finfo(logs.dtype).min)
+def _entropy(logs: Tensor) -> Tensor:
+    """The entropy of each row (B, 1) of log probabilities (B, V), some of which may be -inf."""
+    return -(logs.softmax(1) * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(1, keepdim=True)
 
 
 class MinPLogitsWarper(_Filter):
@@ -184,6 +185,5 @@ class EtaLogitsWarper(_Filter):
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         logs = scores.log_softmax(1)
-        entropy = _entropy_terms(logs).sum(1, keepdim=True)
-        least = (0.5 * math.log(self.epsilon) - entropy).clamp(max=math.log(self.epsilon))
+        least = (0.5 * math.log(self.epsilon) - _entropy(logs)).clamp(max=math.log(self.epsilon))
         return scores.masked_fill(~self._with_best(scores, logs >= least), self.filter_value)
