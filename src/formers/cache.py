@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, as tuples of tuples (Transformers 4) and as a DynamicCache (Transformers 5) at once.
+"""Keys and values of earlier tokens: tuples of tuples (Transformers 4) and a DynamicCache (Transformers 5) at once.
 
     text 0   a b c d e . . .      lengths 5, 2, 4: text b's are at [b, :, :lengths[b]], whatever its padding was;
     text 1   f g . . . . . .      the room behind them is for tokens to come
@@ -37,6 +37,7 @@ class Cache:
         self.real: Tensor | None = None
         self.chosen: list[int] | None = None
         self.room = 0  # tokens to make room for at once
+        self._apart: tuple[Layout, bool] | None = None  # what `apart` found
         self.crossed: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values of an encoder's rows, for each layer
 
     # ---- a pass
@@ -59,6 +60,21 @@ class Cache:
                 "followed by that of the new tokens."
             )
 
+    def apart(self, layout: Layout) -> bool:
+        """Whether some text has padding between its tokens, so that they are fewer than the columns that they span."""
+        if self._apart is None or self._apart[0] is not layout:  # asked by each layer of a pass
+            found = False
+            if layout.before is not None and (self.real is not None or layout.index is not None):
+                shape = (layout.batch, layout.columns)
+                old = torch.ones(shape[0], self.columns, dtype=torch.bool) if self.real is None else self.real
+                new = torch.ones(shape, dtype=torch.bool)
+                if layout.index is not None:
+                    new = layout.unpack(layout.index.new_ones(len(layout.index))).bool().cpu()
+                starts = torch.cat([old, new], dim=1).int().diff(dim=1, prepend=torch.zeros(shape[0], 1).int()) > 0
+                found = bool((starts.sum(1) > 1).any())
+            self._apart = layout, found
+        return self._apart[1]
+
     def extend(
         self, layer: int, texts: Sequence[int], past: Sequence[int], key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -68,11 +84,11 @@ class Cache:
         """
         new, slots = key.shape[2], [self.chosen[text] for text in texts] if self.chosen is not None else list(texts)
         longest, equal = max(past) + new, min(past) == max(past)
-        if layer == len(self.keys) and not self.room and equal and not past[0] and len(slots) == len(self.lengths):
-            if slots == list(range(len(slots))):  # nothing to join, nothing to copy
-                self.keys.append(key)
-                self.values.append(value)
-                return key, value
+        first = layer == len(self.keys) and not self.room and equal and not past[0]
+        if first and slots == list(range(len(self.lengths))):  # nothing to join, nothing to copy
+            self.keys.append(key)
+            self.values.append(value)
+            return key, value
         self._make_room(layer, key, value, longest)
         place = _place(slots, key.device)
         for stored, added in ((self.keys, key), (self.values, value)):

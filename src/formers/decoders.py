@@ -178,7 +178,7 @@ class RotaryEmbedding(nn.Module):
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         rates, scale = self.inv_freq, self.attention_scaling
-        if rates.is_meta and not position_ids.is_meta or self.given["rope_type"] in ("dynamic", "longrope"):
+        if (rates.is_meta and not position_ids.is_meta) or self.given["rope_type"] in ("dynamic", "longrope"):
             length = int(position_ids.max()) + 1 if position_ids.numel() else None
             rates, scale = scaled_rates(self.given, self.width, self.longest, length)
         return turns(position_ids, rates.to(position_ids.device, torch.float), scale)
@@ -191,7 +191,11 @@ class GatedMLP(nn.Module):
 
     def __init__(self, config: Any, intermediate_size: int | None = None) -> None:
         super().__init__()
-        D, F, bias = config.hidden_size, intermediate_size or config.intermediate_size, own_key(config, "mlp_bias", False)
+        D, F, bias = (
+            config.hidden_size,
+            intermediate_size or config.intermediate_size,
+            own_key(config, "mlp_bias", False),
+        )
         self.gate_proj = nn.Linear(D, F, bias=bias)
         self.up_proj = nn.Linear(D, F, bias=bias)
         self.down_proj = nn.Linear(F, D, bias=bias)
@@ -406,9 +410,12 @@ class DecoderModel(RotaryModel, Body):
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The turns of every row."""
+        return self.rotary_emb(rows, self.positions(rows, layout, inputs))
+
+    def positions(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """The position of every row."""
         given = inputs.get("position_ids")
-        positions = layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
-        return self.rotary_emb(rows, positions)
+        return layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
 
     def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
         """Rows through all layers and the last norm."""
