@@ -54,6 +54,15 @@ class Gemma3TextConfig(decoders.RotaryConfig):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._sliding_window_pattern: int = kwargs.get("sliding_window_pattern") or 6
         super().__init__(*args, **kwargs)
+        if self.use_bidirectional_attention and self.sliding_window is not None:
+            self.sliding_window = self.sliding_window // 2 + 1  # from here, half of it on either side
+
+    def to_dict(self) -> dict[str, Any]:
+        """All keys and values, ready for JSON; the window as it was given, or one less."""
+        values = super().to_dict()
+        if self.use_bidirectional_attention and self.sliding_window is not None:
+            values["sliding_window"] = (self.sliding_window - 1) * 2
+        return values
 
     def layer_type(self, layer: int) -> str:
         """Full attention in every sixth layer."""
@@ -104,6 +113,10 @@ class Gemma3Attention(decoders.RotaryAttention):
         self.scaling = config.query_pre_attn_scalar**-0.5
         self.q_norm = Gemma3RMSNorm(self.head_dim, eps=config.rms_norm_eps)
         self.k_norm = Gemma3RMSNorm(self.head_dim, eps=config.rms_norm_eps)
+
+    def sees(self, config: Any, layer_idx: int) -> int | None:
+        window = super().sees(config, layer_idx)
+        return window - 1 if window is not None and config.use_bidirectional_attention else window
 
     def turned(self, query: Tensor, key: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         query = decoders.each_head(self.q_norm, query, self.heads, heads_first=True)
