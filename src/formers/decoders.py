@@ -350,7 +350,7 @@ class DecoderLayer(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         context, *weights = through(self.self_attn, self.read(rows), step, head_mask)
         rows = rows + self.attended(context)
-        return rows + self.fed(rows), *weights
+        return rows + self.fed(rows, step), *weights
 
     def read(self, rows: Tensor) -> Tensor:
         """What attention reads."""
@@ -360,7 +360,7 @@ class DecoderLayer(nn.Module):
         """What is added of attention's result."""
         return context
 
-    def fed(self, rows: Tensor) -> Tensor:
+    def fed(self, rows: Tensor, step: Step) -> Tensor:
         """What is added of the feed-forward."""
         return self.mlp(self.post_attention_layernorm(rows))
 

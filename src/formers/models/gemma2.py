@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import decoders
+from ..ops.step import Step
 from ..tokenization import PreTrainedTokenizer
 from . import gemma, llama
 
@@ -86,7 +87,7 @@ class Gemma2DecoderLayer(decoders.DecoderLayer):
     def attended(self, context: Tensor) -> Tensor:
         return self.post_attention_layernorm(context)
 
-    def fed(self, rows: Tensor) -> Tensor:
+    def fed(self, rows: Tensor, step: Step) -> Tensor:
         return self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(rows)))
 
 

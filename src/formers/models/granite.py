@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import decoders
 from ..ops.layout import Layout
+from ..ops.step import Step
 from ..tokenization import PreTrainedTokenizer
 from . import llama
 
@@ -73,8 +74,8 @@ class GraniteDecoderLayer(decoders.DecoderLayer):
     def attended(self, context: Tensor) -> Tensor:
         return context * self.residual_multiplier
 
-    def fed(self, rows: Tensor) -> Tensor:
-        return super().fed(rows) * self.residual_multiplier
+    def fed(self, rows: Tensor, step: Step) -> Tensor:
+        return super().fed(rows, step) * self.residual_multiplier
 
 
 class GranitePreTrainedModel(decoders.RotaryModel):

@@ -77,7 +77,7 @@ class Olmo2DecoderLayer(decoders.DecoderLayer):
     def attended(self, context: Tensor) -> Tensor:
         return self.post_attention_layernorm(context)
 
-    def fed(self, rows: Tensor) -> Tensor:
+    def fed(self, rows: Tensor, step: Step) -> Tensor:
         return self.post_feedforward_layernorm(self.mlp(rows))
 
 

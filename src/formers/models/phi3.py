@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .. import decoders
 from ..ops.activations import activation
+from ..ops.step import Step
 from ..tokenization import PreTrainedTokenizer
 from . import llama
 
@@ -99,8 +100,8 @@ class Phi3DecoderLayer(decoders.DecoderLayer):
     def attended(self, context: Tensor) -> Tensor:
         return self.resid_attn_dropout(context)
 
-    def fed(self, rows: Tensor) -> Tensor:
-        return self.resid_mlp_dropout(super().fed(rows))
+    def fed(self, rows: Tensor, step: Step) -> Tensor:
+        return self.resid_mlp_dropout(super().fed(rows, step))
 
 
 class Phi3PreTrainedModel(decoders.RotaryModel):
