@@ -28,6 +28,7 @@ _HOME = {
         "AutoProcessor",
         "AutoTokenizer",
     ),
+    "cache": ("Cache", "DynamicCache", "StaticCache"),
     "config": ("PretrainedConfig",),
     "errors": tuple(n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.FormersError)),
     "modeling": ("PreTrainedModel",),

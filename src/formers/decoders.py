@@ -216,9 +216,12 @@ by_hand_layer = by_hand(
     *("hidden_states", "attention_mask", "position_ids", "past_key_values", "use_cache", "position_embeddings"),
     "output_attentions",
     shared=_turns,
+    causal=True,
 )
 by_hand_attention = by_hand(
-    *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"), shared=_turns
+    *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"),
+    shared=_turns,
+    causal=True,
 )
 
 
@@ -241,6 +244,7 @@ class RotaryAttention(nn.Module):
         self.layer_idx, self.head_dim, self.heads, self.key_heads = layer_idx, d, H, G
         self.scaling, self.attention_dropout = d**-0.5, config.attention_dropout
         self.softcap: float | None = None
+        self.is_causal = not own_key(config, "use_bidirectional_attention")
         self.kernel, self.window = config._attn_implementation, self.sees(config, layer_idx)
         said = own_key(config, "attention_bias", False)
         bias, out_bias = (said if x is None else x for x in (self.BIAS, self.OUT_BIAS))
@@ -279,7 +283,7 @@ class RotaryAttention(nn.Module):
             *(query, key, value, step),
             heads=self.heads,
             key_heads=self.key_heads,
-            causal=step.causal,
+            causal=step.causal and self.is_causal,
             window=self.window,
             scale=self.scaling,
             softcap=self.softcap,

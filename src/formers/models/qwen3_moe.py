@@ -142,4 +142,6 @@ TINY = {
     "num_experts_per_tok": 2,
     "moe_intermediate_size": 24,
     "mlp_only_layers": [1],
+    "use_sliding_window": True,
+    "sliding_window": 4,
 }
