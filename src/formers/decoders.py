@@ -430,8 +430,9 @@ class DecoderModel(RotaryModel, Body):
 
 
 class LMHead(Decoding, heads.CausalLM):
-    """Predicts the next token."""
+    """Predicts the next token. BIAS: whether its scores have one."""
 
+    BIAS: ClassVar[bool] = False
     OUTPUT = outputs.CausalLMOutputWithPast
     KEYWORDS = (*heads.CausalLM.KEYWORDS, *Decoding.KEYWORDS)
     TIED = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -440,7 +441,7 @@ class LMHead(Decoding, heads.CausalLM):
         super().__init__(config)
         self.add_body(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=self.BIAS)
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:

@@ -123,12 +123,7 @@ class PhiModel(PhiPreTrainedModel, decoders.DecoderModel):
 
 
 class PhiForCausalLM(PhiPreTrainedModel, decoders.LMHead):
-    """Predicts the next token."""
-
-    def __init__(self, config: PhiConfig) -> None:
-        super().__init__(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.post_init()
+    BIAS = True
 
 
 class PhiForSequenceClassification(PhiPreTrainedModel, decoders.LastClassifier):
