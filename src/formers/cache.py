@@ -26,6 +26,7 @@ class Cache:
 
     lengths: tokens of each text whose keys are there. columns: what these and their padding take in the caller's batch.
     real: bool (S, columns) which of these columns hold a token; None for all.
+    unseen: whether it was made of tuples, and no mask has said which of their columns are padding.
     chosen: the texts that the next pass is about, in the order of its batch; None for all.
     """
 
@@ -36,6 +37,7 @@ class Cache:
         self.columns = 0
         self.real: Tensor | None = None
         self.chosen: list[int] | None = None
+        self.unseen = False
         self.room = 0  # tokens to make room for at once
         self._apart: tuple[Layout, bool] | None = None  # what `apart` found
         self.crossed: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values of an encoder's rows, for each layer
@@ -167,6 +169,8 @@ class Cache:
         mask: bool (B, K or more) which columns of the tuples are no padding.
         """
         if isinstance(given, Cache):
+            if given.unseen and mask is not None:
+                given._compact(mask[:, : given.columns].bool())
             return given
         pairs = [given[i] for i in range(len(given))] if not isinstance(given, (tuple, list)) else list(given)
         made = cls()
@@ -180,13 +184,14 @@ class Cache:
                 "past_key_values should be the past_key_values that the model returned, a DynamicCache, or for each "
                 "layer a tuple of keys and values, (batch, heads, columns, width) each."
             ) from e
-        made.lengths, made.columns = [K] * B, K
-        if mask is not None and not bool(mask[:, :K].all()):
-            made._compact(mask[:, :K].bool())
-        return made
+        made.lengths, made.columns, made.unseen = [K] * B, K, True
+        return made if mask is None else cls.of(made, mask)
 
     def _compact(self, real: Tensor) -> None:
         """Move the tokens of columns that are real to the front."""
+        self.unseen = False
+        if bool(real.all()):
+            return
         front = (~real).to(torch.int8).argsort(dim=1, stable=True)[:, None, :, None]  # (B, 1, K, 1)
         for stored in (self.keys, self.values):
             stored[:] = [x.gather(2, front.to(x.device).expand(-1, x.shape[1], -1, x.shape[3])) for x in stored]

@@ -38,7 +38,7 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 class Decoding(PreTrainedModel):
     """A model whose columns see no later ones, and that keeps keys and values of earlier passes."""
 
-    KEYWORDS = ("cache_position",)  # what it says follows from the cache
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position",)  # what it says follows from the cache
 
     def causal(self) -> bool:
         """Always, but for families that have a key to say otherwise."""
@@ -65,7 +65,7 @@ class RotaryModel(Decoding):
     """What models with and without a head share where they are called as Llama's are."""
 
     base_model_prefix = "model"
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"),
         *OPTIONS,
     )
@@ -91,18 +91,19 @@ class RotaryConfig(PretrainedConfig):
     EPS: the key of what keeps norms from dividing by zero.
     """
 
-    # no annotations, which would make them keys
-    THETA = 10_000.0
-    PART = None
-    EPS = "rms_norm_eps"
-
-    if TYPE_CHECKING:
+    if TYPE_CHECKING:  # annotations would make keys of them
+        PART: ClassVar[float | None]
         num_attention_heads: int
         hidden_size: int
         num_hidden_layers: int
         max_position_embeddings: int
         num_key_value_heads: int | None
+        layer_types: list[str] | None
         rope_parameters: dict[str, Any] | None
+
+    THETA = 10_000.0
+    PART = None
+    EPS = "rms_norm_eps"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         older = {key: kwargs.pop(key, None) for key in ("rope_scaling", "rope_theta", "partial_rotary_factor")}
@@ -323,6 +324,10 @@ class DecoderLayer(nn.Module):
     MLP: ClassVar[Any] = GatedMLP
     NORM: ClassVar[Any] = RMSNorm
     NORMS: ClassVar[tuple[str, ...]] = ("input_layernorm", "post_attention_layernorm")
+    mlp: Any
+    input_layernorm: Any
+    post_attention_layernorm: Any
+    post_feedforward_layernorm: Any
 
     def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__()
@@ -358,7 +363,8 @@ class DecoderLayer(nn.Module):
 
     def read(self, rows: Tensor) -> Tensor:
         """What attention reads."""
-        return self.input_layernorm(rows)
+        found: Tensor = self.input_layernorm(rows)
+        return found
 
     def attended(self, context: Tensor) -> Tensor:
         """What is added of attention's result."""
@@ -366,7 +372,8 @@ class DecoderLayer(nn.Module):
 
     def fed(self, rows: Tensor, step: Step) -> Tensor:
         """What is added of the feed-forward."""
-        return self.mlp(self.post_attention_layernorm(rows))
+        found: Tensor = self.mlp(self.post_attention_layernorm(rows))
+        return found
 
 
 class DecoderModel(RotaryModel, Body):
@@ -375,7 +382,7 @@ class DecoderModel(RotaryModel, Body):
     LAYER, NORM, ROTARY, TABLE: the classes of its parts. LAST: the name of the last norm.
     """
 
-    OUTPUT = outputs.BaseModelOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPast
     SIGNATURE = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache"),
         *OPTIONS,
@@ -433,7 +440,7 @@ class LMHead(Decoding, heads.CausalLM):
     """Predicts the next token. BIAS: whether its scores have one."""
 
     BIAS: ClassVar[bool] = False
-    OUTPUT = outputs.CausalLMOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithPast
     KEYWORDS = (*heads.CausalLM.KEYWORDS, *Decoding.KEYWORDS)
     TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 
@@ -452,7 +459,7 @@ class LastClassifier(Decoding, heads.SequenceClassification):
     """Labels a text by its last token."""
 
     READS = "last"
-    OUTPUT = outputs.SequenceClassifierOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.SequenceClassifierOutputWithPast
     KEYWORDS = (*heads.SequenceClassification.KEYWORDS, *Decoding.KEYWORDS)
 
     def __init__(self, config: Any) -> None:

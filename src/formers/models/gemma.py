@@ -55,8 +55,10 @@ def capped(logits: Tensor, cap: float | None) -> Tensor:
 class GemmaTextScaledWordEmbedding(nn.Embedding):
     """Words times `embed_scale`, in the type of the weights."""
 
-    def __init__(self, *sizes: int, padding_idx: int | None = None, embed_scale: float | None = None) -> None:
-        super().__init__(*sizes, padding_idx=padding_idx)
+    def __init__(
+        self, vocabulary: int, width: int, padding_idx: int | None = None, embed_scale: float | None = None
+    ) -> None:
+        super().__init__(vocabulary, width, padding_idx)
         self.embed_scale = self.embedding_dim**0.5 if embed_scale is None else embed_scale
 
     def forward(self, input_ids: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ Source: Gemma Team 2024 (arXiv 2408.00118).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -78,17 +78,23 @@ class Gemma2Attention(decoders.RotaryAttention):
 class Gemma2DecoderLayer(decoders.DecoderLayer):
     """With norms after attention and feed-forward, too."""
 
-    ATTENTION, MLP, NORM = Gemma2Attention, Gemma2MLP, Gemma2RMSNorm
+    ATTENTION: ClassVar[Any] = Gemma2Attention
+    MLP: ClassVar[Any] = Gemma2MLP
+    NORM: ClassVar[Any] = Gemma2RMSNorm
     NORMS = (
         *("input_layernorm", "post_attention_layernorm"),
         *("pre_feedforward_layernorm", "post_feedforward_layernorm"),
     )
 
+    pre_feedforward_layernorm: Any
+
     def attended(self, context: Tensor) -> Tensor:
-        return self.post_attention_layernorm(context)
+        found: Tensor = self.post_attention_layernorm(context)
+        return found
 
     def fed(self, rows: Tensor, step: Step) -> Tensor:
-        return self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(rows)))
+        found: Tensor = self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(rows)))
+        return found
 
 
 class Gemma2PreTrainedModel(decoders.RotaryModel):

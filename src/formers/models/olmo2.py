@@ -75,10 +75,12 @@ class Olmo2DecoderLayer(decoders.DecoderLayer):
         return rows
 
     def attended(self, context: Tensor) -> Tensor:
-        return self.post_attention_layernorm(context)
+        found: Tensor = self.post_attention_layernorm(context)
+        return found
 
     def fed(self, rows: Tensor, step: Step) -> Tensor:
-        return self.post_feedforward_layernorm(self.mlp(rows))
+        found: Tensor = self.post_feedforward_layernorm(self.mlp(rows))
+        return found
 
 
 class Olmo2PreTrainedModel(decoders.RotaryModel):
