@@ -13,10 +13,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
-    "cache", "checkpoints", "optimize", "report", "loading",
-    "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads",
-    "decoders", "experts", "models",
-    "auto", "fitting", "convert", "check",
+    "checkpoints", "optimize", "cache", "report", "loading",
+    "pretrained", "pruning", "optimizing", "layers", "masks", "generation", "modeling", "bodies", "heads", "decoders",
+    "experts", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",
 ]  # fmt: skip
@@ -69,6 +68,7 @@ def test_imports_go_up(path: Path) -> None:
         ("import formers; formers.PretrainedConfig()._repr_html_()", ["torch", "numpy", "IPython"]),
         ("from formers import visualize", ["matplotlib", "IPython"]),
         ("import formers.tokenization", ["torch"]),
+        ("from formers import GenerationConfig, TextStreamer; GenerationConfig(top_k=5)", ["torch", "numpy"]),
         ("from formers import pipeline", ["torch", "transformers"]),
         ("import formers.cli", ["torch", "numpy", "tokenizers", "huggingface_hub"]),
         (

@@ -274,9 +274,10 @@ class Cache:
 
     def select(self, texts: Sequence[int]) -> None:
         """Keep the texts of these numbers, in this order; one may come more than once."""
-        chosen = torch.tensor(list(texts))
+        chosen = torch.tensor(list(texts), dtype=torch.long)
         for stored in (self.keys, self.values):
-            stored[:] = [x.index_select(0, chosen.to(x.device)) for x in stored]
+            for layer, x in enumerate(stored):  # one at a time: the old is let go before the next is made
+                stored[layer] = x.index_select(0, chosen.to(x.device))
         self.crossed = {i: (k[chosen.to(k.device)], v[chosen.to(v.device)]) for i, (k, v) in self.crossed.items()}
         self.lengths = [self.lengths[text] for text in texts]
         self.real = None if self.real is None else self.real[chosen]

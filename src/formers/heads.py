@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import outputs
 from .errors import InputError, NotTensorError
+from .generation.generate import GenerationMixin
 from .logging import logger
 from .modeling import OPTIONS, PreTrainedModel
 from .ops import losses
@@ -161,7 +162,7 @@ class MaskedLM(_TokenHead):
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedLMOutput
 
 
-class CausalLM(_TokenHead):
+class CausalLM(GenerationMixin, _TokenHead):
     """Predict the next token. labels (B, T): the token ids themselves, -100 to leave one out; logits (B, T, V)."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithCrossAttentions

@@ -128,6 +128,7 @@ class Pretrained(nn.Module):
             if not report.apart:
                 model.tie_weights()
         model.config.dtype = resolved
+        model.read_beside(hub.locate(name, **where))
         _advise(resolved, model)
         model.eval()
         return (model, report.as_dict()) if with_report else model
@@ -171,6 +172,12 @@ class Pretrained(nn.Module):
             )
         return config, kwargs
 
+    def read_beside(self, source: hub.Source) -> None:
+        """Read what a checkpoint has for the model beside its configuration and weights."""
+
+    def write_beside(self, folder: Path) -> None:
+        """Write it."""
+
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
@@ -204,6 +211,7 @@ class Pretrained(nn.Module):
         }
         with replacing(save_directory, stale=_weight_files(variant)) as stage:
             config.to_json_file(stage / "config.json")
+            self.write_beside(stage)
             save_checkpoint(tensors, stage, max_shard_size, variant=variant, pickled=not safe_serialization)
 
 

@@ -30,11 +30,17 @@ _UTILS = (
 )
 _TOKENIZATION = ("tokenization", "tokenization.types", "old_paths.names")
 _AUTO = ("auto", "old_paths.mappings")
+_PROCESSORS = ("generation.processors", "generation.penalties", "generation.warpers")
 # where the names of a path are, in the order in which they are looked for: what loads least comes first
 PATHS: dict[str, tuple[str, ...]] = {
     "activations": ("old_paths.tensors", "ops.activations"),
     "configuration_utils": ("config", "old_paths.names"),
     "file_utils": _UTILS,
+    "generation.configuration_utils": ("generation.configuration",),
+    "generation.logits_process": _PROCESSORS,
+    "generation.stopping_criteria": ("generation.stopping",),
+    "generation_logits_process": _PROCESSORS,
+    "generation_stopping_criteria": ("generation.stopping",),
     "modeling_outputs": ("outputs", "old_paths.names"),
     "modeling_utils": ("modeling", "old_paths.tensors", "ops.activations", "old_paths.names"),
     "models.auto": _AUTO,

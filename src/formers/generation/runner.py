@@ -1,0 +1,147 @@
+"""What a model computes while it writes: passes of new tokens onto a cache of earlier ones.
+
+    texts   a: 3 tokens   b: 40   c: 44        a pass may bring any number of new tokens for each of them:
+    new     a: 3          b: 1    c: 1         the prompt of one and the next token of others are one pass
+
+Letters: B texts, T columns of a pass, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cache import Cache
+from ..ops.layout import Layout
+
+
+class Runner:
+    """Texts that a model writes, packed: what they cost is their tokens, whatever their lengths.
+
+    rows: the number of each text, in the order of the cache, which is that of their lengths: so neighbours have about as
+        many tokens, and what attention reads of them lies together.
+    more: further inputs of every pass.
+    """
+
+    def __init__(self, model: Any, cache: Cache | None = None, **more: Any) -> None:
+        self.model, self.more = model, more
+        self.cache = Cache() if cache is None else cache
+        self.rows: list[int] = list(range(len(self.cache.lengths)))
+
+    def begin(self, prompts: Sequence[Tensor], rows: Sequence[int] | None = None) -> Tensor:
+        """Add texts, by their tokens (T,) or vectors (T, D): the logits (B, V) after each, in the order given.
+
+        rows: their numbers; those that are known already get what they have beyond the cache.
+        """
+        numbers = list(range(len(prompts))) if rows is None else list(rows)
+        known = {row: slot for slot, row in enumerate(self.rows)}
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        fresh = [i for i in order if numbers[i] not in known]
+        self.rows += [numbers[i] for i in fresh]
+        self.cache.lengths += [0] * len(fresh)
+        slots = {row: slot for slot, row in enumerate(self.rows)}
+        ordered = sorted(range(len(prompts)), key=lambda i: slots[numbers[i]])
+        chosen = [slots[numbers[i]] for i in ordered]
+        logits = self.feed(chosen, [prompts[i][self.cache.lengths[slots[numbers[i]]] :] for i in ordered])
+        if len(self.rows) > len(prompts):
+            self.keep(self.rows)
+        back = sorted(range(len(prompts)), key=ordered.__getitem__)
+        return logits if back == sorted(back) else logits[torch.tensor(back, device=logits.device)]
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """One more token (B,) of every text, in the order of `rows`: the logits (B, V) after it."""
+        return self.feed(range(len(self.rows)), tokens[:, None])
+
+    def feed(self, slots: Sequence[int], new: Sequence[Tensor] | Tensor, every: bool = False) -> Tensor:
+        """New tokens of the texts in these slots: the logits after the last, (B, V), or with `every` after each, in rows.
+
+        Each is (T,) tokens or (T, D) vectors; a tensor has as many for all.
+        """
+        cache, lengths = self.cache, [len(tokens) for tokens in new]
+        cache.chosen = list(slots)
+        past = [cache.lengths[slot] for slot in slots]
+        layout = Layout.of_lengths(lengths, device=new[0].device, past=past)
+        batch = new if isinstance(new, Tensor) else torch.nn.utils.rnn.pad_sequence(list(new), batch_first=True)
+        name = "inputs_embeds" if batch.dim() == 3 else "input_ids"
+        try:
+            found: Tensor = self.model.next_logits({name: batch, **self.more}, layout, cache, every=every)
+        finally:
+            cache.chosen = None
+        return found
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these texts alone, in the order of their lengths."""
+        slots = {row: slot for slot, row in enumerate(self.rows)}
+        order = sorted(rows, key=lambda row: self.cache.lengths[slots[row]])
+        if order != self.rows:
+            self.cache.select([slots[row] for row in order])
+            self.rows = order
+
+    def repeat(self, times: int) -> None:
+        """Each text so many times: number r becomes numbers r · times and on."""
+        self.cache.select([slot for slot in range(len(self.rows)) for _ in range(times)])
+        self.rows = [row * times + i for row in self.rows for i in range(times)]
+
+    def move(self, origins: Sequence[int]) -> None:
+        """Text r goes on from what was text origins[r]."""
+        slots = {row: slot for slot, row in enumerate(self.rows)}
+        wanted = [slots[origins[row]] for row in self.rows]
+        if wanted != list(range(len(wanted))):
+            self.cache.select(wanted)
+
+    def back(self, lengths: Sequence[int]) -> None:
+        """Forget tokens: each text, in the order of `rows`, keeps so many."""
+        self.cache.lengths = [min(old, new) for old, new in zip(self.cache.lengths, lengths, strict=True)]
+
+
+class ColumnRunner:
+    """The same in a padded batch, for what sees whole batches: hooks, and callers who want hidden states or attentions.
+
+    ids, mask: (B, T) of the prompts. outputs: what each pass returned.
+    """
+
+    def __init__(self, model: Any, ids: Tensor, mask: Tensor, options: dict[str, Any], **more: Any) -> None:
+        self.model, self.mask, self.options, self.more = model, mask.bool(), options, more
+        self.cache, self.outputs, self.rows = Cache(), list[Any](), list(range(len(ids)))
+        self.ids = ids
+
+    def begin(self) -> Tensor:
+        """The logits (B, V) after each prompt."""
+        return self._pass(self.ids, self.mask)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """One more token (B,) of every text."""
+        return self._pass(tokens[:, None], torch.ones_like(tokens[:, None], dtype=torch.bool))
+
+    def _pass(self, new: Tensor, real: Tensor) -> Tensor:
+        if self.cache.columns:
+            self.mask = torch.cat([self.mask, real], dim=1)
+        places = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -new.shape[1] :]
+        takes = self.model.inputs()
+        inputs: dict[str, Any] = {"inputs_embeds" if new.dim() == 3 else "input_ids": new, **self.more}
+        inputs |= {"position_ids": places} if "position_ids" in takes else {}
+        found = self.model(
+            **inputs, attention_mask=self.mask.long(), past_key_values=self.cache, use_cache=True, return_dict=True,
+            **self.options,
+        )  # fmt: skip
+        self.outputs.append(found)
+        last = (real * torch.arange(real.shape[1], device=real.device)).argmax(1)
+        logits: Tensor = found.logits[torch.arange(len(last), device=last.device), last]
+        return logits
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """All texts go on, as hooks expect."""
+
+    def repeat(self, times: int) -> None:
+        """Each text so many times."""
+        self.cache.batch_repeat_interleave(times)
+        self.mask = self.mask.repeat_interleave(times, 0)
+        self.rows = list(range(len(self.mask)))
+
+    def move(self, origins: Sequence[int]) -> None:
+        """Text r goes on from what was text origins[r]."""
+        self.cache.select(list(origins))
+        self.mask = self.mask[torch.tensor(list(origins), device=self.mask.device)]
