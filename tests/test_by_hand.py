@@ -196,7 +196,7 @@ def test_masks_of_all_forms(family: str) -> None:
     with torch.no_grad():
         got = {name: ours(**inputs, attention_mask=mask).last_hidden_state for name, mask in forms.items()}
         usual = ours(**inputs, attention_mask=keep)[0]
-    windows = "local_attention" in registry.load(family).TINY
+    windows = facts(family).window
     for name, value in got.items():
         expected = got["4-D"] if windows or (facts(family).causal and name != "extended") else usual
         assert difference(value[keep.bool()], expected[keep.bool()]) < 1e-5, name

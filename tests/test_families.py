@@ -9,8 +9,6 @@ import torch
 from families import CASES, FAMILIES, MASKS, batch, difference, is_causal, pair, rates
 from of_families import facts
 
-from formers import registry
-
 TOLERANCE = 1e-5
 
 
@@ -30,7 +28,7 @@ def real(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def sees_nothing(family: str, head: str, mask: str) -> bool:
     """Whether some query sees no key: there the reference's kernels differ, zeros in one, an even mean in the other."""
-    local = "local_attention" in registry.load(family).TINY and mask != "none"
+    local = facts(family).window and mask != "none"
     return local or mask == "all-masked" or (is_causal(family, head) and mask == "left")
 
 

@@ -14,6 +14,11 @@ from .auto import (
     AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
 )
+from .cache import (
+    Cache as Cache,
+    DynamicCache as DynamicCache,
+    StaticCache as StaticCache,
+)
 from .config import (
     PretrainedConfig as PretrainedConfig,
 )
@@ -34,6 +39,13 @@ from .errors import (
 )
 from .generation.configuration import (
     GenerationConfig as GenerationConfig,
+)
+from .generation.generate import (
+    GenerationMixin as GenerationMixin,
+)
+from .generation.outputs import (
+    GenerateBeamDecoderOnlyOutput as GenerateBeamDecoderOnlyOutput,
+    GenerateDecoderOnlyOutput as GenerateDecoderOnlyOutput,
 )
 from .generation.penalties import (
     EncoderNoRepeatNGramLogitsProcessor as EncoderNoRepeatNGramLogitsProcessor,
@@ -184,6 +196,72 @@ from .models.electra import (
     ElectraTokenizer as ElectraTokenizer,
     ElectraTokenizerFast as ElectraTokenizerFast,
 )
+from .models.gemma import (
+    GemmaConfig as GemmaConfig,
+    GemmaForCausalLM as GemmaForCausalLM,
+    GemmaForSequenceClassification as GemmaForSequenceClassification,
+    GemmaForTokenClassification as GemmaForTokenClassification,
+    GemmaModel as GemmaModel,
+    GemmaPreTrainedModel as GemmaPreTrainedModel,
+)
+from .models.gemma2 import (
+    Gemma2Config as Gemma2Config,
+    Gemma2ForCausalLM as Gemma2ForCausalLM,
+    Gemma2ForSequenceClassification as Gemma2ForSequenceClassification,
+    Gemma2ForTokenClassification as Gemma2ForTokenClassification,
+    Gemma2Model as Gemma2Model,
+    Gemma2PreTrainedModel as Gemma2PreTrainedModel,
+)
+from .models.gemma3 import (
+    Gemma3ForCausalLM as Gemma3ForCausalLM,
+    Gemma3PreTrainedModel as Gemma3PreTrainedModel,
+    Gemma3TextConfig as Gemma3TextConfig,
+    Gemma3TextForSequenceClassification as Gemma3TextForSequenceClassification,
+    Gemma3TextModel as Gemma3TextModel,
+)
+from .models.gpt2 import (
+    GPT2Config as GPT2Config,
+    GPT2ForQuestionAnswering as GPT2ForQuestionAnswering,
+    GPT2ForSequenceClassification as GPT2ForSequenceClassification,
+    GPT2ForTokenClassification as GPT2ForTokenClassification,
+    GPT2LMHeadModel as GPT2LMHeadModel,
+    GPT2Model as GPT2Model,
+    GPT2PreTrainedModel as GPT2PreTrainedModel,
+    GPT2Tokenizer as GPT2Tokenizer,
+)
+from .models.granite import (
+    GraniteConfig as GraniteConfig,
+    GraniteForCausalLM as GraniteForCausalLM,
+    GraniteModel as GraniteModel,
+    GranitePreTrainedModel as GranitePreTrainedModel,
+)
+from .models.llama import (
+    LlamaConfig as LlamaConfig,
+    LlamaForCausalLM as LlamaForCausalLM,
+    LlamaForQuestionAnswering as LlamaForQuestionAnswering,
+    LlamaForSequenceClassification as LlamaForSequenceClassification,
+    LlamaForTokenClassification as LlamaForTokenClassification,
+    LlamaModel as LlamaModel,
+    LlamaPreTrainedModel as LlamaPreTrainedModel,
+)
+from .models.mistral import (
+    MistralConfig as MistralConfig,
+    MistralForCausalLM as MistralForCausalLM,
+    MistralForQuestionAnswering as MistralForQuestionAnswering,
+    MistralForSequenceClassification as MistralForSequenceClassification,
+    MistralForTokenClassification as MistralForTokenClassification,
+    MistralModel as MistralModel,
+    MistralPreTrainedModel as MistralPreTrainedModel,
+)
+from .models.mixtral import (
+    MixtralConfig as MixtralConfig,
+    MixtralForCausalLM as MixtralForCausalLM,
+    MixtralForQuestionAnswering as MixtralForQuestionAnswering,
+    MixtralForSequenceClassification as MixtralForSequenceClassification,
+    MixtralForTokenClassification as MixtralForTokenClassification,
+    MixtralModel as MixtralModel,
+    MixtralPreTrainedModel as MixtralPreTrainedModel,
+)
 from .models.modernbert import (
     ModernBertConfig as ModernBertConfig,
     ModernBertForMaskedLM as ModernBertForMaskedLM,
@@ -205,6 +283,56 @@ from .models.mpnet import (
     MPNetPreTrainedModel as MPNetPreTrainedModel,
     MPNetTokenizer as MPNetTokenizer,
     MPNetTokenizerFast as MPNetTokenizerFast,
+)
+from .models.olmo2 import (
+    Olmo2Config as Olmo2Config,
+    Olmo2ForCausalLM as Olmo2ForCausalLM,
+    Olmo2ForSequenceClassification as Olmo2ForSequenceClassification,
+    Olmo2Model as Olmo2Model,
+    Olmo2PreTrainedModel as Olmo2PreTrainedModel,
+)
+from .models.phi import (
+    PhiConfig as PhiConfig,
+    PhiForCausalLM as PhiForCausalLM,
+    PhiForSequenceClassification as PhiForSequenceClassification,
+    PhiForTokenClassification as PhiForTokenClassification,
+    PhiModel as PhiModel,
+    PhiPreTrainedModel as PhiPreTrainedModel,
+)
+from .models.phi3 import (
+    Phi3Config as Phi3Config,
+    Phi3ForCausalLM as Phi3ForCausalLM,
+    Phi3ForSequenceClassification as Phi3ForSequenceClassification,
+    Phi3ForTokenClassification as Phi3ForTokenClassification,
+    Phi3Model as Phi3Model,
+    Phi3PreTrainedModel as Phi3PreTrainedModel,
+)
+from .models.qwen2 import (
+    Qwen2Config as Qwen2Config,
+    Qwen2ForCausalLM as Qwen2ForCausalLM,
+    Qwen2ForQuestionAnswering as Qwen2ForQuestionAnswering,
+    Qwen2ForSequenceClassification as Qwen2ForSequenceClassification,
+    Qwen2ForTokenClassification as Qwen2ForTokenClassification,
+    Qwen2Model as Qwen2Model,
+    Qwen2PreTrainedModel as Qwen2PreTrainedModel,
+)
+from .models.qwen3 import (
+    Qwen3Config as Qwen3Config,
+    Qwen3ForCausalLM as Qwen3ForCausalLM,
+    Qwen3ForQuestionAnswering as Qwen3ForQuestionAnswering,
+    Qwen3ForSequenceClassification as Qwen3ForSequenceClassification,
+    Qwen3ForTokenClassification as Qwen3ForTokenClassification,
+    Qwen3Model as Qwen3Model,
+    Qwen3PreTrainedModel as Qwen3PreTrainedModel,
+)
+from .models.qwen3_moe import (
+    Qwen3MoeConfig as Qwen3MoeConfig,
+    Qwen3MoeForCausalLM as Qwen3MoeForCausalLM,
+    Qwen3MoeForQuestionAnswering as Qwen3MoeForQuestionAnswering,
+    Qwen3MoeForSequenceClassification as Qwen3MoeForSequenceClassification,
+    Qwen3MoeForTokenClassification as Qwen3MoeForTokenClassification,
+    Qwen3MoeModel as Qwen3MoeModel,
+    Qwen3MoePreTrainedModel as Qwen3MoePreTrainedModel,
 )
 from .models.roberta import (
     RobertaConfig as RobertaConfig,
@@ -238,6 +366,15 @@ from .models.roformer import (
     RoFormerSinusoidalPositionalEmbedding as RoFormerSinusoidalPositionalEmbedding,
     RoFormerTokenizer as RoFormerTokenizer,
     RoFormerTokenizerFast as RoFormerTokenizerFast,
+)
+from .models.smollm3 import (
+    SmolLM3Config as SmolLM3Config,
+    SmolLM3ForCausalLM as SmolLM3ForCausalLM,
+    SmolLM3ForQuestionAnswering as SmolLM3ForQuestionAnswering,
+    SmolLM3ForSequenceClassification as SmolLM3ForSequenceClassification,
+    SmolLM3ForTokenClassification as SmolLM3ForTokenClassification,
+    SmolLM3Model as SmolLM3Model,
+    SmolLM3PreTrainedModel as SmolLM3PreTrainedModel,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,

@@ -63,7 +63,9 @@ class Body(PreTrainedModel):
             )
         embedded = self.embed(layout, {name: inputs.get(name) for name in self.EMBEDDED if name in self.SIGNATURE})
         shared = self.shared(embedded, layout, inputs)
-        step = Step(layout, causal=self.causal(), shared=shared, cache=cache, memory=self.memory(inputs), **options)
+        routed: list[Tensor] | None = [] if inputs.get("output_router_logits") else None
+        beside: dict[str, Any] = {"shared": shared, "cache": cache, "memory": self.memory(inputs), "routed": routed}
+        step = Step(layout, causal=self.causal(), **beside, **options)
         body = self.stack(embedded, step, self.head_masks(inputs.get("head_mask"), self.depth()))
         rows: Any = body.last_hidden_state
         if cache is not None:

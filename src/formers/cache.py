@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, as tuples of tuples (Transformers 4) and as a DynamicCache (Transformers 5) at once.
+"""Keys and values of earlier tokens: tuples of tuples (Transformers 4) and a DynamicCache (Transformers 5) at once.
 
     text 0   a b c d e . . .      lengths 5, 2, 4: text b's are at [b, :, :lengths[b]], whatever its padding was;
     text 1   f g . . . . . .      the room behind them is for tokens to come
@@ -26,6 +26,7 @@ class Cache:
 
     lengths: tokens of each text whose keys are there. columns: what these and their padding take in the caller's batch.
     real: bool (S, columns) which of these columns hold a token; None for all.
+    unseen: whether it was made of tuples, and no mask has said which of their columns are padding.
     chosen: the texts that the next pass is about, in the order of its batch; None for all.
     """
 
@@ -36,7 +37,9 @@ class Cache:
         self.columns = 0
         self.real: Tensor | None = None
         self.chosen: list[int] | None = None
+        self.unseen = False
         self.room = 0  # tokens to make room for at once
+        self._apart: tuple[Layout, bool] | None = None  # what `apart` found
         self.crossed: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values of an encoder's rows, for each layer
 
     # ---- a pass
@@ -59,6 +62,21 @@ class Cache:
                 "followed by that of the new tokens."
             )
 
+    def apart(self, layout: Layout) -> bool:
+        """Whether some text has padding between its tokens, so that they are fewer than the columns that they span."""
+        if self._apart is None or self._apart[0] is not layout:  # asked by each layer of a pass
+            found = False
+            if layout.before is not None and (self.real is not None or layout.index is not None):
+                shape = (layout.batch, layout.columns)
+                old = torch.ones(shape[0], self.columns, dtype=torch.bool) if self.real is None else self.real
+                new = torch.ones(shape, dtype=torch.bool)
+                if layout.index is not None:
+                    new = layout.unpack(layout.index.new_ones(len(layout.index))).bool().cpu()
+                starts = torch.cat([old, new], dim=1).int().diff(dim=1, prepend=torch.zeros(shape[0], 1).int()) > 0
+                found = bool((starts.sum(1) > 1).any())
+            self._apart = layout, found
+        return self._apart[1]
+
     def extend(
         self, layer: int, texts: Sequence[int], past: Sequence[int], key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -68,11 +86,11 @@ class Cache:
         """
         new, slots = key.shape[2], [self.chosen[text] for text in texts] if self.chosen is not None else list(texts)
         longest, equal = max(past) + new, min(past) == max(past)
-        if layer == len(self.keys) and not self.room and equal and not past[0] and len(slots) == len(self.lengths):
-            if slots == list(range(len(slots))):  # nothing to join, nothing to copy
-                self.keys.append(key)
-                self.values.append(value)
-                return key, value
+        first = layer == len(self.keys) and not self.room and equal and not past[0]
+        if first and slots == list(range(len(self.lengths))):  # nothing to join, nothing to copy
+            self.keys.append(key)
+            self.values.append(value)
+            return key, value
         self._make_room(layer, key, value, longest)
         place = _place(slots, key.device)
         for stored, added in ((self.keys, key), (self.values, value)):
@@ -151,6 +169,8 @@ class Cache:
         mask: bool (B, K or more) which columns of the tuples are no padding.
         """
         if isinstance(given, Cache):
+            if given.unseen and mask is not None:
+                given._compact(mask[:, : given.columns].bool())
             return given
         pairs = [given[i] for i in range(len(given))] if not isinstance(given, (tuple, list)) else list(given)
         made = cls()
@@ -164,13 +184,14 @@ class Cache:
                 "past_key_values should be the past_key_values that the model returned, a DynamicCache, or for each "
                 "layer a tuple of keys and values, (batch, heads, columns, width) each."
             ) from e
-        made.lengths, made.columns = [K] * B, K
-        if mask is not None and not bool(mask[:, :K].all()):
-            made._compact(mask[:, :K].bool())
-        return made
+        made.lengths, made.columns, made.unseen = [K] * B, K, True
+        return made if mask is None else cls.of(made, mask)
 
     def _compact(self, real: Tensor) -> None:
         """Move the tokens of columns that are real to the front."""
+        self.unseen = False
+        if bool(real.all()):
+            return
         front = (~real).to(torch.int8).argsort(dim=1, stable=True)[:, None, :, None]  # (B, 1, K, 1)
         for stored in (self.keys, self.values):
             stored[:] = [x.gather(2, front.to(x.device).expand(-1, x.shape[1], -1, x.shape[3])) for x in stored]

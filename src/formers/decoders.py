@@ -11,7 +11,7 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, H hea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -38,15 +38,19 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 class Decoding(PreTrainedModel):
     """A model whose columns see no later ones, and that keeps keys and values of earlier passes."""
 
-    KEYWORDS = ("cache_position",)  # what it says follows from the cache
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position",)  # what it says follows from the cache
 
     def causal(self) -> bool:
-        """Always."""
-        return True
+        """Always, but for families that have a key to say otherwise."""
+        return not own_key(self.config, "use_bidirectional_attention")
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
         given, wanted = inputs.get("past_key_values"), inputs.pop("use_cache", None)
         inputs.pop("cache_position", None)
+        if not self.causal():
+            if given is not None:
+                raise InputError("past_key_values need a model whose tokens see no later ones; leave them out.")
+            return None
         wanted = self.config.use_cache if wanted is None else wanted
         if given is None and (not wanted or (self.training and self.is_gradient_checkpointing)):
             return None
@@ -57,33 +61,74 @@ class Decoding(PreTrainedModel):
         return cache
 
 
+class RotaryModel(Decoding):
+    """What models with and without a head share where they are called as Llama's are."""
+
+    base_model_prefix = "model"
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"),
+        *OPTIONS,
+    )
+    WORDS = "embed_tokens"
+    BUFFERS = ("rotary_emb.inv_freq",)
+
+
+def own_key(config: Any, name: str, default: Any = None) -> Any:
+    """The value of a key that the family has; the default where it has none, whatever else a file may say."""
+    return getattr(config, name) if name in type(config).keys() else default  # noqa: SIM118
+
+
+def head_width(config: Any) -> int:
+    """d: the key head_dim, which not every family has."""
+    width: int | None = getattr(config, "head_dim", None)
+    return config.hidden_size // config.num_attention_heads if width is None else width
+
+
 class RotaryConfig(PretrainedConfig):
-    """Keys of turned queries and keys: 5.x's `rope_parameters`, and 4.x's `rope_theta` and `rope_scaling` for them."""
+    """Keys of turned queries and keys: 5.x's `rope_parameters`, and 4.x's `rope_theta` and `rope_scaling` for them.
 
-    THETA: ClassVar[float] = 10_000.0
+    THETA: the base of the angles. PART: the share of a head's numbers that turn, of families that have it as a key.
+    EPS: the key of what keeps norms from dividing by zero.
+    """
 
-    num_attention_heads: int
-    hidden_size: int
-    max_position_embeddings: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    rope_parameters: dict[str, Any] | None = None
+    if TYPE_CHECKING:  # annotations would make keys of them
+        PART: ClassVar[float | None]
+        num_attention_heads: int
+        hidden_size: int
+        num_hidden_layers: int
+        max_position_embeddings: int
+        num_key_value_heads: int | None
+        layer_types: list[str] | None
+        rope_parameters: dict[str, Any] | None
+
+    THETA = 10_000.0
+    PART = None
+    EPS = "rms_norm_eps"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         older = {key: kwargs.pop(key, None) for key in ("rope_scaling", "rope_theta", "partial_rotary_factor")}
         super().__init__(*args, **kwargs)
-        if self.head_dim is None:
-            self.head_dim = self.hidden_size // self.num_attention_heads
         if self.num_key_value_heads is None:
             self.num_key_value_heads = self.num_attention_heads
-        given = dict(self.rope_parameters or older["rope_scaling"] or {})
+        if own_key(self, "layer_types", ()) is None:
+            self.layer_types = [self.layer_type(i) for i in range(self.num_hidden_layers)]
+        self.rope_parameters = self.standardized(older)
+
+    def layer_type(self, layer: int) -> str:
+        """What attention a layer has where `layer_types` does not say."""
+        return FULL
+
+    def standardized(self, older: Mapping[str, Any]) -> dict[str, Any]:
+        """`rope_parameters` with all that they need, from what is given and from 4.x's keys."""
+        given = dict(older["rope_scaling"] or self.rope_parameters or {})
         given.setdefault("rope_type", given.pop("type", "default"))
         given.setdefault("rope_theta", self.THETA if older["rope_theta"] is None else older["rope_theta"])
-        if older["partial_rotary_factor"] is not None:
-            given.setdefault("partial_rotary_factor", older["partial_rotary_factor"])
+        part = self.PART if older["partial_rotary_factor"] is None else older["partial_rotary_factor"]
+        if part is not None:
+            given.setdefault("partial_rotary_factor", part)
         if given["rope_type"] in ("llama3", "yarn", "longrope"):
             given.setdefault("original_max_position_embeddings", self.max_position_embeddings)
-        self.rope_parameters = given
+        return given
 
     @property
     def rope_theta(self) -> float:
@@ -127,31 +172,39 @@ class RotaryEmbedding(nn.Module):
 
     inv_freq: Tensor
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, given: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.given, self.longest = config.rope_parameters, config.max_position_embeddings
-        self.width = int(config.head_dim * self.given.get("partial_rotary_factor", 1.0))
+        self.given, self.longest = given or config.rope_parameters, config.max_position_embeddings
+        self.width = int(head_width(config) * self.given.get("partial_rotary_factor", 1.0))
         if self.width % 2:
-            raise ConfigError(f"head_dim={config.head_dim}: {self.width} numbers of it turn, which are no pairs.")
+            raise ConfigError(f"head_dim={head_width(config)}: {self.width} numbers of it turn, which are no pairs.")
         rates, self.attention_scaling = scaled_rates(self.given, self.width, self.longest)
         self.register_buffer("inv_freq", rates, persistent=False)
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         rates, scale = self.inv_freq, self.attention_scaling
-        if rates.is_meta and not position_ids.is_meta or self.given["rope_type"] in ("dynamic", "longrope"):
+        if (rates.is_meta and not position_ids.is_meta) or self.given["rope_type"] in ("dynamic", "longrope"):
             length = int(position_ids.max()) + 1 if position_ids.numel() else None
             rates, scale = scaled_rates(self.given, self.width, self.longest, length)
         return turns(position_ids, rates.to(position_ids.device, torch.float), scale)
 
 
 class GatedMLP(nn.Module):
-    def __init__(self, config: Any) -> None:
+    """ACTIVATION: the configuration's key of the activation."""
+
+    ACTIVATION: ClassVar[str] = "hidden_act"
+
+    def __init__(self, config: Any, intermediate_size: int | None = None) -> None:
         super().__init__()
-        D, F, bias = config.hidden_size, config.intermediate_size, getattr(config, "mlp_bias", False)
+        D, F, bias = (
+            config.hidden_size,
+            intermediate_size or config.intermediate_size,
+            own_key(config, "mlp_bias", False),
+        )
         self.gate_proj = nn.Linear(D, F, bias=bias)
         self.up_proj = nn.Linear(D, F, bias=bias)
         self.down_proj = nn.Linear(F, D, bias=bias)
-        self.act_fn = activation(config.hidden_act)
+        self.act_fn = activation(getattr(config, self.ACTIVATION), self.ACTIVATION)
 
     def forward(self, rows: Tensor) -> Tensor:
         return self.down_proj(self.act_fn(self.gate_proj(rows)) * self.up_proj(rows))
@@ -168,9 +221,12 @@ by_hand_layer = by_hand(
     *("hidden_states", "attention_mask", "position_ids", "past_key_values", "use_cache", "position_embeddings"),
     "output_attentions",
     shared=_turns,
+    causal=True,
 )
 by_hand_attention = by_hand(
-    *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"), shared=_turns
+    *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"),
+    shared=_turns,
+    causal=True,
 )
 
 
@@ -178,58 +234,73 @@ class RotaryAttention(nn.Module):
     """Turned queries and keys, of which there may be fewer heads.
 
     BIAS, OUT_BIAS: whether the projections have biases; None for what the configuration's `attention_bias` says.
+    OUTPUT: the name of the last projection.
     """
 
     BIAS: ClassVar[bool | None] = None
     OUT_BIAS: ClassVar[bool | None] = None
+    OUTPUT: ClassVar[str] = "o_proj"
 
     def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__()
-        D, d, H, G = config.hidden_size, config.head_dim, config.num_attention_heads, config.num_key_value_heads
+        d, H, G = head_width(config), config.num_attention_heads, config.num_key_value_heads
         if H % G:
             raise ConfigError(f"num_attention_heads={H} is no multiple of num_key_value_heads={G}.")
         self.layer_idx, self.head_dim, self.heads, self.key_heads = layer_idx, d, H, G
         self.scaling, self.attention_dropout = d**-0.5, config.attention_dropout
+        self.softcap: float | None = None
+        self.is_causal = not own_key(config, "use_bidirectional_attention")
         self.kernel, self.window = config._attn_implementation, self.sees(config, layer_idx)
-        bias = [getattr(config, "attention_bias", False) if x is None else x for x in (self.BIAS, self.OUT_BIAS)]
-        self.q_proj = nn.Linear(D, H * d, bias=bias[0])
-        self.k_proj = nn.Linear(D, G * d, bias=bias[0])
-        self.v_proj = nn.Linear(D, G * d, bias=bias[0])
-        self.o_proj = nn.Linear(H * d, D, bias=bias[1])
+        said = own_key(config, "attention_bias", False)
+        bias, out_bias = (said if x is None else x for x in (self.BIAS, self.OUT_BIAS))
+        self.add_projections(config.hidden_size, bias)
+        self.add_module(self.OUTPUT, nn.Linear(H * d, config.hidden_size, bias=out_bias))
+
+    def add_projections(self, width: int, bias: bool) -> None:
+        """Make the layers that `project` uses."""
+        self.q_proj = nn.Linear(width, self.heads * self.head_dim, bias=bias)
+        self.k_proj = nn.Linear(width, self.key_heads * self.head_dim, bias=bias)
+        self.v_proj = nn.Linear(width, self.key_heads * self.head_dim, bias=bias)
 
     def sees(self, config: Any, layer_idx: int) -> int | None:
         """How many of the nearest keys a query sees; None for all."""
-        kinds = getattr(config, "layer_types", None)
+        kinds = own_key(config, "layer_types")
         if kinds is not None and kinds[layer_idx] != SLIDING:
             return None
-        window: int | None = getattr(config, "sliding_window", None)
+        window: int | None = own_key(config, "sliding_window")
         return window
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        query, key, value = self.q_proj(rows), self.k_proj(rows), self.v_proj(rows)
-        context, *weights = self.attend(query, key, value, step, head_mask)
-        return self.o_proj(context), *weights
+        context, *weights = self.attend(*self.project(rows), step, head_mask)
+        return getattr(self, self.OUTPUT)(context), *weights
+
+    def project(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of rows, H · d and twice G · d numbers a row."""
+        return self.q_proj(rows), self.k_proj(rows), self.v_proj(rows)
 
     def attend(
         self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Rows of H · d and twice G · d to the context."""
-        cosines, sines = self.turns(step)
+        query, key = self.turned(query, key, step)
         return attention(
-            rotate(query, cosines, sines, self.heads),
-            rotate(key, cosines, sines, self.key_heads),
-            value,
-            step,
+            *(query, key, value, step),
             heads=self.heads,
             key_heads=self.key_heads,
-            causal=step.causal,
+            causal=step.causal and self.is_causal,
             window=self.window,
             scale=self.scaling,
+            softcap=self.softcap,
             dropout=self.attention_dropout if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
+
+    def turned(self, query: Tensor, key: Tensor, step: Step) -> tuple[Tensor, Tensor]:
+        """Queries and keys turned by the angles of their rows; here families have norms of both, too."""
+        cosines, sines = self.turns(step)
+        return rotate(query, cosines, sines, self.heads), rotate(key, cosines, sines, self.key_heads)
 
     def turns(self, step: Step) -> tuple[Tensor, Tensor]:
         """The cosines and sines of this layer's rows."""
@@ -237,24 +308,52 @@ class RotaryAttention(nn.Module):
         return found
 
 
+def each_head(norm: nn.Module, rows: Tensor, heads: int, heads_first: bool = False) -> Tensor:
+    """Rows (…, H · d), each head through a norm of d numbers.
+
+    heads_first: what hooks of the norm see is (B, H, T, d), as in the reference, instead of (B, T, H, d).
+    """
+    x = rows.unflatten(-1, (heads, -1))
+    found: Tensor = norm(x.transpose(-3, -2)).transpose(-3, -2) if heads_first else norm(x)
+    return found.flatten(-2)
+
+
 class DecoderLayer(nn.Module):
-    """ATTENTION, MLP, NORM: the classes of its parts."""
+    """rows + attended(attention(read(rows))), and then with `fed` of these added: what families do in other ways.
+
+    ATTENTION, MLP, NORM: the classes of its parts. NORMS: their names.
+    """
 
     ATTENTION: ClassVar[Any] = RotaryAttention
     MLP: ClassVar[Any] = GatedMLP
     NORM: ClassVar[Any] = RMSNorm
+    NORMS: ClassVar[tuple[str, ...]] = ("input_layernorm", "post_attention_layernorm")
+    mlp: Any
+    input_layernorm: Any
+    post_attention_layernorm: Any
+    post_feedforward_layernorm: Any
 
     def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__()
         self.self_attn = self.ATTENTION(config, layer_idx)
-        self.mlp = self.MLP(config)
-        self.input_layernorm = self.NORM(config.hidden_size, eps=config.rms_norm_eps)
-        self.post_attention_layernorm = self.NORM(config.hidden_size, eps=config.rms_norm_eps)
+        self.mlp = self.feed_forward(config, layer_idx)
+        for name in self.NORMS:
+            self.add_module(name, self.NORM(config.hidden_size, eps=getattr(config, config.EPS)))
+
+    def feed_forward(self, config: Any, layer_idx: int) -> nn.Module:
+        """The feed-forward of layer number `layer_idx`."""
+        made: nn.Module = self.MLP(config)
+        return made
 
     def block(self) -> Block | None:
         inner, mlp = self.self_attn, self.mlp
+        own = (DecoderLayer.forward, DecoderLayer.read, DecoderLayer.attended, DecoderLayer.fed)
+        kind = type(self)
+        if (kind.forward, kind.read, kind.attended, kind.fed) != own or not isinstance(mlp, GatedMLP):
+            return None
+        projections = (inner.q_proj, inner.k_proj, inner.v_proj)
         return Block(
-            *(inner.heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.o_proj, self.input_layernorm),
+            *(inner.heads, projections, getattr(inner, inner.OUTPUT), self.input_layernorm),
             *((mlp.gate_proj, mlp.up_proj), mlp.act_fn, mlp.down_proj, self.post_attention_layernorm, inner.attend),
             pre=True,
             gated=True,
@@ -262,18 +361,32 @@ class DecoderLayer(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        context, *weights = through(self.self_attn, self.input_layernorm(rows), step, head_mask)
-        rows = rows + context
-        return rows + self.mlp(self.post_attention_layernorm(rows)), *weights
+        context, *weights = through(self.self_attn, self.read(rows), step, head_mask)
+        rows = rows + self.attended(context)
+        return rows + self.fed(rows, step), *weights
+
+    def read(self, rows: Tensor) -> Tensor:
+        """What attention reads."""
+        found: Tensor = self.input_layernorm(rows)
+        return found
+
+    def attended(self, context: Tensor) -> Tensor:
+        """What is added of attention's result."""
+        return context
+
+    def fed(self, rows: Tensor, step: Step) -> Tensor:
+        """What is added of the feed-forward."""
+        found: Tensor = self.mlp(self.post_attention_layernorm(rows))
+        return found
 
 
-class DecoderModel(Decoding, Body):
+class DecoderModel(RotaryModel, Body):
     """The model without a head: hidden states (B, T, D), and the cache.
 
-    LAYER, NORM, ROTARY: the classes of its parts.
+    LAYER, NORM, ROTARY, TABLE: the classes of its parts. LAST: the name of the last norm.
     """
 
-    OUTPUT = outputs.BaseModelOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPast
     SIGNATURE = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache"),
         *OPTIONS,
@@ -282,13 +395,20 @@ class DecoderModel(Decoding, Body):
     LAYER: ClassVar[Any] = DecoderLayer
     NORM: ClassVar[Any] = RMSNorm
     ROTARY: ClassVar[Any] = RotaryEmbedding
+    TABLE: ClassVar[Any] = nn.Embedding
+    LAST: ClassVar[str] = "norm"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        kinds = own_key(config, "layer_types")
+        if kinds is not None and (len(kinds) < config.num_hidden_layers or {*kinds} - {FULL, SLIDING}):
+            raise ConfigError(
+                f"layer_types={kinds}: {config.num_hidden_layers} of {FULL!r} and {SLIDING!r} are needed."
+            )
         self.padding_idx, self.vocab_size = config.pad_token_id, config.vocab_size
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
+        self.embed_tokens = self.TABLE(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.layers = nn.ModuleList(self.LAYER(config, i) for i in range(config.num_hidden_layers))
-        self.norm = self.NORM(config.hidden_size, eps=config.rms_norm_eps)
+        self.add_module(self.LAST, self.NORM(config.hidden_size, eps=getattr(config, config.EPS)))
         self.rotary_emb = self.ROTARY(config)
         self.gradient_checkpointing = False
         self.post_init()
@@ -305,22 +425,26 @@ class DecoderModel(Decoding, Body):
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The turns of every row."""
+        return self.rotary_emb(rows, self.positions(rows, layout, inputs))
+
+    def positions(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """The position of every row."""
         given = inputs.get("position_ids")
-        positions = layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
-        return self.rotary_emb(rows, positions)
+        return layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
 
     def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
         """Rows through all layers and the last norm."""
-        last = len(self.layers) - 1
+        last, norm = len(self.layers) - 1, getattr(self, self.LAST)
         checkpointing = self.gradient_checkpointing and self.training
-        after = lambda i, found: self.norm(found) if i == last else found  # noqa: E731
+        after = lambda i, found: norm(found) if i == last else found  # noqa: E731
         return run_layers(self.layers, rows, step, head_masks, checkpointing=checkpointing, after=after)
 
 
-class LMHead(heads.CausalLM):
-    """Predicts the next token."""
+class LMHead(Decoding, heads.CausalLM):
+    """Predicts the next token. BIAS: whether its scores have one."""
 
-    OUTPUT = outputs.CausalLMOutputWithPast
+    BIAS: ClassVar[bool] = False
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithPast
     KEYWORDS = (*heads.CausalLM.KEYWORDS, *Decoding.KEYWORDS)
     TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 
@@ -328,18 +452,18 @@ class LMHead(heads.CausalLM):
         super().__init__(config)
         self.add_body(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=self.BIAS)
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.lm_head(rows)
 
 
-class LastClassifier(heads.SequenceClassification):
+class LastClassifier(Decoding, heads.SequenceClassification):
     """Labels a text by its last token."""
 
     READS = "last"
-    OUTPUT = outputs.SequenceClassifierOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.SequenceClassifierOutputWithPast
     KEYWORDS = (*heads.SequenceClassification.KEYWORDS, *Decoding.KEYWORDS)
 
     def __init__(self, config: Any) -> None:
@@ -352,7 +476,7 @@ class LastClassifier(heads.SequenceClassification):
         return self.score(rows)
 
 
-class TokenClassifier(heads.TokenClassification):
+class TokenClassifier(Decoding, heads.TokenClassification):
     """Labels every token."""
 
     KEYWORDS = (*heads.TokenClassification.KEYWORDS, *Decoding.KEYWORDS)
@@ -369,7 +493,7 @@ class TokenClassifier(heads.TokenClassification):
         return self.score(self.dropout(rows))
 
 
-class SpanFinder(heads.QuestionAnswering):
+class SpanFinder(Decoding, heads.QuestionAnswering):
     """Finds the answer's span."""
 
     KEYWORDS = (*heads.QuestionAnswering.KEYWORDS, *Decoding.KEYWORDS)
@@ -379,3 +503,10 @@ class SpanFinder(heads.QuestionAnswering):
         self.add_body(config)
         self.qa_outputs = nn.Linear(config.hidden_size, 2)
         self.post_init()
+
+
+class RotarySpanFinder(RotaryModel, SpanFinder):
+    """The same, called as Llama's is."""
+
+    base_model_prefix = "transformer"
+    SIGNATURE = tuple(name for name in RotaryModel.SIGNATURE if name != "use_cache")

@@ -38,12 +38,15 @@ STACK = (*LAYER, "output_hidden_states", "return_dict")
 HeadMasks = Sequence[Tensor | None] | Tensor | None  # one for each layer, broadcastable to (B, H, T, T)
 
 
-def by_hand(*names: str, shared: Callable[[Mapping[str, Any]], Any] | None = None) -> Callable[..., Any]:
+def by_hand(
+    *names: str, shared: Callable[[Mapping[str, Any]], Any] | None = None, causal: bool = False
+) -> Callable[..., Any]:
     """For a `forward(self, rows, step, head_mask=None)`: let it be called with the reference's arguments too.
 
     names: these arguments in order, the rows first. They may be given by 5.x's names hidden_states and attention_mask
     too. What is there for decoders alone may be None, or left out.
     shared: from all that was given to what the step shares; needed where a family shares something.
+    causal: whether no column sees a later one, but where a mask of four dimensions says so.
     """
 
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +55,7 @@ def by_hand(*names: str, shared: Callable[[Mapping[str, Any]], Any] | None = Non
             if len(args) > 1 and isinstance(args[1], Step):
                 return forward(self, *args, **kwargs)
             given = _bound(type(self).__name__, names, args, kwargs)
-            return _called(forward, self, names, given, shared)
+            return _called(forward, self, names, given, shared, causal)
 
         kind, none = inspect.Parameter.POSITIONAL_OR_KEYWORD, (inspect.Parameter.empty, *[None] * (len(names) - 1))
         parameters = [inspect.Parameter(name, kind, default=value) for name, value in zip(names, none, strict=True)]
@@ -85,6 +88,7 @@ def _called(
     names: Sequence[str],
     given: dict[str, Any],
     shared: Callable[[Mapping[str, Any]], Any] | None,
+    causal: bool,
 ) -> Any:
     rows, kind = given.get(names[0]), type(module).__name__
     if not isinstance(rows, Tensor):
@@ -100,7 +104,7 @@ def _called(
         step = replace(handed, **asked)
     else:
         layout = Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
-        step = Step(layout, **asked, shared=None if shared is None else shared(given))
+        step = Step(layout, causal, **asked, shared=None if shared is None else shared(given))
     found = forward(module, rows, step, head_mask)
     as_tuple = isinstance(found, ModelOutput) and given.get("return_dict") is False
     return found.to_tuple() if as_tuple else found

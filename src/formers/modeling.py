@@ -395,8 +395,8 @@ class PreTrainedModel(Optimizable, Masks):
         return layout
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
-        """The cache of a call, which decoders have: what was given for it, or one that `use_cache` asks for, is put among
-        the inputs in its place."""
+        """The cache of a call, which decoders have: what was given for it, or one that `use_cache` asks for; it is put
+        among the inputs in its place."""
         return None
 
     def options(self, **given: bool | None) -> dict[str, bool]:

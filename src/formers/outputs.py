@@ -125,6 +125,17 @@ class BaseModelOutputWithPast(ModelOutput):
 
 
 @dataclass
+class MoeModelOutputWithPast(ModelOutput):
+    """As BaseModelOutputWithPast; `router_logits` one (B · T, E) for each layer that chooses among E experts."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    router_logits: tuple[Tensor, ...] | None = None
+
+
+@dataclass
 class BaseModelOutputWithPooling(ModelOutput):
     """`pooler_output` (B, D): the first column's last hidden state through a dense layer and tanh."""
 
@@ -176,6 +187,19 @@ class CausalLMOutputWithPast(ModelOutput):
     past_key_values: Any = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MoeCausalLMOutputWithPast(ModelOutput):
+    """As CausalLMOutputWithPast; `aux_loss`, above 1 where experts are chosen unevenly, is a part of `loss`."""
+
+    loss: Tensor | None = None
+    aux_loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    router_logits: tuple[Tensor, ...] | None = None
 
 
 @dataclass

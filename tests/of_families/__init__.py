@@ -33,7 +33,7 @@ def attentions(layer: Any) -> list[Any]:
 UNSEEN = {
     "initializer_range": "how new weights are drawn",
     "pad_token_id": "which row of the word table starts as zeros and gets no gradient",
-    "use_cache": "whether a decoder keeps keys and values, which there is no cache for yet",
+    "use_cache": "whether a decoder keeps keys and values",
     **dict.fromkeys(("bos_token_id", "eos_token_id"), "for tokenizers and generation"),
     **dict.fromkeys(("cls_token_id", "sep_token_id"), "for tokenizers"),
 }
@@ -53,6 +53,8 @@ class Facts:
     forms: (head, changes of TINY) to compare with the reference beside TINY.
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
+    window: whether queries of the model that TINY makes see near keys only, in some layer.
+    derived: whether its layers have the form that `optimize` knows.
     per_query: whether the reference takes masks for each query that are added to scores.
     chain, attentions: see `chained` and `attentions`.
     """
@@ -67,6 +69,8 @@ class Facts:
     forms: tuple[tuple[str, dict[str, Any]], ...] = ()
     positions: Mapping[str, Any] | None = field(default_factory=dict)
     between: Mapping[str, Any] = field(default_factory=dict)
+    window: bool = False
+    derived: bool = True
     per_query: bool = True
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions

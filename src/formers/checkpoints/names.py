@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..errors import CheckpointError
+from .experts import joined_experts
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def torch_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
             )
         old[new] = name
         found[new] = tensor.permute(*order) if order else tensor
-    return found
+    return joined_experts(found)
 
 
 def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapping[str, str]) -> dict[str, T]:

@@ -93,6 +93,7 @@ class Conv1D(nn.Module):
 by_hand_layer = by_hand(
     *("hidden_states", "layer_past", "attention_mask", "head_mask", "encoder_hidden_states"),
     *("encoder_attention_mask", "use_cache", "output_attentions"),
+    causal=True,
 )
 
 

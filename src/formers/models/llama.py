@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import decoders
-from ..modeling import OPTIONS
 from ..tokenization import PreTrainedTokenizer
 
 
@@ -33,9 +32,16 @@ class LlamaConfig(decoders.RotaryConfig):
     eos_token_id: int | list[int] | None = 2
     pretraining_tp: int | None = 1
     tie_word_embeddings: bool = False
+    rope_parameters: dict[str, Any] | None = None
     attention_bias: bool = False
     attention_dropout: float = 0.0
     mlp_bias: bool = False
+    head_dim: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.head_dim is None:
+            self.head_dim = decoders.head_width(self)
 
 
 class LlamaRMSNorm(decoders.RMSNorm):
@@ -58,17 +64,10 @@ class LlamaDecoderLayer(decoders.DecoderLayer):
     ATTENTION, MLP, NORM = LlamaAttention, LlamaMLP, LlamaRMSNorm
 
 
-class LlamaPreTrainedModel(decoders.Decoding):
+class LlamaPreTrainedModel(decoders.RotaryModel):
     """What Llama's models share."""
 
     config_class = LlamaConfig
-    base_model_prefix = "model"
-    SIGNATURE = (
-        *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"),
-        *OPTIONS,
-    )
-    WORDS = "embed_tokens"
-    BUFFERS = ("rotary_emb.inv_freq",)
 
     def make_body(self, config: Any, pooling: bool = False) -> LlamaModel:
         """The model under a head."""
@@ -78,7 +77,6 @@ class LlamaPreTrainedModel(decoders.Decoding):
 class LlamaModel(LlamaPreTrainedModel, decoders.DecoderModel):
     """The model without a head."""
 
-    SIGNATURE = decoders.DecoderModel.SIGNATURE
     LAYER, NORM, ROTARY = LlamaDecoderLayer, LlamaRMSNorm, LlamaRotaryEmbedding
 
 
@@ -94,9 +92,8 @@ class LlamaForTokenClassification(LlamaPreTrainedModel, decoders.TokenClassifier
     pass
 
 
-class LlamaForQuestionAnswering(LlamaPreTrainedModel, decoders.SpanFinder):
-    base_model_prefix = "transformer"
-    SIGNATURE = tuple(name for name in LlamaPreTrainedModel.SIGNATURE if name != "use_cache")
+class LlamaForQuestionAnswering(LlamaPreTrainedModel, decoders.RotarySpanFinder):
+    pass
 
 
 MODEL_TYPES = {"llama": LlamaConfig}

@@ -65,7 +65,8 @@ def attention(
     written = partial(_written_out, scale=scale, softcap=softcap, dropout=dropout)
     fused = head_mask is None and not asked and kernel != "eager"
     if step.cache is not None and memory is None:
-        if fused and layout.mask is None and not is_tracing():
+        by_column = window is not None and step.cache.apart(layout)  # a window counts padding, too
+        if fused and layout.mask is None and not by_column and not is_tracing():
             run = partial(_onto_past, bias=bias, window=window, scale=scale, softcap=softcap, dropout=dropout)
             return (run(query, key, value, step, heads, groups),)
         new = (_split(layout.unpack(x), groups) for x in (key, value))

@@ -6,7 +6,7 @@ one; the sum of the losses is divided by it. None: by the number of labels here,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -125,3 +125,17 @@ def _check_range(labels: Tensor, count: int, name: str) -> None:
             f"{name} holds {int(labels.flatten()[place])} (element {place}), but the model has {count} labels: "
             f"0 to {count - 1}, or {IGNORED} to leave an element out. Load it with num_labels= as many as you need."
         )
+
+
+def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -> Tensor:
+    """How unevenly tokens choose `chosen` of E experts, from the routers' logits, (N, E) for each layer.
+
+    real: (N,) 1 for tokens, 0 for padding; None where there is none. The least is `chosen`.
+    Source: Fedus et al. 2021 (arXiv 2101.03961), equations 4 to 6.
+    """
+    shares = torch.cat([x.softmax(-1).float() for x in logits])  # (L · N, E)
+    counted = shares.new_ones(len(shares)) if real is None else real.flatten().float().repeat(len(logits))
+    experts = shares.topk(chosen, dim=-1).indices.flatten()
+    load = shares.new_zeros(shares.shape[1]).scatter_add(0, experts, counted.repeat_interleave(chosen))
+    mean = (shares * counted[:, None]).sum(0)
+    return shares.shape[1] * (load * mean).sum() / counted.sum().square()

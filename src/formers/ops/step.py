@@ -23,6 +23,7 @@ class Step:
     cache: the keys and values of earlier tokens, to which those of this pass are added; None for none.
     layer: the number of the layer that is being run.
     memory: what layers attend to beside their own text: the rows of an encoder and their layout.
+    routed: what layers that choose among experts add their logits to, rows of the layout; None where nobody asks.
     """
 
     layout: Layout
@@ -33,6 +34,7 @@ class Step:
     cache: Any = None
     layer: int = 0
     memory: tuple[Tensor, Layout] | None = None
+    routed: list[Tensor] | None = None
 
     def crossed(self, project: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor, Tensor], Layout]:
         """Keys and values of the memory in this layer, and their layout; `project` makes them, once for a cache."""

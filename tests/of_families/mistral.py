@@ -1,0 +1,7 @@
+"""Mistral: Llama with a window."""
+
+from .rotary import rotary
+
+FACTS = rotary(
+    changed={"head_dim": 16}, window=True, forms=(("base", {"sliding_window": None}), ("base", {"head_dim": 16}))
+)

@@ -1,0 +1,7 @@
+"""Qwen3: norms of queries and keys."""
+
+from .rotary import rotary
+
+FACTS = rotary(
+    window=True, forms=(("base", {"attention_bias": True}), ("base", {"use_sliding_window": False, "head_dim": 8}))
+)

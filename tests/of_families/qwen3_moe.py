@@ -1,0 +1,13 @@
+"""Qwen3-MoE: experts in some layers."""
+
+from .rotary import rotary
+
+FACTS = rotary(
+    unseen={"router_aux_loss_coef": "with labels only"},
+    changed={"mlp_only_layers": [0]},
+    window=True,
+    forms=(
+        ("base", {"norm_topk_prob": True, "mlp_only_layers": []}),
+        ("base", {"decoder_sparse_step": 2, "mlp_only_layers": []}),
+    ),
+)
