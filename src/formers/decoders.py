@@ -39,6 +39,7 @@ class Decoding(PreTrainedModel):
     """A model whose columns see no later ones, and that keeps keys and values of earlier passes."""
 
     KEYWORDS = ("cache_position",)  # what it says follows from the cache
+    WIDTH: ClassVar[str] = "hidden_size"  # the configuration's key for how wide the rows are that heads read
 
     def causal(self) -> bool:
         """Always."""
@@ -57,25 +58,17 @@ class Decoding(PreTrainedModel):
         return cache
 
 
-class RotaryConfig(PretrainedConfig):
+class RopeConfig(PretrainedConfig):
     """Keys of turned queries and keys: 5.x's `rope_parameters`, and 4.x's `rope_theta` and `rope_scaling` for them."""
 
     THETA: ClassVar[float] = 10_000.0
 
-    num_attention_heads: int
-    hidden_size: int
     max_position_embeddings: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
     rope_parameters: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         older = {key: kwargs.pop(key, None) for key in ("rope_scaling", "rope_theta", "partial_rotary_factor")}
         super().__init__(*args, **kwargs)
-        if self.head_dim is None:
-            self.head_dim = self.hidden_size // self.num_attention_heads
-        if self.num_key_value_heads is None:
-            self.num_key_value_heads = self.num_attention_heads
         given = dict(self.rope_parameters or older["rope_scaling"] or {})
         given.setdefault("rope_type", given.pop("type", "default"))
         given.setdefault("rope_theta", self.THETA if older["rope_theta"] is None else older["rope_theta"])
@@ -99,6 +92,22 @@ class RotaryConfig(PretrainedConfig):
     def longest_text(self) -> int | None:
         """No limit: positions are angles. The model was trained on `max_position_embeddings` of them."""
         return None
+
+
+class RotaryConfig(RopeConfig):
+    """The same with keys for the width of a head, and for how many heads of keys there are."""
+
+    num_attention_heads: int
+    hidden_size: int
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.head_dim is None:
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
 
 
 class RMSNorm(nn.Module):
@@ -263,18 +272,70 @@ class DecoderLayer(nn.Module):
         return rows + self.mlp(self.post_attention_layernorm(rows)), *weights
 
 
-class DecoderModel(Decoding, Body):
+def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, ...]:
+    """Queries, keys and values of one projection, each head of keys with its queries: (…, G · (H / G + 2) · d)."""
+    groups = rows.unflatten(-1, (key_heads, heads // key_heads + 2, -1))
+    return groups[..., :-2, :].flatten(-3), groups[..., -2, :].flatten(-2), groups[..., -1, :].flatten(-2)
+
+
+class DecoderBody(Decoding, Body):
+    """What bodies share: words to rows, all layers, a last norm.
+
+    LAYERS, LAST: what the stack of layers and the norm after it are called.
+    """
+
+    OUTPUT = outputs.BaseModelOutputWithPast
+    UNUSED = ()
+    LAYERS: ClassVar[str] = "h"
+    LAST: ClassVar[str] = "ln_f"
+
+    def depth(self) -> int:
+        """How many layers there are."""
+        return len(getattr(self, self.LAYERS))
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Rows from token ids, or from vectors; and of types, where they are given, which are words too."""
+        words, given, types = self.get_input_embeddings(), inputs.get("inputs_embeds"), inputs.get("token_type_ids")
+        if given is None:
+            rows = lookup(words, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
+        else:
+            rows = layout.pack(given)
+        if types is not None:
+            types = packed_ids(types, layout, "token_type_ids")
+            rows = rows + lookup(words, types, layout, "token_type_ids", "vocab_size")
+        return rows
+
+    def positions(self, layout: Layout, inputs: dict[str, Any], device: torch.device) -> Tensor:
+        """Those that are given, or else the columns of the rows."""
+        given = inputs.get("position_ids")
+        return layout.positions(device) if given is None else packed_ids(given, layout, "position_ids")
+
+    def finish(self, rows: Tensor) -> Tensor:
+        """What becomes of the last layer's rows."""
+        found: Tensor = getattr(self, self.LAST)(rows)
+        return found
+
+    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
+        """Rows through all layers and the last norm."""
+        last = self.depth() - 1
+        checkpointing = bool(self.gradient_checkpointing) and self.training
+        after = lambda i, found: self.finish(found) if i == last else found  # noqa: E731
+        return run_layers(
+            getattr(self, self.LAYERS), rows, step, head_masks, checkpointing=checkpointing, after=after
+        )
+
+
+class DecoderModel(DecoderBody):
     """The model without a head: hidden states (B, T, D), and the cache.
 
     LAYER, NORM, ROTARY: the classes of its parts.
     """
 
-    OUTPUT = outputs.BaseModelOutputWithPast
     SIGNATURE = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache"),
         *OPTIONS,
     )
-    UNUSED = ()
+    LAYERS, LAST = "layers", "norm"
     LAYER: ClassVar[Any] = DecoderLayer
     NORM: ClassVar[Any] = RMSNorm
     ROTARY: ClassVar[Any] = RotaryEmbedding
@@ -289,33 +350,15 @@ class DecoderModel(Decoding, Body):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def depth(self) -> int:
-        """How many layers there are."""
-        return len(self.layers)
-
-    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
-        """Rows from token ids, or from vectors."""
-        if inputs.get("inputs_embeds") is not None:
-            return layout.pack(inputs["inputs_embeds"])
-        return lookup(self.embed_tokens, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
-
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The turns of every row."""
-        given = inputs.get("position_ids")
-        positions = layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
-        return self.rotary_emb(rows, positions)
-
-    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
-        """Rows through all layers and the last norm."""
-        last = len(self.layers) - 1
-        checkpointing = self.gradient_checkpointing and self.training
-        after = lambda i, found: self.norm(found) if i == last else found  # noqa: E731
-        return run_layers(self.layers, rows, step, head_masks, checkpointing=checkpointing, after=after)
+        return self.rotary_emb(rows, self.positions(layout, inputs, rows.device))
 
 
-class LMHead(heads.CausalLM):
-    """Predicts the next token."""
+class LMHead(Decoding, heads.CausalLM):
+    """Predicts the next token. BIAS: whether scores have one."""
 
+    BIAS: ClassVar[bool] = False
     OUTPUT = outputs.CausalLMOutputWithPast
     KEYWORDS = (*heads.CausalLM.KEYWORDS, *Decoding.KEYWORDS)
     TIED = {"lm_head.weight": "model.embed_tokens.weight"}
@@ -324,14 +367,14 @@ class LMHead(heads.CausalLM):
         super().__init__(config)
         self.add_body(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(getattr(config, self.WIDTH), config.vocab_size, bias=self.BIAS)
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.lm_head(rows)
 
 
-class LastClassifier(heads.SequenceClassification):
+class LastClassifier(Decoding, heads.SequenceClassification):
     """Labels a text by its last token."""
 
     READS = "last"
@@ -341,16 +384,17 @@ class LastClassifier(heads.SequenceClassification):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.add_body(config)
-        self.score = nn.Linear(config.hidden_size, self.num_labels, bias=False)
+        self.score = nn.Linear(getattr(config, self.WIDTH), self.num_labels, bias=False)
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.score(rows)
 
 
-class TokenClassifier(heads.TokenClassification):
-    """Labels every token."""
+class TokenClassifier(Decoding, heads.TokenClassification):
+    """Labels every token. SCORE: what the layer is called that does."""
 
+    SCORE: ClassVar[str] = "score"
     KEYWORDS = (*heads.TokenClassification.KEYWORDS, *Decoding.KEYWORDS)
 
     def __init__(self, config: Any) -> None:
@@ -358,14 +402,14 @@ class TokenClassifier(heads.TokenClassification):
         self.add_body(config)
         rates = (getattr(config, key, None) for key in ("classifier_dropout", "hidden_dropout"))
         self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
-        self.score = nn.Linear(config.hidden_size, self.num_labels)
+        self.add_module(self.SCORE, nn.Linear(config.hidden_size, self.num_labels))
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.score(self.dropout(rows))
+        return getattr(self, self.SCORE)(self.dropout(rows))  # type: ignore[no-any-return]
 
 
-class SpanFinder(heads.QuestionAnswering):
+class SpanFinder(Decoding, heads.QuestionAnswering):
     """Finds the answer's span."""
 
     KEYWORDS = (*heads.QuestionAnswering.KEYWORDS, *Decoding.KEYWORDS)
@@ -373,5 +417,5 @@ class SpanFinder(heads.QuestionAnswering):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.add_body(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.qa_outputs = nn.Linear(getattr(config, self.WIDTH), 2)
         self.post_init()

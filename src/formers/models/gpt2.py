@@ -211,12 +211,11 @@ class GPT2PreTrainedModel(decoders.Decoding):
             nn.init.normal_(module.c_proj.weight, std=self._std() / math.sqrt(2 * self.config.n_layer))
 
 
-class GPT2Model(GPT2PreTrainedModel, Body):
+class GPT2Model(GPT2PreTrainedModel, decoders.DecoderBody):
     """The model without a head: hidden states (B, T, D), and the cache."""
 
     OUTPUT = BaseModelOutputWithPastAndCrossAttentions
     SIGNATURE = (*INPUTS, *CROSS, "use_cache", *OPTIONS)
-    UNUSED = ()
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)
@@ -229,23 +228,11 @@ class GPT2Model(GPT2PreTrainedModel, Body):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def depth(self) -> int:
-        """How many layers there are."""
-        return len(self.h)
-
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Words, positions and, where they are given, types, which are words too."""
-        given, where, types = (inputs.get(name) for name in ("inputs_embeds", "position_ids", "token_type_ids"))
-        if given is None:
-            rows = lookup(self.wte, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
-        else:
-            rows = layout.pack(given)
-        positions = layout.positions(rows.device) if where is None else packed_ids(where, layout, "position_ids")
-        rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
-        if types is not None:
-            types = packed_ids(types, layout, "token_type_ids")
-            rows = rows + lookup(self.wte, types, layout, "token_type_ids", "vocab_size")
-        return self.drop(rows)
+        rows = super().embed(layout, inputs)
+        positions = self.positions(layout, inputs, rows.device)
+        return self.drop(rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings"))
 
     def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
         """The rows of an encoder, to which the layers attend."""
@@ -253,13 +240,6 @@ class GPT2Model(GPT2PreTrainedModel, Body):
         if found is not None and not self.config.add_cross_attention:
             raise InputError("encoder_hidden_states need layers that read them: set add_cross_attention=True.")
         return found
-
-    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
-        """Rows through all layers and the last norm."""
-        last = len(self.h) - 1
-        checkpointing = self.gradient_checkpointing and self.training
-        after = lambda i, found: self.ln_f(found) if i == last else found  # noqa: E731
-        return run_layers(self.h, rows, step, head_masks, checkpointing=checkpointing, after=after)
 
 
 class GPT2LMHeadModel(GPT2PreTrainedModel, decoders.LMHead):
@@ -274,18 +254,8 @@ class GPT2ForSequenceClassification(GPT2PreTrainedModel, decoders.LastClassifier
     pass
 
 
-class GPT2ForTokenClassification(GPT2PreTrainedModel, heads.TokenClassification):
-    """Labels every token."""
-
-    KEYWORDS = decoders.TokenClassifier.KEYWORDS
-
-    def __init__(self, config: GPT2Config) -> None:
-        super().__init__(config)
-        self.add_body(config)
-        rates = (getattr(config, key, None) for key in ("classifier_dropout", "hidden_dropout"))
-        self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
-        self.classifier = nn.Linear(config.n_embd, self.num_labels)
-        self.post_init()
+class GPT2ForTokenClassification(GPT2PreTrainedModel, decoders.TokenClassifier):
+    SCORE = "classifier"
 
 
 class GPT2ForQuestionAnswering(GPT2PreTrainedModel, decoders.SpanFinder):

@@ -116,15 +116,18 @@ _SCALED = {
 
 
 def rotate(rows: Tensor, cosines: Tensor, sines: Tensor, heads: int, pairs: bool = False) -> Tensor:
-    """Rows (…, H·d), each head's numbers turned by the angles (…, d) of its row.
+    """Rows (…, H·d), each head's numbers turned by the angles (…, d) of its row; where there are fewer, the first ones.
 
     pairs: neighbouring numbers turn together; else each of the first half with its like in the second.
     """
-    x = rows.unflatten(-1, (heads, -1)).float()  # (…, H, d)
+    whole = rows.unflatten(-1, (heads, -1))  # (…, H, d)
+    x, rest = whole.split((cosines.shape[-1], whole.shape[-1] - cosines.shape[-1]), dim=-1)
+    x = x.float()
     if pairs:
         across = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
     else:
         first, second = x.chunk(2, dim=-1)
         across = torch.cat((-second, first), dim=-1)
     turned = x * cosines[..., None, :] + across * sines[..., None, :]
-    return turned.flatten(-2).to(rows.dtype)
+    turned = turned.to(rows.dtype)
+    return (torch.cat((turned, rest), dim=-1) if rest.shape[-1] else turned).flatten(-2)
