@@ -162,7 +162,7 @@ class GatedMLP(nn.Module):
         return self.down_proj(self.act_fn(self.gate_proj(rows)) * self.up_proj(rows))
 
 
-def _turns(given: Mapping[str, Any]) -> Any:
+def given_turns(given: Mapping[str, Any]) -> Any:
     """What people who call a layer by hand give: the cosines and sines of its positions, (1 or B, T, d) each."""
     if given.get("position_embeddings") is None:
         raise InputError("position_embeddings are needed: model.rotary_emb(hidden, position_ids).")
@@ -172,10 +172,11 @@ def _turns(given: Mapping[str, Any]) -> Any:
 by_hand_layer = by_hand(
     *("hidden_states", "attention_mask", "position_ids", "past_key_values", "use_cache", "position_embeddings"),
     "output_attentions",
-    shared=_turns,
+    shared=given_turns,
 )
 by_hand_attention = by_hand(
-    *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"), shared=_turns
+    *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"),
+    shared=given_turns,
 )
 
 

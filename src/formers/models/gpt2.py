@@ -211,7 +211,18 @@ class GPT2PreTrainedModel(decoders.Decoding):
             nn.init.normal_(module.c_proj.weight, std=self._std() / math.sqrt(2 * self.config.n_layer))
 
 
-class GPT2Model(GPT2PreTrainedModel, decoders.DecoderBody):
+class LearnedPositions(decoders.DecoderBody):
+    """A body with the tables `wte` of words and `wpe` of positions."""
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Words, positions and, where they are given, types, which are words too."""
+        rows = super().embed(layout, inputs)
+        positions = self.positions(layout, inputs, rows.device)
+        rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
+        return self.drop(rows)  # type: ignore[operator, no-any-return]
+
+
+class GPT2Model(GPT2PreTrainedModel, LearnedPositions):
     """The model without a head: hidden states (B, T, D), and the cache."""
 
     OUTPUT = BaseModelOutputWithPastAndCrossAttentions
@@ -227,12 +238,6 @@ class GPT2Model(GPT2PreTrainedModel, decoders.DecoderBody):
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.gradient_checkpointing = False
         self.post_init()
-
-    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
-        """Words, positions and, where they are given, types, which are words too."""
-        rows = super().embed(layout, inputs)
-        positions = self.positions(layout, inputs, rows.device)
-        return self.drop(rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings"))
 
     def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
         """The rows of an encoder, to which the layers attend."""
