@@ -143,7 +143,7 @@ class RotaryEmbedding(nn.Module):
 
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         rates, scale = self.inv_freq, self.attention_scaling
-        if rates.is_meta and not position_ids.is_meta or self.given["rope_type"] in ("dynamic", "longrope"):
+        if (rates.is_meta and not position_ids.is_meta) or self.given["rope_type"] in ("dynamic", "longrope"):
             length = int(position_ids.max()) + 1 if position_ids.numel() else None
             rates, scale = scaled_rates(self.given, self.width, self.longest, length)
         return turns(position_ids, rates.to(position_ids.device, torch.float), scale)
@@ -321,9 +321,7 @@ class DecoderBody(Decoding, Body):
         last = self.depth() - 1
         checkpointing = bool(self.gradient_checkpointing) and self.training
         after = lambda i, found: self.finish(found) if i == last else found  # noqa: E731
-        return run_layers(
-            getattr(self, self.LAYERS), rows, step, head_masks, checkpointing=checkpointing, after=after
-        )
+        return run_layers(getattr(self, self.LAYERS), rows, step, head_masks, checkpointing=checkpointing, after=after)
 
 
 class DecoderModel(DecoderBody):

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .errors import ArgumentError, InputError, NotTensorError, near
+from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
+from .ops.activations import activation
 from .ops.checks import read_mask
 from .ops.layout import Layout
 from .ops.step import Step
@@ -168,6 +169,34 @@ def keeps_padding(modules: Iterable[nn.Module]) -> bool:
 def first_column(x: Tensor) -> Tensor:
     """(B, D) of column 0, from hidden states (B, T, D), or from what is that column already."""
     return x[:, 0] if x.dim() == 3 else x
+
+
+class SequenceSummary(nn.Module):
+    """One vector a text, of the columns that `summary_type` says: first, last, the mean of all, or a given one."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.kind, D = getattr(config, "summary_type", "last"), config.hidden_size
+        first, last = (getattr(config, f"summary_{which}_dropout", 0) for which in ("first", "last"))
+        act = getattr(config, "summary_activation", None)
+        if self.kind not in ("first", "last", "mean", "cls_index"):
+            raise ConfigError(f"summary_type={self.kind!r} is unknown; it is first, last, mean or cls_index.")
+        to_labels = getattr(config, "summary_proj_to_labels", False) and config.num_labels > 0
+        width = config.num_labels if to_labels else D
+        self.summary = nn.Linear(D, width) if getattr(config, "summary_use_proj", False) else nn.Identity()
+        self.activation = activation(act, "summary_activation") if act else nn.Identity()
+        self.first_dropout = nn.Dropout(first) if first else nn.Identity()
+        self.last_dropout = nn.Dropout(last) if last else nn.Identity()
+
+    def forward(self, hidden_states: Tensor, cls_index: Tensor | None = None) -> Tensor:
+        """(B, T, D), or of "first" what holds column 0, to (B, D). cls_index: (B,) the columns of "cls_index"."""
+        if self.kind == "first":
+            chosen = first_column(hidden_states)
+        elif self.kind == "cls_index" and cls_index is not None:
+            chosen = hidden_states[torch.arange(len(hidden_states), device=hidden_states.device), cls_index]
+        else:  # without an index it is the last column
+            chosen = hidden_states.mean(dim=1) if self.kind == "mean" else hidden_states[:, -1]
+        return self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
 
 
 def run_layers(

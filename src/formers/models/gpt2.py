@@ -7,25 +7,28 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, V voc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import decoders, heads
-from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError, InputError
-from ..layers import by_hand, run_layers, through
+from ..layers import SequenceSummary, by_hand, through
 from ..modeling import OPTIONS
+from ..ops import losses
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
-from ..tokenization import PreTrainedTokenizer
+from ..outputs import (
+    BaseModelOutputWithPastAndCrossAttentions,
+    CausalLMOutputWithCrossAttentions,
+    GPT2DoubleHeadsModelOutput,
+)
+from ..tokenization import ByteLevelTokenizer
 
 
 class GPT2Config(PretrainedConfig):
@@ -64,13 +67,19 @@ class GPT2Config(PretrainedConfig):
     reorder_and_upcast_attn: bool = False
 
 
-class GPT2Tokenizer(PreTrainedTokenizer):
-    """Byte-level BPE."""
+class GPT2Tokenizer(ByteLevelTokenizer):
+    """Byte-level BPE with one special token for everything, and none for padding."""
+
+    TOKENS = dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>")
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
         """The longest text that checkpoints of that configuration read, in tokens."""
-        return config.get("n_positions")
+        limit = config.get("n_positions")
+        return limit if isinstance(limit, int) else super().longest_input(config)
+
+
+GPT2TokenizerFast = GPT2Tokenizer
 
 
 class Conv1D(nn.Module):
@@ -253,6 +262,61 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, decoders.LMHead):
     OUTPUT = CausalLMOutputWithCrossAttentions
     SIGNATURE = (*INPUTS, *CROSS, "labels", "use_cache", *OPTIONS)
     TIED = {"lm_head.weight": "transformer.wte.weight"}
+
+
+class GPT2SequenceSummary(SequenceSummary):
+    pass
+
+
+class GPT2DoubleHeadsModel(GPT2PreTrainedModel, decoders.LMHead):
+    """Predicts the next token, and chooses one of C texts.
+
+    Inputs are (B, C, T), or (B, T) for the texts of one choice. mc_token_ids (B, C): the column that each text is
+    judged by, its last if left out. labels as of any model that predicts tokens, (B, C, T); mc_labels (B,) in [0, C).
+    """
+
+    OUTPUT = GPT2DoubleHeadsModelOutput
+    TARGETS = ("labels", "mc_labels")
+    SIGNATURE = (*INPUTS, "mc_token_ids", "labels", "use_cache", *OPTIONS)
+    KEYWORDS = (heads.ITEMS, *decoders.Decoding.KEYWORDS)
+    TIED = {"lm_head.weight": "transformer.wte.weight"}
+
+    def __init__(self, config: GPT2Config) -> None:
+        config.num_labels = 1
+        super().__init__(config)
+        self.multiple_choice_head = GPT2SequenceSummary(config)
+        self.post_init()
+
+    def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The texts of all choices one after the other."""
+        dims = {"inputs_embeds": 4} | dict.fromkeys(INPUTS, 3)
+        return {
+            name: x.flatten(0, 1) if isinstance(x, Tensor) and name != "head_mask" and x.dim() == dims.get(name) else x
+            for name, x in inputs.items()
+            if name != "mc_token_ids"
+        }
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        named = self.multiple_choice_head.kind == "cls_index" and inputs.get("mc_token_ids") is not None
+        return not named or super().needs_padding(inputs, targets)
+
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        given = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"][..., 0]
+        column, chosen, labels = inputs.get("mc_token_ids"), targets["mc_labels"], targets["labels"]
+        logits = layout.unpacked(self.compute_logits, body.last_hidden_state)  # (B · C, T, V)
+        vectors = self.multiple_choice_head(
+            layout.unpack(body.last_hidden_state), None if column is None else column.flatten()
+        )
+        scores = vectors.squeeze(-1).unflatten(0, given.shape[:-1])
+        flat = {**targets, "labels": None if labels is None else labels.flatten(0, -2)}
+        return {
+            "loss": self.loss(logits, flat, layout),
+            "mc_loss": None
+            if chosen is None
+            else losses.choice(scores.view(-1, scores.shape[-1]), chosen, "mc_labels"),
+            "logits": logits.unflatten(0, given.shape[:-1]),
+            "mc_logits": scores,
+        }
 
 
 class GPT2ForSequenceClassification(GPT2PreTrainedModel, decoders.LastClassifier):

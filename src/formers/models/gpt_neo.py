@@ -17,8 +17,6 @@ from ..layers import by_hand, through
 from ..modeling import OPTIONS
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup
-from ..ops.layout import Layout
 from ..ops.step import Step
 from ..outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
 from . import gpt2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tokenizers import normalizers
 from torch import Tensor, nn
 
 from .. import decoders
@@ -74,6 +75,7 @@ class GPTNeoXTokenizer(ByteLevelTokenizer):
     """Byte-level BPE; a tokenizer.json holds it."""
 
     TOKENS = {**dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>"), "pad_token": "<|padding|>"}
+    NORMALIZER = normalizers.NFC()
 
 
 GPTNeoXTokenizerFast = GPTNeoXTokenizer

@@ -68,15 +68,16 @@ def attention(
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
     written = partial(_written_out, scale=scale, softcap=softcap, dropout=dropout)
     fused = head_mask is None and not asked and kernel != "eager"
+    by_column = bias is not None or window is not None  # so that padding within a text counts
     if step.cache is not None and memory is None:
-        if fused and layout.mask is None and not is_tracing():
+        if fused and layout.mask is None and not is_tracing() and (not by_column or layout.contiguous):
             more: Any = {"bias": bias, "by_place": by_place, "window": window}
             run = partial(_onto_past, scale=scale, softcap=softcap, dropout=dropout, **more)
             return (run(query, key, value, step, heads, groups),)
         new = (_split(layout.unpack(x), groups) for x in (key, value))
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None
-    if packed and ((bias is None and window is None) or layout.contiguous):
+    if packed and (not by_column or layout.contiguous):
         sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
         if softcap is not None:
             capped = lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0]  # noqa: E731
@@ -283,7 +284,7 @@ def _of_past(
     else:  # one new token each
         behind = torch.tensor(past, device=q.device)[:, None, None, None] - torch.arange(K, device=q.device)
         seen = behind >= 0 if window is None or window >= K else (behind >= 0) & (behind < window)  # (n, 1, 1, K)
-    if T == 1 and G != H and bias is None and by_place is None:  # the heads that share keys are as many queries of one head
+    if T == 1 and G != H and bias is None and by_place is None:  # heads that share keys are as many queries of one
         q, seen_by_all = q.view(n, G, H // G, d), True
     else:
         k, v, seen_by_all = _each_head(k, H), _each_head(v, H), False
