@@ -33,7 +33,7 @@ def attentions(layer: Any) -> list[Any]:
 UNSEEN = {
     "initializer_range": "how new weights are drawn",
     "pad_token_id": "which row of the word table starts as zeros and gets no gradient",
-    "use_cache": "whether a decoder keeps keys and values, which there is no cache for yet",
+    "use_cache": "whether a decoder keeps keys and values",
     **dict.fromkeys(("bos_token_id", "eos_token_id"), "for tokenizers and generation"),
     **dict.fromkeys(("cls_token_id", "sep_token_id"), "for tokenizers"),
 }
@@ -50,6 +50,7 @@ class Facts:
     unseen: {key of the configuration that changes no output and no shape: why}, beside UNSEEN.
     seen: those of UNSEEN that do so here.
     changed: {key: another value, which changes an output}, beside CHANGED.
+    together: {key: changes of other keys without which a changed one makes no model}.
     forms: (head, changes of TINY) to compare with the reference beside TINY.
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
@@ -64,6 +65,7 @@ class Facts:
     unseen: Mapping[str, str] = field(default_factory=dict)
     seen: tuple[str, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
+    together: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     forms: tuple[tuple[str, dict[str, Any]], ...] = ()
     positions: Mapping[str, Any] | None = field(default_factory=dict)
     between: Mapping[str, Any] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -56,6 +57,12 @@ class BloomTokenizer(ByteLevelTokenizer):
 
 
 BloomTokenizerFast = BloomTokenizer
+
+
+def build_alibi_tensor(attention_mask: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
+    """(B · H, 1, T): what is added to the scores of each key, for people who call the layers by hand."""
+    places = (attention_mask.cumsum(1) - 1) * attention_mask
+    return alibi(num_heads)(places).flatten(0, 1).to(dtype)
 
 
 def _given(mapping: Mapping[str, Any]) -> ByPlace | None:

@@ -142,7 +142,7 @@ class GPT2Attention(nn.Module):
             *(query, key, value, step),
             heads=self.num_heads,
             memory=memory,
-            causal=step.causal and memory is None,
+            causal=memory is None,
             scale=self.scaling,
             dropout=self.attn_dropout.p if self.training else 0.0,
             head_mask=head_mask,
