@@ -13,7 +13,10 @@ from formers import registry
 
 TOLERANCE = 1e-5
 # families whose layers can attend to an encoder, and the head that is tried
-CROSSING = {"gpt2": "causal-lm"}
+CROSSING = {
+    **dict.fromkeys(("bert", "roberta", "electra", "roformer", "gpt2"), "causal-lm"),
+    **dict.fromkeys(("xlm_roberta", "camembert", "data2vec_text"), "causal-lm"),
+}
 MEMORY = {"all": None, "right": [[1] * 6, [1] * 3 + [0] * 3, [1] * 5 + [0]], "left": [[0] * 2 + [1] * 4] * 3}
 
 

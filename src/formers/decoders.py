@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import heads, outputs
 from .bodies import Body
-from .cache import Cache, DynamicCache
+from .cache import Cache
 from .config import PretrainedConfig
 from .errors import ConfigError, InputError
 from .layers import by_hand, run_layers, through
@@ -46,16 +46,8 @@ class Decoding(PreTrainedModel):
         return True
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
-        given, wanted = inputs.get("past_key_values"), inputs.pop("use_cache", None)
         inputs.pop("cache_position", None)
-        wanted = self.config.use_cache if wanted is None else wanted
-        if given is None and (not wanted or (self.training and self.is_gradient_checkpointing)):
-            return None
-        mask = inputs.get("attention_mask")
-        known = isinstance(mask, Tensor) and mask.dim() == 2
-        cache = DynamicCache() if given is None else Cache.of(given, mask.bool() if known else None)  # type: ignore[union-attr]
-        inputs["past_key_values"] = cache
-        return cache
+        return super().take_cache(inputs)
 
 
 class RopeConfig(PretrainedConfig):

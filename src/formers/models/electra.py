@@ -54,7 +54,7 @@ class ElectraPreTrainedModel(PreTrainedModel):
         return ElectraModel(config)
 
 
-class ElectraModel(ElectraPreTrainedModel, Body):
+class ElectraModel(ElectraPreTrainedModel, bert.MaybeDecoder):
     """The encoder: hidden states (B, T, D)."""
 
     SIGNATURE = bert.BertModel.SIGNATURE
@@ -62,7 +62,6 @@ class ElectraModel(ElectraPreTrainedModel, Body):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
-        bert.check_encoder(config)
         self.embeddings = bert.BertEmbeddings(config, config.embedding_size)
         if config.embedding_size != config.hidden_size:
             self.embeddings_project = nn.Linear(config.embedding_size, config.hidden_size)

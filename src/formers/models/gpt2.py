@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .. import decoders, heads
 from ..config import PretrainedConfig
 from ..errors import ConfigError, InputError
-from ..layers import SequenceSummary, by_hand, through
+from ..layers import SequenceSummary, across, by_hand, through
 from ..modeling import OPTIONS
 from ..ops import losses
 from ..ops.activations import activation
@@ -124,8 +124,14 @@ class GPT2Attention(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        query, key, value = self.c_attn(rows).chunk(3, dim=-1)
-        context, *weights = self.attend(query, key, value, step, head_mask)
+        if step.memory is None:
+            query, key, value, layout = *self.c_attn(rows).chunk(3, dim=-1), None
+        elif self.is_cross_attention:
+            (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
+            query = self.q_attn(rows)
+        else:
+            raise InputError("encoder_hidden_states are for a GPT2Attention(…, is_cross_attention=True).")
+        context, *weights = self.attend(query, key, value, step, head_mask, layout)
         return self.resid_dropout(self.c_proj(context)), *weights
 
     def attend(
@@ -148,12 +154,6 @@ class GPT2Attention(nn.Module):
             head_mask=head_mask,
             kernel=self.kernel,
         )
-
-    def across(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Attention to the rows of an encoder."""
-        (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
-        context, *weights = self.attend(self.q_attn(rows), key, value, step, head_mask, layout)
-        return self.resid_dropout(self.c_proj(context)), *weights
 
 
 class GPT2MLP(nn.Module):
@@ -182,10 +182,11 @@ class GPT2Block(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        context, *weights = through(self.attn, self.ln_1(rows), step, head_mask)
+        context, *weights = through(self.attn, self.ln_1(rows), step.alone(), head_mask)
         rows = rows + context
         if step.memory is not None:
-            context, *more = self.crossattention.across(self.ln_cross_attn(rows), step, head_mask)
+            read = self.ln_cross_attn(rows) if hasattr(self, "ln_cross_attn") else rows
+            context, *more = across(self, read, step, head_mask)
             rows, weights = rows + context, weights + more
         return rows + self.mlp(self.ln_2(rows)), *weights
 
@@ -247,13 +248,6 @@ class GPT2Model(GPT2PreTrainedModel, LearnedPositions):
         self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.gradient_checkpointing = False
         self.post_init()
-
-    def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
-        """The rows of an encoder, to which the layers attend."""
-        found = super().memory(inputs)
-        if found is not None and not self.config.add_cross_attention:
-            raise InputError("encoder_hidden_states need layers that read them: set add_cross_attention=True.")
-        return found
 
 
 class GPT2LMHeadModel(GPT2PreTrainedModel, decoders.LMHead):
