@@ -378,7 +378,7 @@ def test_config_honoured(family: str, key: str) -> None:
             return {k: v.shape for k, v in model.state_dict().items()}, model(input_ids=ids, attention_mask=mask)[0]
 
     changed = another(family, key, CONFIGS[family](**values).to_dict()[key])
-    (shapes, out), (other_shapes, other_out) = result(), result(**{key: changed})
+    (shapes, out), (other_shapes, other_out) = result(), result(**{key: changed, **facts(family).together.get(key, {})})
     differs = shapes != other_shapes or not torch.equal(out, other_out)
     unseen = {**dict.fromkeys(rates(family), "training only"), **UNSEEN, **facts(family).unseen}
     assert differs != (key in unseen and key not in facts(family).seen), unseen.get(key)

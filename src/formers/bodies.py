@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from .errors import InputError
+from .layers import memory_of
 from .modeling import PreTrainedModel
-from .ops.checks import batch_shape, read_mask
 from .ops.layout import Layout
 from .ops.step import Step
 from .outputs import BaseModelOutput, ModelOutput
@@ -45,7 +45,7 @@ class Body(PreTrainedModel):
         layout: the batch's layout when a head made it; the last hidden state then stays in its rows.
         Hidden states are zeros at padding.
         """
-        for name in self.UNUSED:
+        for name in self.unused():
             if inputs.get(name) is not None:
                 raise InputError(f"{type(self).__name__} here takes no {name}; leave it out.")
         pooler = getattr(self, "pooler", None)  # no attribute of the class, which would hide the module
@@ -78,6 +78,10 @@ class Body(PreTrainedModel):
             fields["pooler_output"] = self.pool(layout.with_first(rows) if handed else last)
         return self.returned(self.OUTPUT(**fields), inputs.get("return_dict"))
 
+    def unused(self) -> tuple[str, ...]:
+        """The arguments that are not to be given to this model."""
+        return self.UNUSED
+
     def depth(self) -> int:
         """How many layers there are."""
         return len(getattr(self, self.STACK).layer)
@@ -88,12 +92,8 @@ class Body(PreTrainedModel):
 
     def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
         """The rows of an encoder that layers attend to, and their layout, from what a call gives."""
-        states, mask = inputs.get("encoder_hidden_states"), inputs.get("encoder_attention_mask")
-        if states is None:
-            return None
-        batch, columns = batch_shape(type(self).__name__, None, states)
-        mask = None if mask is None else read_mask(mask, batch, columns)
-        return states, Layout(batch, columns, mask=mask)
+        both = (inputs.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask"))
+        return memory_of(type(self).__name__, *both)
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """What all layers read, derived once from the model's inputs."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from . import heads, outputs
 from .bodies import Body
-from .cache import Cache, DynamicCache
+from .cache import Cache
 from .config import PretrainedConfig
 from .errors import ConfigError, InputError
 from .layers import by_hand, run_layers, through
@@ -39,26 +39,17 @@ class Decoding(PreTrainedModel):
     """A model whose columns see no later ones, and that keeps keys and values of earlier passes."""
 
     KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position",)  # what it says follows from the cache
+    WIDTH: ClassVar[str] = "hidden_size"  # the configuration's key for how wide the rows are that heads read
 
     def causal(self) -> bool:
         """Always, but for families that have a key to say otherwise."""
         return not own_key(self.config, "use_bidirectional_attention")
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
-        given, wanted = inputs.get("past_key_values"), inputs.pop("use_cache", None)
         inputs.pop("cache_position", None)
-        if not self.causal():
-            if given is not None:
-                raise InputError("past_key_values need a model whose tokens see no later ones; leave them out.")
-            return None
-        wanted = self.config.use_cache if wanted is None else wanted
-        if given is None and (not wanted or (self.training and self.is_gradient_checkpointing)):
-            return None
-        mask = inputs.get("attention_mask")
-        known = isinstance(mask, Tensor) and mask.dim() == 2
-        cache = DynamicCache() if given is None else Cache.of(given, mask.bool() if known else None)  # type: ignore[union-attr]
-        inputs["past_key_values"] = cache
-        return cache
+        if not self.causal() and inputs.get("past_key_values") is not None:
+            raise InputError("past_key_values need a model whose tokens see no later ones; leave them out.")
+        return super().take_cache(inputs)
 
 
 class RotaryModel(Decoding):
@@ -84,43 +75,32 @@ def head_width(config: Any) -> int:
     return config.hidden_size // config.num_attention_heads if width is None else width
 
 
-class RotaryConfig(PretrainedConfig):
+class RopeConfig(PretrainedConfig):
     """Keys of turned queries and keys: 5.x's `rope_parameters`, and 4.x's `rope_theta` and `rope_scaling` for them.
 
     THETA: the base of the angles. PART: the share of a head's numbers that turn, of families that have it as a key.
-    EPS: the key of what keeps norms from dividing by zero.
     """
 
     if TYPE_CHECKING:  # annotations would make keys of them
         PART: ClassVar[float | None]
-        num_attention_heads: int
-        hidden_size: int
-        num_hidden_layers: int
         max_position_embeddings: int
-        num_key_value_heads: int | None
-        layer_types: list[str] | None
         rope_parameters: dict[str, Any] | None
 
     THETA = 10_000.0
     PART = None
-    EPS = "rms_norm_eps"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         older = {key: kwargs.pop(key, None) for key in ("rope_scaling", "rope_theta", "partial_rotary_factor")}
         super().__init__(*args, **kwargs)
-        if self.num_key_value_heads is None:
-            self.num_key_value_heads = self.num_attention_heads
-        if own_key(self, "layer_types", ()) is None:
-            self.layer_types = [self.layer_type(i) for i in range(self.num_hidden_layers)]
+        self.complete()
         self.rope_parameters = self.standardized(older)
 
-    def layer_type(self, layer: int) -> str:
-        """What attention a layer has where `layer_types` does not say."""
-        return FULL
+    def complete(self) -> None:
+        """Set the keys that follow from others."""
 
     def standardized(self, older: Mapping[str, Any]) -> dict[str, Any]:
         """`rope_parameters` with all that they need, from what is given and from 4.x's keys."""
-        given = dict(older["rope_scaling"] or self.rope_parameters or {})
+        given = dict(older["rope_scaling"] or getattr(self, "rope_parameters", None) or {})
         given.setdefault("rope_type", given.pop("type", "default"))
         given.setdefault("rope_theta", self.THETA if older["rope_theta"] is None else older["rope_theta"])
         part = self.PART if older["partial_rotary_factor"] is None else older["partial_rotary_factor"]
@@ -144,6 +124,32 @@ class RotaryConfig(PretrainedConfig):
     def longest_text(self) -> int | None:
         """No limit: positions are angles. The model was trained on `max_position_embeddings` of them."""
         return None
+
+
+class RotaryConfig(RopeConfig):
+    """The same with keys for how many heads of keys there are, and for what attention each layer has.
+
+    EPS: the key of what keeps norms from dividing by zero.
+    """
+
+    if TYPE_CHECKING:
+        num_attention_heads: int
+        hidden_size: int
+        num_hidden_layers: int
+        num_key_value_heads: int | None
+        layer_types: list[str] | None
+
+    EPS = "rms_norm_eps"
+
+    def complete(self) -> None:
+        if self.num_key_value_heads is None:
+            self.num_key_value_heads = self.num_attention_heads
+        if own_key(self, "layer_types", ()) is None:
+            self.layer_types = [self.layer_type(i) for i in range(self.num_hidden_layers)]
+
+    def layer_type(self, layer: int) -> str:
+        """What attention a layer has where `layer_types` does not say."""
+        return FULL
 
 
 class RMSNorm(nn.Module):
@@ -210,7 +216,7 @@ class GatedMLP(nn.Module):
         return self.down_proj(self.act_fn(self.gate_proj(rows)) * self.up_proj(rows))
 
 
-def _turns(given: Mapping[str, Any]) -> Any:
+def given_turns(given: Mapping[str, Any]) -> Any:
     """What people who call a layer by hand give: the cosines and sines of its positions, (1 or B, T, d) each."""
     if given.get("position_embeddings") is None:
         raise InputError("position_embeddings are needed: model.rotary_emb(hidden, position_ids).")
@@ -220,12 +226,12 @@ def _turns(given: Mapping[str, Any]) -> Any:
 by_hand_layer = by_hand(
     *("hidden_states", "attention_mask", "position_ids", "past_key_values", "use_cache", "position_embeddings"),
     "output_attentions",
-    shared=_turns,
+    shared=given_turns,
     causal=True,
 )
 by_hand_attention = by_hand(
     *("hidden_states", "position_embeddings", "attention_mask", "past_key_values", "output_attentions"),
-    shared=_turns,
+    shared=given_turns,
     causal=True,
 )
 
@@ -380,7 +386,58 @@ class DecoderLayer(nn.Module):
         return found
 
 
-class DecoderModel(RotaryModel, Body):
+def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, ...]:
+    """Queries, keys and values of one projection, each head of keys with its queries: (…, G · (H / G + 2) · d)."""
+    groups = rows.unflatten(-1, (key_heads, heads // key_heads + 2, -1))
+    return groups[..., :-2, :].flatten(-3), groups[..., -2, :].flatten(-2), groups[..., -1, :].flatten(-2)
+
+
+class DecoderBody(Decoding, Body):
+    """What bodies share: words to rows, all layers, a last norm.
+
+    LAYERS, LAST: what the stack of layers and the norm after it are called.
+    """
+
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPast
+    UNUSED = ()
+    LAYERS: ClassVar[str] = "h"
+    LAST: ClassVar[str] = "ln_f"
+
+    def depth(self) -> int:
+        """How many layers there are."""
+        return len(getattr(self, self.LAYERS))
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Rows from token ids, or from vectors; and of types, where they are given, which are words too."""
+        words, given, types = self.get_input_embeddings(), inputs.get("inputs_embeds"), inputs.get("token_type_ids")
+        if given is None:
+            rows = lookup(words, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
+        else:
+            rows = layout.pack(given)
+        if types is not None:
+            types = packed_ids(types, layout, "token_type_ids")
+            rows = rows + lookup(words, types, layout, "token_type_ids", "vocab_size")
+        return rows
+
+    def positions(self, layout: Layout, inputs: dict[str, Any], device: torch.device) -> Tensor:
+        """Those that are given, or else the columns of the rows."""
+        given = inputs.get("position_ids")
+        return layout.positions(device) if given is None else packed_ids(given, layout, "position_ids")
+
+    def finish(self, rows: Tensor) -> Tensor:
+        """What becomes of the last layer's rows."""
+        found: Tensor = getattr(self, self.LAST)(rows)
+        return found
+
+    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
+        """Rows through all layers and the last norm."""
+        last = self.depth() - 1
+        checkpointing = bool(self.gradient_checkpointing) and self.training
+        after = lambda i, found: self.finish(found) if i == last else found  # noqa: E731
+        return run_layers(getattr(self, self.LAYERS), rows, step, head_masks, checkpointing=checkpointing, after=after)
+
+
+class DecoderModel(RotaryModel, DecoderBody):
     """The model without a head: hidden states (B, T, D), and the cache.
 
     LAYER, NORM, ROTARY, TABLE: the classes of its parts. LAST: the name of the last norm.
@@ -391,12 +448,11 @@ class DecoderModel(RotaryModel, Body):
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache"),
         *OPTIONS,
     )
-    UNUSED = ()
+    LAYERS, LAST = "layers", "norm"
     LAYER: ClassVar[Any] = DecoderLayer
     NORM: ClassVar[Any] = RMSNorm
     ROTARY: ClassVar[Any] = RotaryEmbedding
     TABLE: ClassVar[Any] = nn.Embedding
-    LAST: ClassVar[str] = "norm"
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -413,31 +469,9 @@ class DecoderModel(RotaryModel, Body):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def depth(self) -> int:
-        """How many layers there are."""
-        return len(self.layers)
-
-    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
-        """Rows from token ids, or from vectors."""
-        if inputs.get("inputs_embeds") is not None:
-            return layout.pack(inputs["inputs_embeds"])
-        return lookup(self.embed_tokens, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
-
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The turns of every row."""
-        return self.rotary_emb(rows, self.positions(rows, layout, inputs))
-
-    def positions(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Tensor:
-        """The position of every row."""
-        given = inputs.get("position_ids")
-        return layout.positions(rows.device) if given is None else packed_ids(given, layout, "position_ids")
-
-    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
-        """Rows through all layers and the last norm."""
-        last, norm = len(self.layers) - 1, getattr(self, self.LAST)
-        checkpointing = self.gradient_checkpointing and self.training
-        after = lambda i, found: norm(found) if i == last else found  # noqa: E731
-        return run_layers(self.layers, rows, step, head_masks, checkpointing=checkpointing, after=after)
+        return self.rotary_emb(rows, self.positions(layout, inputs, rows.device))
 
 
 class LMHead(Decoding, heads.CausalLM):
@@ -452,7 +486,7 @@ class LMHead(Decoding, heads.CausalLM):
         super().__init__(config)
         self.add_body(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=self.BIAS)
+        self.lm_head = nn.Linear(getattr(config, self.WIDTH), config.vocab_size, bias=self.BIAS)
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
@@ -469,7 +503,7 @@ class LastClassifier(Decoding, heads.SequenceClassification):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.add_body(config)
-        self.score = nn.Linear(config.hidden_size, self.num_labels, bias=False)
+        self.score = nn.Linear(getattr(config, self.WIDTH), self.num_labels, bias=False)
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
@@ -477,8 +511,9 @@ class LastClassifier(Decoding, heads.SequenceClassification):
 
 
 class TokenClassifier(Decoding, heads.TokenClassification):
-    """Labels every token."""
+    """Labels every token. SCORE: what the layer is called that does."""
 
+    SCORE: ClassVar[str] = "score"
     KEYWORDS = (*heads.TokenClassification.KEYWORDS, *Decoding.KEYWORDS)
 
     def __init__(self, config: Any) -> None:
@@ -486,11 +521,11 @@ class TokenClassifier(Decoding, heads.TokenClassification):
         self.add_body(config)
         rates = (getattr(config, key, None) for key in ("classifier_dropout", "hidden_dropout"))
         self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
-        self.score = nn.Linear(config.hidden_size, self.num_labels)
+        self.add_module(self.SCORE, nn.Linear(config.hidden_size, self.num_labels))
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.score(self.dropout(rows))
+        return getattr(self, self.SCORE)(self.dropout(rows))  # type: ignore[no-any-return]
 
 
 class SpanFinder(Decoding, heads.QuestionAnswering):
@@ -501,7 +536,7 @@ class SpanFinder(Decoding, heads.QuestionAnswering):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         self.add_body(config)
-        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.qa_outputs = nn.Linear(getattr(config, self.WIDTH), 2)
         self.post_init()
 
 

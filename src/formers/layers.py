@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .errors import ArgumentError, InputError, NotTensorError, near
-from .ops.checks import read_mask
+from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
+from .ops.activations import activation
+from .ops.checks import batch_shape, read_mask
 from .ops.layout import Layout
 from .ops.step import Step
 from .optimize import stack_of
@@ -29,6 +30,7 @@ from .outputs import BaseModelOutput, BaseModelOutputWithCrossAttentions, ModelO
 
 MASKS = ("attention_mask", "attn_mask", "mask")
 HEAD_MASKS = ("head_mask", "layer_head_mask")
+CACHES = ("past_key_value", "past_key_values", "layer_past")
 ASKED = ("output_attentions", "output_hidden_states")
 # how Transformers 4.20 calls most layers, their attention, and stacks of them
 LAYER = ("hidden_states", "attention_mask", "head_mask", "output_attentions")
@@ -44,7 +46,7 @@ def by_hand(
     """For a `forward(self, rows, step, head_mask=None)`: let it be called with the reference's arguments too.
 
     names: these arguments in order, the rows first. They may be given by 5.x's names hidden_states and attention_mask
-    too. What is there for decoders alone may be None, or left out.
+    too. Among them may be the rows of an encoder, which become the step's memory. A cache is for whole models.
     shared: from all that was given to what the step shares; needed where a family shares something.
     causal: whether no column sees a later one, but where a mask of four dimensions says so.
     """
@@ -103,21 +105,36 @@ def _called(
     if handed is not None:  # `Step.extended`, through a module of other people's
         step = replace(handed, **asked)
     else:
+        if wrong := next((name for name in CACHES if given.get(name) is not None), None):
+            raise InputError(f"{wrong} has no effect here; leave it out. A model as a whole takes past_key_values.")
         layout = Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
-        step = Step(layout, causal, **asked, shared=None if shared is None else shared(given))
+        memory = memory_of(kind, given.get("encoder_hidden_states"), given.get("encoder_attention_mask"))
+        step = Step(layout, causal, **asked, memory=memory, shared=None if shared is None else shared(given))
     found = forward(module, rows, step, head_mask)
     as_tuple = isinstance(found, ModelOutput) and given.get("return_dict") is False
     return found.to_tuple() if as_tuple else found
 
 
-def unused(*names: str) -> Callable[[Mapping[str, Any]], None]:
-    """For `by_hand(shared=…)`: refuse arguments that have no effect here."""
+def memory_of(who: str, states: Any, mask: Any) -> tuple[Tensor, Layout] | None:
+    """The rows of an encoder (B, K, D) that layers attend to, and their layout; None where there are none.
 
-    def refuse(given: Mapping[str, Any]) -> None:
-        if wrong := next((name for name in names if given.get(name) is not None), None):
-            raise InputError(f"{wrong} has no effect here; leave it out.")
+    mask: its real columns, (B, K), or for each query, as any attention mask.
+    """
+    if states is None:
+        return None
+    batch, columns = batch_shape(who, None, states)
+    return states, Layout(batch, columns, mask=None if mask is None else read_mask(mask, batch, columns))
 
-    return refuse
+
+def across(layer: nn.Module, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Any, ...]:
+    """What a layer's `crossattention` makes of its rows and the step's memory."""
+    module = getattr(layer, "crossattention", None)
+    if module is None:
+        raise InputError(
+            f"encoder_hidden_states has no effect here, since a {type(layer).__name__} attends to its own text alone; "
+            "leave it out, or set add_cross_attention=True in the configuration."
+        )
+    return through(module, rows, step, head_mask)
 
 
 def through(module: nn.Module, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Any, ...]:
@@ -172,6 +189,34 @@ def keeps_padding(modules: Iterable[nn.Module]) -> bool:
 def first_column(x: Tensor) -> Tensor:
     """(B, D) of column 0, from hidden states (B, T, D), or from what is that column already."""
     return x[:, 0] if x.dim() == 3 else x
+
+
+class SequenceSummary(nn.Module):
+    """One vector a text, of the columns that `summary_type` says: first, last, the mean of all, or a given one."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.kind, D = getattr(config, "summary_type", "last"), config.hidden_size
+        first, last = (getattr(config, f"summary_{which}_dropout", 0) for which in ("first", "last"))
+        act = getattr(config, "summary_activation", None)
+        if self.kind not in ("first", "last", "mean", "cls_index"):
+            raise ConfigError(f"summary_type={self.kind!r} is unknown; it is first, last, mean or cls_index.")
+        to_labels = getattr(config, "summary_proj_to_labels", False) and config.num_labels > 0
+        width = config.num_labels if to_labels else D
+        self.summary = nn.Linear(D, width) if getattr(config, "summary_use_proj", False) else nn.Identity()
+        self.activation = activation(act, "summary_activation") if act else nn.Identity()
+        self.first_dropout = nn.Dropout(first) if first else nn.Identity()
+        self.last_dropout = nn.Dropout(last) if last else nn.Identity()
+
+    def forward(self, hidden_states: Tensor, cls_index: Tensor | None = None) -> Tensor:
+        """(B, T, D), or of "first" what holds column 0, to (B, D). cls_index: (B,) the columns of "cls_index"."""
+        if self.kind == "first":
+            chosen = first_column(hidden_states)
+        elif self.kind == "cls_index" and cls_index is not None:
+            chosen = hidden_states[torch.arange(len(hidden_states), device=hidden_states.device), cls_index]
+        else:  # without an index it is the last column
+            chosen = hidden_states.mean(dim=1) if self.kind == "mean" else hidden_states[:, -1]
+        return self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
 
 
 def run_layers(

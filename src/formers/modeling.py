@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .cache import Cache
+from .cache import Cache, DynamicCache
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
 from .layers import keeps_padding
@@ -395,9 +395,19 @@ class PreTrainedModel(Optimizable, Masks):
         return layout
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
-        """The cache of a call, which decoders have: what was given for it, or one that `use_cache` asks for; it is put
-        among the inputs in its place."""
-        return None
+        """The cache of a call, which decoders that take one have: what was given for it, or one that `use_cache` asks
+        for, is put among the inputs in its place."""
+        given, wanted = inputs.get("past_key_values"), inputs.pop("use_cache", None)
+        if not self.causal() or not {"past_key_values", "use_cache"} & {*self.SIGNATURE}:
+            return None
+        wanted = self.config.use_cache if wanted is None else wanted
+        if given is None and (not wanted or (self.training and self.is_gradient_checkpointing)):
+            return None
+        mask = inputs.get("attention_mask")
+        known = isinstance(mask, Tensor) and mask.dim() == 2
+        cache = DynamicCache() if given is None else Cache.of(given, mask.bool() if known else None)  # type: ignore[union-attr]
+        inputs["past_key_values"] = cache
+        return cache
 
     def options(self, **given: bool | None) -> dict[str, bool]:
         """What a call asks for, and where it does not say, what the configuration does."""

@@ -215,6 +215,19 @@ class CausalLMOutputWithCrossAttentions(ModelOutput):
 
 
 @dataclass
+class GPT2DoubleHeadsModelOutput(ModelOutput):
+    """`logits` (B, C, T, V) of the tokens of C choices; `mc_logits` (B, C) of the choices."""
+
+    loss: Tensor | None = None
+    mc_loss: Tensor | None = None
+    logits: Tensor | None = None
+    mc_logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
 class BertForPreTrainingOutput(ModelOutput):
     """`prediction_logits` (B, T, V); `seq_relationship_logits` (B, 2)."""
 

@@ -50,6 +50,7 @@ class Facts:
     unseen: {key of the configuration that changes no output and no shape: why}, beside UNSEEN.
     seen: those of UNSEEN that do so here.
     changed: {key: another value, which changes an output}, beside CHANGED.
+    together: {key: changes of other keys without which a changed one makes no model}.
     forms: (head, changes of TINY) to compare with the reference beside TINY.
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
@@ -66,6 +67,7 @@ class Facts:
     unseen: Mapping[str, str] = field(default_factory=dict)
     seen: tuple[str, ...] = ()
     changed: Mapping[str, Any] = field(default_factory=dict)
+    together: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     forms: tuple[tuple[str, dict[str, Any]], ...] = ()
     positions: Mapping[str, Any] | None = field(default_factory=dict)
     between: Mapping[str, Any] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError
-from ..layers import HeadMasks, by_hand, first_column, run_layers, through, unused
+from ..layers import HeadMasks, across, by_hand, first_column, run_layers, through
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import attention
@@ -135,17 +135,22 @@ LAYER = (
     "output_attentions",
 )
 ENCODER = (*LAYER[:5], "past_key_values", "use_cache", "output_attentions", "output_hidden_states", "return_dict")
-by_hand_layer = by_hand(*LAYER, shared=unused("encoder_hidden_states", "past_key_value"))
-by_hand_encoder = by_hand(*ENCODER, shared=unused("encoder_hidden_states", "past_key_values"))
+by_hand_layer = by_hand(*LAYER)
+by_hand_encoder = by_hand(*ENCODER)
 
 
 def run_self_attention(self: Any, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-    found: tuple[Tensor, ...] = self.attend(self.query(rows), self.key(rows), self.value(rows), step, head_mask)
+    """Attention of the rows to themselves; to the step's memory, where it has one."""
+    if step.memory is None:
+        key, value, layout = self.key(rows), self.value(rows), None
+    else:
+        (key, value), layout = step.crossed(lambda memory: (self.key(memory), self.value(memory)))
+    found: tuple[Tensor, ...] = self.attend(self.query(rows), key, value, step, head_mask, layout)
     return found
 
 
 class BertSelfAttention(nn.Module):
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: PretrainedConfig, position_embedding_type: str | None = None) -> None:
         super().__init__()
         D, d = config.hidden_size, head_width(config)
         self.num_attention_heads, self.attention_head_size = config.num_attention_heads, d
@@ -154,7 +159,7 @@ class BertSelfAttention(nn.Module):
         self.value = nn.Linear(D, D)
         self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.is_decoder, self.kernel = config.is_decoder, config._attn_implementation
-        self.position_embedding_type = config.position_embedding_type
+        self.position_embedding_type = position_embedding_type or config.position_embedding_type
         if self.position_embedding_type in ("relative_key", "relative_key_query"):
             self.distance_embedding = nn.Embedding(2 * config.max_position_embeddings - 1, d)
         elif self.position_embedding_type != "absolute":
@@ -175,14 +180,21 @@ class BertSelfAttention(nn.Module):
     forward = by_hand_layer(run_self_attention)
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        step: Step,
+        head_mask: Tensor | None = None,
+        memory: Layout | None = None,
     ) -> tuple[Tensor, ...]:
         """Rows of H · d each to the context."""
         return attention(
             *(query, key, value, step),
             heads=self.num_attention_heads,
+            memory=memory,
             bias=None if self.position_embedding_type == "absolute" else self.bias,
-            causal=step.causal,
+            causal=step.causal and memory is None,
             dropout=self.dropout.p if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
@@ -208,9 +220,9 @@ def run_attention(self: Any, rows: Tensor, step: Step, head_mask: Tensor | None 
 class BertAttention(nn.Module):
     SELF: ClassVar[Any] = BertSelfAttention
 
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: PretrainedConfig, position_embedding_type: str | None = None) -> None:
         super().__init__()
-        self.self = self.SELF(config)
+        self.self = self.SELF(config, position_embedding_type) if position_embedding_type else self.SELF(config)
         self.output = BertSelfOutput(config)
         self.pruned_heads: set[int] = set()
 
@@ -250,7 +262,10 @@ class BertOutput(BertSelfOutput):
 
 
 def run_layer(self: Any, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-    rows, *weights = through(self.attention, rows, step, head_mask)
+    rows, *weights = through(self.attention, rows, step.alone(), head_mask)
+    if step.memory is not None:
+        rows, *more = across(self, rows, step, head_mask)
+        weights += more
     return self.output(self.intermediate(rows), rows), *weights
 
 
@@ -260,13 +275,16 @@ class BertLayer(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
         self.attention = self.ATTENTION(config)
+        if config.add_cross_attention:
+            self.crossattention = self.ATTENTION(config, position_embedding_type="absolute")
         self.intermediate = BertIntermediate(config)
         self.output = BertOutput(config)
 
     forward = by_hand_layer(run_layer)
 
     def block(self) -> Block | None:
-        found: Block | None = self.attention.block(self.intermediate, self.output)
+        crosses = hasattr(self, "crossattention")
+        found: Block | None = None if crosses else self.attention.block(self.intermediate, self.output)
         return found
 
 
@@ -321,23 +339,29 @@ class BertPreTrainedModel(PreTrainedModel):
         return BertModel(config, add_pooling_layer=pooling)
 
 
-def check_encoder(config: PretrainedConfig) -> None:
-    """Raise ConfigError where a decoder that attends to another text is asked for."""
-    if config.add_cross_attention:
-        raise ConfigError(
-            f"add_cross_attention=True: {config.model_type} attends to its own text only here; set it to False."
-        )
+class MaybeDecoder(Body):
+    """A body that is a decoder, with a cache and maybe an encoder's rows to attend to, by its configuration."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        if config.add_cross_attention and not config.is_decoder:
+            raise ConfigError("add_cross_attention=True is for decoders: set is_decoder=True, or leave it out.")
+
+    def unused(self) -> tuple[str, ...]:
+        """What an encoder has no use for."""
+        return () if self.causal() else self.UNUSED
 
 
-class BertModel(BertPreTrainedModel, Body):
-    """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
+class BertModel(BertPreTrainedModel, MaybeDecoder):
+    """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D).
+
+    With `is_decoder` in the configuration, the same as a decoder."""
 
     SIGNATURE = (*INPUTS, *CROSS, *CACHE, *OPTIONS)
     OUTPUT = BaseModelOutputWithPoolingAndCrossAttentions
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        check_encoder(config)
         self.embeddings = BertEmbeddings(config)
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from .. import heads
 from ..bodies import Body
-from ..errors import ConfigError
-from ..layers import first_column
+from ..layers import SequenceSummary, first_column
 from ..modeling import PreTrainedModel
 from ..ops.activations import activation
 from ..ops.layout import Layout
@@ -56,7 +54,7 @@ class ElectraPreTrainedModel(PreTrainedModel):
         return ElectraModel(config)
 
 
-class ElectraModel(ElectraPreTrainedModel, Body):
+class ElectraModel(ElectraPreTrainedModel, bert.MaybeDecoder):
     """The encoder: hidden states (B, T, D)."""
 
     SIGNATURE = bert.BertModel.SIGNATURE
@@ -64,7 +62,6 @@ class ElectraModel(ElectraPreTrainedModel, Body):
 
     def __init__(self, config: ElectraConfig) -> None:
         super().__init__(config)
-        bert.check_encoder(config)
         self.embeddings = bert.BertEmbeddings(config, config.embedding_size)
         if config.embedding_size != config.hidden_size:
             self.embeddings_project = nn.Linear(config.embedding_size, config.hidden_size)
@@ -158,29 +155,8 @@ class ElectraForQuestionAnswering(ElectraPreTrainedModel, bert.SpanClassifier):
     pass
 
 
-class ElectraSequenceSummary(nn.Module):
-    """One vector a text, of the columns that `summary_type` says: first, last, or the mean of all."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.kind, D = getattr(config, "summary_type", "last"), config.hidden_size
-        rate, act = getattr(config, "summary_last_dropout", 0), getattr(config, "summary_activation", None)
-        if self.kind not in ("first", "last", "mean", "cls_index"):
-            raise ConfigError(f"summary_type={self.kind!r} is unknown; it is first, last, mean or cls_index.")
-        self.first_dropout = nn.Identity()
-        self.summary = nn.Linear(D, D) if getattr(config, "summary_use_proj", False) else nn.Identity()
-        self.activation = activation(act) if act else nn.Identity()
-        self.last_dropout = nn.Dropout(rate) if rate else nn.Identity()
-
-    def forward(self, hidden_states: Tensor, cls_index: Tensor | None = None) -> Tensor:
-        """(B, T, D), or of "first" what holds column 0, to (B, D). cls_index: (B,) the columns of "cls_index"."""
-        if self.kind == "first":
-            chosen = first_column(hidden_states)
-        elif self.kind == "cls_index" and cls_index is not None:
-            chosen = hidden_states[torch.arange(len(hidden_states), device=hidden_states.device), cls_index]
-        else:  # without an index it is the last column
-            chosen = hidden_states.mean(dim=1) if self.kind == "mean" else hidden_states[:, -1]
-        return self.last_dropout(self.activation(self.summary(self.first_dropout(chosen))))
+class ElectraSequenceSummary(SequenceSummary):
+    pass
 
 
 class SummaryChoice(heads.MultipleChoice):

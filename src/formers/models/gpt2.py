@@ -7,25 +7,28 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, V voc
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import decoders, heads
-from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError, InputError
-from ..layers import by_hand, run_layers, through
+from ..layers import SequenceSummary, across, by_hand, through
 from ..modeling import OPTIONS
+from ..ops import losses
 from ..ops.activations import activation
 from ..ops.attention import attention
-from ..ops.embedding import lookup, packed_ids
+from ..ops.embedding import lookup
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
-from ..tokenization import PreTrainedTokenizer
+from ..outputs import (
+    BaseModelOutputWithPastAndCrossAttentions,
+    CausalLMOutputWithCrossAttentions,
+    GPT2DoubleHeadsModelOutput,
+)
+from ..tokenization import ByteLevelTokenizer
 
 
 class GPT2Config(PretrainedConfig):
@@ -64,13 +67,19 @@ class GPT2Config(PretrainedConfig):
     reorder_and_upcast_attn: bool = False
 
 
-class GPT2Tokenizer(PreTrainedTokenizer):
-    """Byte-level BPE."""
+class GPT2Tokenizer(ByteLevelTokenizer):
+    """Byte-level BPE with one special token for everything, and none for padding."""
+
+    TOKENS = dict.fromkeys(("unk_token", "bos_token", "eos_token"), "<|endoftext|>")
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
         """The longest text that checkpoints of that configuration read, in tokens."""
-        return config.get("n_positions")
+        limit = config.get("n_positions")
+        return limit if isinstance(limit, int) else super().longest_input(config)
+
+
+GPT2TokenizerFast = GPT2Tokenizer
 
 
 class Conv1D(nn.Module):
@@ -116,8 +125,14 @@ class GPT2Attention(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        query, key, value = self.c_attn(rows).chunk(3, dim=-1)
-        context, *weights = self.attend(query, key, value, step, head_mask)
+        if step.memory is None:
+            query, key, value, layout = *self.c_attn(rows).chunk(3, dim=-1), None
+        elif self.is_cross_attention:
+            (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
+            query = self.q_attn(rows)
+        else:
+            raise InputError("encoder_hidden_states are for a GPT2Attention(…, is_cross_attention=True).")
+        context, *weights = self.attend(query, key, value, step, head_mask, layout)
         return self.resid_dropout(self.c_proj(context)), *weights
 
     def attend(
@@ -134,18 +149,12 @@ class GPT2Attention(nn.Module):
             *(query, key, value, step),
             heads=self.num_heads,
             memory=memory,
-            causal=step.causal and memory is None,
+            causal=memory is None,
             scale=self.scaling,
             dropout=self.attn_dropout.p if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
-
-    def across(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Attention to the rows of an encoder."""
-        (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
-        context, *weights = self.attend(self.q_attn(rows), key, value, step, head_mask, layout)
-        return self.resid_dropout(self.c_proj(context)), *weights
 
 
 class GPT2MLP(nn.Module):
@@ -174,10 +183,11 @@ class GPT2Block(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        context, *weights = through(self.attn, self.ln_1(rows), step, head_mask)
+        context, *weights = through(self.attn, self.ln_1(rows), step.alone(), head_mask)
         rows = rows + context
         if step.memory is not None:
-            context, *more = self.crossattention.across(self.ln_cross_attn(rows), step, head_mask)
+            read = self.ln_cross_attn(rows) if hasattr(self, "ln_cross_attn") else rows
+            context, *more = across(self, read, step, head_mask)
             rows, weights = rows + context, weights + more
         return rows + self.mlp(self.ln_2(rows)), *weights
 
@@ -212,12 +222,22 @@ class GPT2PreTrainedModel(decoders.Decoding):
             nn.init.normal_(module.c_proj.weight, std=self._std() / math.sqrt(2 * self.config.n_layer))
 
 
-class GPT2Model(GPT2PreTrainedModel, Body):
+class LearnedPositions(decoders.DecoderBody):
+    """A body with the tables `wte` of words and `wpe` of positions."""
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Words, positions and, where they are given, types, which are words too."""
+        rows = super().embed(layout, inputs)
+        positions = self.positions(layout, inputs, rows.device)
+        rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
+        return self.drop(rows)  # type: ignore[operator, no-any-return]
+
+
+class GPT2Model(GPT2PreTrainedModel, LearnedPositions):
     """The model without a head: hidden states (B, T, D), and the cache."""
 
     OUTPUT = BaseModelOutputWithPastAndCrossAttentions
     SIGNATURE = (*INPUTS, *CROSS, "use_cache", *OPTIONS)
-    UNUSED = ()
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)
@@ -230,38 +250,6 @@ class GPT2Model(GPT2PreTrainedModel, Body):
         self.gradient_checkpointing = False
         self.post_init()
 
-    def depth(self) -> int:
-        """How many layers there are."""
-        return len(self.h)
-
-    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
-        """Words, positions and, where they are given, types, which are words too."""
-        given, where, types = (inputs.get(name) for name in ("inputs_embeds", "position_ids", "token_type_ids"))
-        if given is None:
-            rows = lookup(self.wte, layout.pack(inputs["input_ids"]), layout, "input_ids", "vocab_size")
-        else:
-            rows = layout.pack(given)
-        positions = layout.positions(rows.device) if where is None else packed_ids(where, layout, "position_ids")
-        rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
-        if types is not None:
-            types = packed_ids(types, layout, "token_type_ids")
-            rows = rows + lookup(self.wte, types, layout, "token_type_ids", "vocab_size")
-        return self.drop(rows)
-
-    def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
-        """The rows of an encoder, to which the layers attend."""
-        found = super().memory(inputs)
-        if found is not None and not self.config.add_cross_attention:
-            raise InputError("encoder_hidden_states need layers that read them: set add_cross_attention=True.")
-        return found
-
-    def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
-        """Rows through all layers and the last norm."""
-        last = len(self.h) - 1
-        checkpointing = self.gradient_checkpointing and self.training
-        after = lambda i, found: self.ln_f(found) if i == last else found  # noqa: E731
-        return run_layers(self.h, rows, step, head_masks, checkpointing=checkpointing, after=after)
-
 
 class GPT2LMHeadModel(GPT2PreTrainedModel, decoders.LMHead):
     """Predicts the next token."""
@@ -271,22 +259,67 @@ class GPT2LMHeadModel(GPT2PreTrainedModel, decoders.LMHead):
     TIED = {"lm_head.weight": "transformer.wte.weight"}
 
 
+class GPT2SequenceSummary(SequenceSummary):
+    pass
+
+
+class GPT2DoubleHeadsModel(GPT2PreTrainedModel, decoders.LMHead):
+    """Predicts the next token, and chooses one of C texts.
+
+    Inputs are (B, C, T), or (B, T) for the texts of one choice. mc_token_ids (B, C): the column that each text is
+    judged by, its last if left out. labels as of any model that predicts tokens, (B, C, T); mc_labels (B,) in [0, C).
+    """
+
+    OUTPUT = GPT2DoubleHeadsModelOutput
+    TARGETS = ("labels", "mc_labels")
+    SIGNATURE = (*INPUTS, "mc_token_ids", "labels", "use_cache", *OPTIONS)
+    KEYWORDS = (heads.ITEMS, *decoders.Decoding.KEYWORDS)
+    TIED = {"lm_head.weight": "transformer.wte.weight"}
+
+    def __init__(self, config: GPT2Config) -> None:
+        config.num_labels = 1
+        super().__init__(config)
+        self.multiple_choice_head = GPT2SequenceSummary(config)
+        self.post_init()
+
+    def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The texts of all choices one after the other."""
+        dims = {"inputs_embeds": 4} | dict.fromkeys(INPUTS, 3)
+        return {
+            name: x.flatten(0, 1) if isinstance(x, Tensor) and name != "head_mask" and x.dim() == dims.get(name) else x
+            for name, x in inputs.items()
+            if name != "mc_token_ids"
+        }
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        named = self.multiple_choice_head.kind == "cls_index" and inputs.get("mc_token_ids") is not None
+        return not named or super().needs_padding(inputs, targets)
+
+    def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
+        given = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"][..., 0]
+        column, chosen, labels = inputs.get("mc_token_ids"), targets["mc_labels"], targets["labels"]
+        logits = layout.unpacked(self.compute_logits, body.last_hidden_state)  # (B · C, T, V)
+        vectors = self.multiple_choice_head(
+            layout.unpack(body.last_hidden_state), None if column is None else column.flatten()
+        )
+        scores = vectors.squeeze(-1).unflatten(0, given.shape[:-1])
+        flat = {**targets, "labels": None if labels is None else labels.flatten(0, -2)}
+        return {
+            "loss": self.loss(logits, flat, layout),
+            "mc_loss": None
+            if chosen is None
+            else losses.choice(scores.view(-1, scores.shape[-1]), chosen, "mc_labels"),
+            "logits": logits.unflatten(0, given.shape[:-1]),
+            "mc_logits": scores,
+        }
+
+
 class GPT2ForSequenceClassification(GPT2PreTrainedModel, decoders.LastClassifier):
     pass
 
 
-class GPT2ForTokenClassification(GPT2PreTrainedModel, heads.TokenClassification):
-    """Labels every token."""
-
-    KEYWORDS = decoders.TokenClassifier.KEYWORDS
-
-    def __init__(self, config: GPT2Config) -> None:
-        super().__init__(config)
-        self.add_body(config)
-        rates = (getattr(config, key, None) for key in ("classifier_dropout", "hidden_dropout"))
-        self.dropout = nn.Dropout(next((rate for rate in rates if rate is not None), 0.1))
-        self.classifier = nn.Linear(config.n_embd, self.num_labels)
-        self.post_init()
+class GPT2ForTokenClassification(GPT2PreTrainedModel, decoders.TokenClassifier):
+    SCORE = "classifier"
 
 
 class GPT2ForQuestionAnswering(GPT2PreTrainedModel, decoders.SpanFinder):

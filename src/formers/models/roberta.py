@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import heads
-from ..bodies import Body
 from ..config import PretrainedConfig
 from ..layers import first_column
 from ..modeling import OPTIONS, PreTrainedModel
@@ -74,7 +74,10 @@ def positions(layout: Layout, rows: Tensor, input_ids: Tensor | None, padding: i
     if input_ids is None:
         return layout.positions(rows.device) + padding + 1
     real = (input_ids != padding).long()  # (B, T)
-    return layout.pack(real.cumsum(1) * real + padding)
+    counted = real.cumsum(1)
+    if layout.past is not None:
+        counted = counted + torch.tensor(layout.past, device=rows.device)[:, None]
+    return layout.pack(counted * real + padding)
 
 
 class RobertaEmbeddings(bert.BertEmbeddings):
@@ -102,7 +105,7 @@ class RobertaPreTrainedModel(PreTrainedModel):
         return RobertaModel(config, add_pooling_layer=pooling)
 
 
-class RobertaModel(RobertaPreTrainedModel, Body):
+class RobertaModel(RobertaPreTrainedModel, bert.MaybeDecoder):
     """The encoder: hidden states (B, T, D), and of the first column through a dense layer and tanh (B, D)."""
 
     SIGNATURE = bert.BertModel.SIGNATURE
@@ -110,7 +113,6 @@ class RobertaModel(RobertaPreTrainedModel, Body):
 
     def __init__(self, config: RobertaConfig, add_pooling_layer: bool = True) -> None:
         super().__init__(config)
-        bert.check_encoder(config)
         self.embeddings = RobertaEmbeddings(config)
         self.encoder = bert.BertEncoder(config)
         self.pooler = bert.BertPooler(config) if add_pooling_layer else None

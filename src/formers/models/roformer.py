@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from .. import heads
-from ..bodies import Body
-from ..layers import HeadMasks, by_hand, first_column, unused
+from ..layers import HeadMasks, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.embedding import fill_sinusoids, lookup
+from ..ops.layout import Layout
 from ..ops.rope import rotate
 from ..ops.step import Step
 from ..outputs import BaseModelOutput, BaseModelOutputWithPastAndCrossAttentions
@@ -75,7 +75,6 @@ class RoFormerEmbeddings(bert.BertEmbeddings):
 
 def _turns(given: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
     """What people who call a layer by hand give: sines and cosines, (1, 1, T, d)."""
-    unused("encoder_hidden_states", "past_key_value")(given)
     table = given.get("sinusoidal_pos")
     return None if table is None else _both(table.flatten(0, 1))
 
@@ -90,19 +89,25 @@ by_hand_layer = by_hand(*bert.LAYER[:2], "sinusoidal_pos", *bert.LAYER[2:], shar
 
 
 class RoFormerSelfAttention(bert.BertSelfAttention):
-    def __init__(self, config: RoFormerConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: RoFormerConfig, position_embedding_type: str | None = None) -> None:
+        super().__init__(config, position_embedding_type)
         self.rotary_value = config.rotary_value
 
     def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        step: Step,
+        head_mask: Tensor | None = None,
+        memory: Layout | None = None,
     ) -> tuple[Tensor, ...]:
-        if step.shared is not None:
+        if step.shared is not None and memory is None:
             cosines, sines = step.shared
             query, key = (rotate(x, cosines, sines, self.num_attention_heads, pairs=True) for x in (query, key))
             if self.rotary_value:
                 value = rotate(value, cosines, sines, self.num_attention_heads, pairs=True)
-        return super().attend(query, key, value, step, head_mask)
+        return super().attend(query, key, value, step, head_mask, memory)
 
     forward = by_hand_layer(bert.run_self_attention)
 
@@ -154,7 +159,7 @@ class RoFormerPreTrainedModel(PreTrainedModel):
             fill_sinusoids(module.weight, halves=True)
 
 
-class RoFormerModel(RoFormerPreTrainedModel, Body):
+class RoFormerModel(RoFormerPreTrainedModel, bert.MaybeDecoder):
     """The encoder: hidden states (B, T, D)."""
 
     SIGNATURE = (*INPUTS, *bert.CROSS, *bert.CACHE, *OPTIONS)
@@ -162,7 +167,6 @@ class RoFormerModel(RoFormerPreTrainedModel, Body):
 
     def __init__(self, config: RoFormerConfig) -> None:
         super().__init__(config)
-        bert.check_encoder(config)
         self.embeddings = RoFormerEmbeddings(config)
         if config.embedding_size != config.hidden_size:
             self.embeddings_project = nn.Linear(self.embeddings.LayerNorm.weight.shape[0], config.hidden_size)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # from query (B, H, Q, d), key (B, H, K, d), and how far each key is behind each query, (Q, K), to what is added to the
 # scores, broadcastable to (B, H, Q, K)
 Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
+# from how many tokens of its text are before each key, (1 or B, K), to what is added to its scores, (1 or B, H, 1, K)
+ByPlace = Callable[[Tensor], Tensor]
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -32,6 +34,7 @@ def attention(
     key_heads: int | None = None,
     memory: Layout | None = None,
     bias: Bias | None = None,
+    by_place: ByPlace | None = None,
     causal: bool = False,
     window: int | None = None,
     scale: float | None = None,
@@ -47,6 +50,7 @@ def attention(
     memory: where the rows of keys and values are, when they are another text's; it has the same B.
     bias: what is added to scores, from the positions of queries and keys; called for texts of each length where no
         padding is within a text.
+    by_place: instead of `bias`, what is added to the scores of a key, wherever the query is; it counts real tokens.
     causal: no query sees a later key. The last query stands at the last key.
     window: how far a query sees. As the reference counts: causal, the nearest `window` keys, itself included; else that
         many on either side. None for all. A mask that is given for each query replaces both.
@@ -64,29 +68,34 @@ def attention(
         raise InputError(f"head_mask is for {head_mask.shape[1]} heads, but the layer has {heads}.")
     written = partial(_written_out, scale=scale, softcap=softcap, dropout=dropout)
     fused = head_mask is None and not asked and kernel != "eager"
+    by_column = bias is not None or window is not None  # so that padding within a text counts
     if step.cache is not None and memory is None:
-        by_column = window is not None and step.cache.apart(layout)  # a window counts padding, too
-        if fused and layout.mask is None and not by_column and not is_tracing():
-            run = partial(_onto_past, bias=bias, window=window, scale=scale, softcap=softcap, dropout=dropout)
+        # a window counts padding, too, and places are those of columns
+        apart = window is not None and step.cache.apart(layout)
+        if fused and layout.mask is None and not apart and not is_tracing() and (not by_column or layout.contiguous):
+            more: Any = {"bias": bias, "by_place": by_place, "window": window}
+            run = partial(_onto_past, scale=scale, softcap=softcap, dropout=dropout, **more)
             return (run(query, key, value, step, heads, groups),)
         new = (_split(layout.unpack(x), groups) for x in (key, value))
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None
-    if packed and ((bias is None and window is None) or layout.contiguous):
+    if packed and (not by_column or layout.contiguous):
         sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
         if softcap is not None:
-            run = _with_scores(lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0], bias, causal, window)
-        elif bias is None and window is None:
+            capped = lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0]  # noqa: E731
+            run = _with_scores(capped, bias, by_place, causal, window)
+        elif bias is None and by_place is None and window is None:
             run = partial(sdpa, is_causal=causal)
         else:
-            run = _with_scores(sdpa, bias, causal, window)
+            run = _with_scores(sdpa, bias, by_place, causal, window)
         return (by_spans(run, query, key, value, layout, heads, groups),)
     keys = layout if memory is None else memory
     q = _split(layout.unpack(query), heads)
     k, v = (x if x.dim() == 4 else _split(keys.unpack(x), groups) for x in (key, value))
     k, v = _each_head(k, heads), _each_head(v, heads)
     Q, K = q.shape[2], k.shape[2]
-    scores = None if bias is None else bias(q, k, distances(Q, K, q.device))
+    places = None if by_place is None else keys.places(q.device).clamp(min=0)
+    scores = _added(q, k, bias, by_place, places)
     hidden = scores_hidden(keys, Q, K, q, causal=causal, window=window)
     if hidden is not None:
         if hidden.shape[1] not in (1, heads):
@@ -107,6 +116,16 @@ def distances(queries: int, keys: int, device: torch.device | None = None) -> Te
     """(Q, K) how far each key is behind each query, the last query standing at the last key."""
     place = torch.arange(keys - queries, keys, device=device)
     return place[:, None] - torch.arange(keys, device=device)
+
+
+def _added(
+    q: Tensor, k: Tensor, bias: Bias | None, by_place: ByPlace | None, places: Tensor | None = None
+) -> Tensor | None:
+    """What is added to the scores of queries (B, H, Q, d); places: of the keys, which else come without padding."""
+    Q, K = q.shape[2], k.shape[2]
+    if by_place is not None:
+        return by_place(torch.arange(K, device=q.device)[None] if places is None else places).to(q.dtype)
+    return None if bias is None else bias(q, k, distances(Q, K, q.device))
 
 
 def scores_hidden(
@@ -152,13 +171,15 @@ def _blind(keys: Layout, causal: bool, window: int | None) -> bool:
     return not bool((mask[:, 0] if causal else mask.any(-1)).all())
 
 
-def _with_scores(run: Callable[..., Tensor], bias: Bias | None, causal: bool, window: int | None) -> Kernel:
+def _with_scores(
+    run: Callable[..., Tensor], bias: Bias | None, by_place: ByPlace | None, causal: bool, window: int | None
+) -> Kernel:
     """Attention of texts of one length, none of whose columns is padding, with what is added to their scores."""
 
     def kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         k, v = _each_head(k, q.shape[1]), _each_head(v, q.shape[1])
         seen = _near(q.shape[2], k.shape[2], causal, window, q.device)
-        scores = None if bias is None else bias(q, k, distances(q.shape[2], k.shape[2], q.device))
+        scores = _added(q, k, bias, by_place)
         if seen is not None:
             scores = q.new_zeros(()) if scores is None else scores
             scores = torch.where(seen, scores, torch.finfo(q.dtype).min)
@@ -216,6 +237,7 @@ def _onto_past(
     groups: int,
     *,
     bias: Bias | None,
+    by_place: ByPlace | None,
     window: int | None,
     scale: float | None,
     softcap: float | None,
@@ -235,7 +257,7 @@ def _onto_past(
         )
         earlier = [past[text] for text in texts]
         k, v = step.cache.extend(step.layer, texts, earlier, k, v)
-        context = _of_past(q, k, v, earlier, bias, window, scale, softcap, dropout)
+        context = _of_past(q, k, v, earlier, bias, by_place, window, scale, softcap, dropout)
         parts.append(context.transpose(1, 2).reshape(span.texts * span.new, -1))
     joined = parts[0] if len(parts) == 1 else torch.cat(parts)
     return joined.view(*query.shape[:-1], joined.shape[-1])
@@ -247,6 +269,7 @@ def _of_past(
     v: Tensor,
     past: list[int],
     bias: Bias | None,
+    by_place: ByPlace | None,
     window: int | None,
     scale: float | None,
     softcap: float | None,
@@ -257,17 +280,17 @@ def _of_past(
     options: Any = {"scale": scale, "softcap": softcap, "dropout": dropout}
     if min(past) != max(past) and bias is not None:  # which is of one distance for all
         each = ((q[i : i + 1], k[i : i + 1, :, : p + T], v[i : i + 1, :, : p + T], [p]) for i, p in enumerate(past))
-        return torch.cat([_of_past(*one, bias, window, **options) for one in each])
+        return torch.cat([_of_past(*one, bias, None, window, **options) for one in each])
     if min(past) == max(past):
         seen = _near(T, K, True, window, q.device)  # (T, K)
     else:  # one new token each
         behind = torch.tensor(past, device=q.device)[:, None, None, None] - torch.arange(K, device=q.device)
         seen = behind >= 0 if window is None or window >= K else (behind >= 0) & (behind < window)  # (n, 1, 1, K)
-    if T == 1 and G != H and bias is None:  # the heads that share keys are as many queries of one head
+    if T == 1 and G != H and bias is None and by_place is None:  # heads that share keys are as many queries of one
         q, seen_by_all = q.view(n, G, H // G, d), True
     else:
         k, v, seen_by_all = _each_head(k, H), _each_head(v, H), False
-    scores = None if bias is None else bias(q, k, distances(T, K, q.device))
+    scores = _added(q, k, bias, by_place)
     if softcap is None and scores is None and seen is not None and T == K and (window is None or window >= K):
         context = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, dropout_p=dropout)
     else:

@@ -6,6 +6,7 @@ Letters: B batch, H heads, T columns, Q queries, K keys, d width of a head, P la
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -25,6 +26,35 @@ def relative_key(query: Tensor, key: Tensor, distance: Tensor, table: Tensor, wi
     if with_key:
         bias = bias + torch.einsum("bhjd,ijd->bhij", key, apart)
     return bias / query.shape[-1] ** 0.5
+
+
+def slopes(heads: int, device: torch.device | None = None) -> Tensor:
+    """(H,) how steeply each head's ALiBi rises, a geometric series; where H is no power of two, with values between.
+
+    Source: Press et al. 2021 (arXiv 2108.12409).
+    """
+    whole = 2 ** int(math.log2(heads))
+
+    def series(last: float, powers: range) -> Tensor:
+        base = torch.tensor(2**last, dtype=torch.float32, device=device)
+        return base ** torch.tensor([*powers], device=device)
+
+    between = series(-4 / whole, range(1, 2 * (heads - whole) + 1, 2))
+    return torch.cat((series(-8 / whole, range(1, whole + 1)), between))
+
+
+def alibi(heads: int, short: bool = False) -> Callable[[Tensor], Tensor]:
+    """What scores gain by the places of their keys: from (1 or B, K) places to (1 or B, H, 1, K).
+
+    That a key far behind its query has less is the same: a softmax does not see what all scores of a query share.
+    short: computed in bfloat16, as Falcon was trained.
+    """
+
+    def by_place(places: Tensor) -> Tensor:
+        rises = slopes(heads, places.device)[:, None, None]
+        return (rises.bfloat16() if short else rises) * places[:, None, None]
+
+    return by_place
 
 
 def buckets(distance: Tensor, count: int = 32, farthest: int = 128) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -45,15 +47,24 @@ def fill_sinusoids(table: Tensor, halves: bool = False) -> None:
     table.copy_(torch.cat(both, dim=-1) if halves else torch.stack(both, dim=-1).flatten(-2)[:, :width])
 
 
-def lookup(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str) -> Tensor:
+def lookup(
+    table: nn.Embedding,
+    ids: Tensor,
+    layout: Layout,
+    name: str,
+    limit: str,
+    read: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """The rows of `table` for integer `ids`, rows of `layout` or broadcast over its batch: (…) to (…, D).
 
     name: what an error calls the ids; limit: the configuration key that sets the table's size.
+    read: how the table is called, where that is not `table(ids)`.
     """
+    read = table if read is None else read
     # an index out of range stops a GPU process for good, so there it is looked for beforehand
     if ids.device.type == "cpu":
         try:
-            return table(ids)
+            return read(ids)
         except IndexError as e:
             bad = _first_bad(table, ids, layout)
             if bad is None:
@@ -61,7 +72,7 @@ def lookup(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: s
             raise _error(table, ids, layout, name, limit, bad) from e
     if not torch.compiler.is_compiling() and (bad := _first_bad(table, ids, layout)) is not None:
         raise _error(table, ids, layout, name, limit, bad)
-    return table(ids)
+    return read(ids)
 
 
 def _first_bad(table: nn.Embedding, ids: Tensor, layout: Layout) -> int | None:

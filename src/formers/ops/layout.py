@@ -195,6 +195,14 @@ class Layout:
         before = torch.tensor(self.past, device=device)
         return columns + (before[:, None] if self.index is None else before[self.index // self.columns])
 
+    def places(self, device: torch.device) -> Tensor:
+        """How many tokens of its text are before each column, earlier passes included: (1 or B, T); -1 at padding."""
+        real = self.real if self.index is None else self.unpack(torch.ones_like(self.index)).bool()
+        place = torch.arange(self.columns, device=device)[None] if real is None else (real.cumsum(1) * real - 1)
+        if self.past is None:
+            return place
+        return place + torch.tensor(self.past, device=device)[:, None] * (place >= 0)
+
     @cached_property
     def contiguous(self) -> bool:
         """Whether there is no padding within a text, so that its rows are as far apart as their columns."""

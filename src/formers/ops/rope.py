@@ -121,13 +121,13 @@ def rotate(rows: Tensor, cosines: Tensor, sines: Tensor, heads: int, pairs: bool
     pairs: neighbouring numbers turn together; else each of the first half with its like in the second.
     """
     whole = rows.unflatten(-1, (heads, -1))  # (…, H, d)
-    x = whole[..., : cosines.shape[-1]].float()  # (…, H, w)
+    x, rest = whole.split((cosines.shape[-1], whole.shape[-1] - cosines.shape[-1]), dim=-1)
+    x = x.float()
     if pairs:
         across = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
     else:
         first, second = x.chunk(2, dim=-1)
         across = torch.cat((-second, first), dim=-1)
-    turned = (x * cosines[..., None, :] + across * sines[..., None, :]).to(rows.dtype)
-    if turned.shape != whole.shape:
-        turned = torch.cat((turned, whole[..., turned.shape[-1] :]), dim=-1)
-    return turned.flatten(-2)
+    turned = x * cosines[..., None, :] + across * sines[..., None, :]
+    turned = turned.to(rows.dtype)
+    return (torch.cat((turned, rest), dim=-1) if rest.shape[-1] else turned).flatten(-2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -35,6 +35,10 @@ class Step:
     layer: int = 0
     memory: tuple[Tensor, Layout] | None = None
     routed: list[Tensor] | None = None
+
+    def alone(self) -> Step:
+        """The same pass for modules that attend to their own text."""
+        return self if self.memory is None else replace(self, memory=None)
 
     def crossed(self, project: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor, Tensor], Layout]:
         """Keys and values of the memory in this layer, and their layout; `project` makes them, once for a cache."""

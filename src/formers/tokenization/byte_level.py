@@ -18,7 +18,7 @@ from ..errors import ArgumentError, InputError, TokenizerError
 from . import backend
 from .arguments import Texts
 from .base import PreTrainedTokenizerFast
-from .frames import taken
+from .frames import frame, taken
 from .loading import Loading, read_object
 
 _MOST_BYTES = 50_000_000
@@ -33,15 +33,17 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
     Transformers 5. A word's tokens include the space before it: `add_prefix_space` puts one before the first word too.
     `trim_offsets` leaves that space out of offsets. Texts that come split into words need `add_prefix_space`, by which
     each word is what it is inside of a text: without it, an InputError. `errors` says what decoding does with bytes
-    that are no text, see `bytes.decode`; "replace" is the only one.
+    that are no text, see `bytes.decode`; "replace" is the only one. `add_bos_token` and `add_eos_token` put these
+    around texts, where no tokenizer.json says what is put there.
     """
 
+    NORMALIZER: ClassVar[Any] = None  # what a tokenizer made from a vocab.json does with a text first
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}  # a family's special tokens
     vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
     _options = (
         *Loading._options, "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object", "vocab", "merges",
-        "errors", "add_prefix_space", "trim_offsets",
+        "errors", "add_prefix_space", "trim_offsets", "add_bos_token", "add_eos_token",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +58,8 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         merges: Merges | None = None,
         add_prefix_space: bool | None = None,
         trim_offsets: bool | None = None,
+        add_bos_token: bool = False,
+        add_eos_token: bool = False,
         **kwargs: Any,
     ) -> None:
         self._check_names(kwargs)
@@ -72,10 +76,21 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         known = parts[-1].trim_offsets if made.post_processor is not None and parts else True
         self.trim_offsets = bool(known if trim_offsets is None else trim_offsets)
         options = {"errors": errors, "add_prefix_space": self.add_prefix_space, "trim_offsets": self.trim_offsets}
-        self._start(made, {**options, **special, **kwargs})
+        self.add_bos_token, self.add_eos_token = add_bos_token, add_eos_token
+        around = {"add_bos_token": add_bos_token, "add_eos_token": add_eos_token}
+        self._start(made, {**options, **{name: True for name, asked in around.items() if asked}, **special, **kwargs})
+        if tokenizer_file is None and tokenizer_object is None:
+            self._frame()
+
+    def _frame(self) -> None:
+        """Put special tokens around texts."""
         sep, cls = (self.sep_token, self.sep_token_id), (self.cls_token, self.cls_token_id)
-        made_here = tokenizer_file is None and tokenizer_object is None
-        if made_here and None not in (*sep, *cls):
+        if self.add_bos_token or self.add_eos_token:
+            before, after = ("bos:{} " if self.add_bos_token else ""), (" eos:{}" if self.add_eos_token else "")
+            single, second = (f"{before}${text}:{{}}{after}" for text in "AB")
+            single, second = single.replace("{}", "0"), second.replace("{}", "1")
+            self._tokenizer.post_processor = frame(self, single, f"{single} {second}")
+        elif None not in (*sep, *cls):
             self._tokenizer.post_processor = RobertaProcessing(
                 sep,  # type: ignore[arg-type]
                 cls,  # type: ignore[arg-type]
@@ -83,8 +98,8 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
                 add_prefix_space=self.add_prefix_space,
             )
 
-    @staticmethod
-    def _open(vocab_file: Any, merges_file: Any, tokenizer_file: Any, tokenizer_object: Any) -> Tokenizer:
+    @classmethod
+    def _open(cls, vocab_file: Any, merges_file: Any, tokenizer_file: Any, tokenizer_object: Any) -> Tokenizer:
         if (made := backend.given(tokenizer_object, tokenizer_file)) is not None:
             return made
         if vocab_file is None or merges_file is None:
@@ -99,6 +114,8 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
             made = Tokenizer(models.BPE(vocab=vocab, merges=pairs))
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         made.decoder = decoders.ByteLevel()
+        if cls.NORMALIZER is not None:
+            made.normalizer = cls.NORMALIZER
         return made
 
     @property
