@@ -64,8 +64,8 @@ class Pretrained(nn.Module):
     ) -> Model | tuple[Model, dict[str, Any]]:
         """Load a model, in eval mode, from a folder or a hub name, or from one weight file.
 
-        The weights may be safetensors, or those of PyTorch, TensorFlow (2 and 1) or Flax, as one file or in shards, or a
-        GGUF file, which has its configuration within: `gguf_file` names it in the folder or on the hub.
+        The weights may be safetensors, or those of PyTorch, TensorFlow (2 and 1) or Flax, as one file or in shards,
+        or a GGUF file, which has its configuration within: `gguf_file` names it in the folder or on the hub.
         from_tf, from_flax: take TensorFlow's or Flax's weights also where there are others.
         mmap: False reads the files into memory at once, so that what others do to them later does not matter here;
         by default they are mapped, which is quicker and shares memory between processes.

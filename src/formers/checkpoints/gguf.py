@@ -4,7 +4,8 @@
                             │ general.architecture 8 "llama"      │ blk.0.attn_q.weight …    │
                             │ tokenizer.ggml.tokens 9 8 49152 …   │                          │
 
-Data begins at a multiple of `general.alignment`, and offsets count from there. Sizes are in the reverse of torch's order.
+Data begins at a multiple of `general.alignment`, and offsets count from there. Sizes stand in the reverse of torch's
+order.
 Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
@@ -49,7 +50,7 @@ def read(file: MappedFile, dtype: torch.dtype = torch.float32) -> dict[str, Lazy
 
 
 def contents(file: MappedFile, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Any], dict[str, LazyTensor]]:
-    """The file's keys with their values, without lists of texts (a vocabulary, which takes its time), and its tensors."""
+    """The file's keys with their values, but lists of texts (vocabularies, which take their time), and its tensors."""
     header = _Header(file)
     values = header.metadata(texts=False)
     return values, _tensors(file, header, _alignment(file, values), dtype)
@@ -81,10 +82,10 @@ class _Header:
         most = 50_000 + file.size // 1000  # each is checked, which takes its time
         if self.tensors > most:
             raise file.broken(
-                f"it says that it has {self.tensors:,} tensors, and a file of this size has {most:,} at most"
+                f"its header counts {self.tensors:,} tensors, and a file of this size has {most:,} at most"
             )
         if self.keys > _MOST_KEYS:
-            raise file.broken(f"it says that it has {self.keys:,} keys, and {_MOST_KEYS:,} are read")
+            raise file.broken(f"its header counts {self.keys:,} keys, and {_MOST_KEYS:,} are read")
         self.items = 0
 
     def metadata(self, texts: bool = True) -> dict[str, Any]:
@@ -240,9 +241,7 @@ def _check_spans(file: MappedFile, spans: list[tuple[int, int, str]], room: int)
         if begin == end:
             continue
         if end > room:
-            raise file.broken(
-                f"the tensor {name[:200]!r} ends {end:,} bytes after the header, and {max(room, 0):,} follow"
-            )
+            raise file.broken(f"the tensor {name[:200]!r} ends at byte {end:,} of the data, which has {max(room, 0):,}")
         if begin < last:
             raise file.broken(f"the tensor {name[:200]!r} overlaps the one before it")
         last = end

@@ -42,7 +42,7 @@ def is_gguf(path: str | os.PathLike[str]) -> bool:
 def given(name: Any, kwargs: dict[str, Any]) -> Path | None:
     """The GGUF file that a call of from_pretrained means; None where it means none.
 
-    It is `name` itself, the path of one, or `gguf_file` in the folder or on the hub; that keyword is taken out of `kwargs`.
+    It is `name` itself, the path of one, or `gguf_file` in the folder or on the hub; that is taken out of `kwargs`.
     Errors: NotFoundError for one that is not there, CheckpointError for one that is another file.
     """
     wanted = kwargs.pop("gguf_file", None)

@@ -130,7 +130,8 @@ class Architecture:
     Attributes:
         model_type: None where it is the architecture's own name.
         keys: what its keys are in a config.json.
-        outer, inner: parts of its tensors' names outside of layers, and within; `layers`: what is before a layer's number.
+        outer, inner: parts of its tensors' names outside of layers, and within.
+        layers: what stands before a layer's number.
         more: what its config.json says besides.
         undone: a tensor as it was before it was converted.
         ties: whether the output is the embedding, whatever the file holds.
@@ -157,13 +158,13 @@ def _changed(tensor: LazyTensor, change: Callable[[Tensor], Tensor], dtype: Any 
 def _rows(model: Model, name: str, tensor: LazyTensor, parts: int) -> None:
     if not tensor.shape or tensor.shape[0] % parts:
         raise CheckpointError(
-            f"{str(model.path)!r}: the tensor {name!r} of shape {list(tensor.shape)} cannot be cut into {parts:,} parts, "
-            "as the numbers of heads ask for."
+            f"{str(model.path)!r}: the tensor {name!r} of shape {list(tensor.shape)} cannot be cut into {parts:,} "
+            "parts, as the numbers of heads ask for."
         )
 
 
 def _rotary_halves(model: Model, name: str, tensor: LazyTensor) -> LazyTensor:
-    """Queries and keys of Llama: llama.cpp turns neighbouring rows of a head together, Transformers row i and i + D/2."""
+    """Queries and keys of Llama: llama.cpp turns neighbouring rows of a head together, Transformers i and i + D/2."""
     if (key := {"attn_q": "attention.head_count", "attn_k": "attention.head_count_kv"}.get(_part(name))) is None:
         return tensor
     heads = model.size(key if key in model.keys else "attention.head_count")
@@ -183,7 +184,7 @@ def _transposed(model: Model, name: str, tensor: LazyTensor) -> LazyTensor:
 
 
 def _by_groups(model: Model, name: str, tensor: LazyTensor) -> LazyTensor:
-    """Bloom's and Falcon's projection: for each head of keys its queries, its key and its value; not all queries first."""
+    """Bloom's and Falcon's projection: for each head of keys its queries, key and value; not first all queries."""
     if _part(name) != "attn_qkv":
         return tensor
     heads = model.size("attention.head_count")

@@ -1,4 +1,4 @@
-"""The scaling of rotary positions that a GGUF file says, in its keys and in tensors of factors, as config.json has it."""
+"""The scaling of rotary positions: what a GGUF file says, by keys or by tensors of factors, as config.json has it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def rope_scaling(model: Model) -> dict[str, Any]:
         return {}
     if kind not in ("linear", "yarn") or type(factor) not in (int, float):
         raise ConfigError(
-            f"{str(model.path)!r}: rope.scaling.type is {str(kind)[:80]!r} with the factor {str(factor)[:80]}; linear and "
-            "yarn, with a number, can be read."
+            f"{str(model.path)!r}: rope.scaling.type is {str(kind)[:80]!r} with the factor {str(factor)[:80]}; linear "
+            "and yarn, with a number, can be read."
         )
     found = {"rope_type": kind, "factor": factor}
     if (before := model.keys.get("rope.scaling.original_context_length")) is not None:
@@ -59,8 +59,8 @@ def _llama3(model: Model, factors: Tensor) -> dict[str, Any]:
     """Llama 3's scaling, told from the factors that it gives.
 
     The frequencies of long waves are divided by `factor`, those of short ones are kept, and between them 1/factors is
-    linear in the frequency: its slope and place say the lengths. Only their ratio to `low_freq_factor` is in them, which
-    is 1 in all published models.
+    linear in the frequency: its slope and place say the lengths, up to `low_freq_factor`, which is 1 in all published
+    models.
     """
     factor = float(factors.max())
     if factor == 1.0:
@@ -89,6 +89,6 @@ def _llama3(model: Model, factors: Tensor) -> dict[str, Any]:
                     }
                 )
     raise ConfigError(
-        f"{str(model.path)!r}: its factors of rotary frequencies (rope_freqs.weight) are none of Llama 3's scaling, the "
-        "only one that can be told from factors."
+        f"{str(model.path)!r}: its factors of rotary frequencies (rope_freqs.weight) are none of Llama 3's scaling, "
+        "the only one that can be told from factors."
     )
