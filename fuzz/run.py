@@ -229,7 +229,8 @@ def fuzz(reader: str, seconds: int) -> None:
     """Run one target in this process; ends the process."""
     import atheris
 
-    with atheris.instrument_imports(include=["formers.checkpoints", "formers.config", "formers.gguf", "formers.tokenization"]):
+    rooms = ("checkpoints", "config", "gguf", "tokenization")
+    with atheris.instrument_imports(include=[f"formers.{room}" for room in rooms]):
         import formers.auto
         import formers.checkpoints.write
         import formers.pretrained  # noqa: F401
