@@ -73,7 +73,7 @@ def as_converted(name: str, made: Any) -> dict[str, Tensor]:
         if full in ties:
             continue
         stem, _, end = full.rpartition(".")
-        new = names.get_name(stem)
+        new = names.get_name(stem) or names.get_name(stem.removeprefix("transformer."))
         assert new is not None, full
         found[f"{new}.{end}"] = _converted(architecture, config, full, weight.detach())
     return found
@@ -139,7 +139,7 @@ def write(
         getattr(writer, f"add_{kinds[type(value)]}")(key, value)
     for name, tensor in tensors.items():
         data = tensor.float().numpy()
-        if quantised is not None and data.ndim == 2:
+        if quantised is not None and data.ndim == 2 and data.shape[1] % 32 == 0:
             writer.add_tensor(name, gguf.quants.quantize(np.ascontiguousarray(data), quantised), raw_dtype=quantised)
         else:
             writer.add_tensor(name, np.ascontiguousarray(data))

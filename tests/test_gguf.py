@@ -98,10 +98,10 @@ def test_weights_are_the_models(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MODELS if MODELS[name][0] not in UNREAD and name not in ("falcon-40b", "falcon-11b")]
+    "name", [n for n in MODELS if MODELS[n][0] not in UNREAD and n not in ("mistral", "falcon-40b", "falcon-11b")]
 )
 def test_weights_are_what_the_reference_reads(tmp_path: Path, name: str) -> None:
-    """The same of a quantised file; the reference leaves the queries of the larger Falcons as llama.cpp has them."""
+    """The same of a quantised file. The reference refuses what it calls Mistral, and does not put Falcon 40B in order."""
     path = gguf_files.saved(tmp_path / "x.gguf", name, model(name), quantised=theirs.GGMLQuantizationType.Q8_0)
     expected = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model(name))["tensors"]
     found = gguf.tensors(path)
@@ -155,8 +155,8 @@ def changed(folder: Path, **changes: Any) -> Path:
     keys = {"general.name": "x", **gguf_files.keys("llama", made.config)}
     tensors = gguf_files.as_converted("llama", made)
     for key, value in changes.items():
-        key = key if "." in key else f"llama.{key}"
         table: dict[str, Any] = tensors if key.endswith(("weight", "bias")) else keys
+        key = key if table is tensors or key.startswith("split") else f"llama.{key}"
         if value is None:
             del table[key]
         else:
@@ -169,14 +169,13 @@ def changed(folder: Path, **changes: Any) -> Path:
     [
         ({"split.count": 3}, "one of 3 files"),
         ({"expert_count": 8}, "mixture of experts"),
-        ({"token_embd.weight": None}, "no token_embd.weight"),
-        ({"token_embd.weight": (8,)}, "no token_embd.weight"),
+        ({"token_embd.weight": None}, "no tensor token_embd"),
+        ({"token_embd.weight": (8,)}, "no tensor token_embd"),
         ({"attention.head_count": 0}, "attention.head_count is 0"),
         ({"attention.head_count": "4"}, "attention.head_count is 4"),
         ({"attention.head_count": None}, "attention.head_count is None"),
         ({"attention.head_count": 5}, r"\[32, 32\] cannot be cut into 10 parts"),
         ({"attention.head_count_kv": [1, 2]}, "differs between layers"),
-        ({"attention.head_count_kv": []}, "differs between layers"),
         ({"blk.0.attn_q.weight": ()}, "cannot be cut"),
         ({"model.norm.weight": (8,)}, "two tensors are 'model.norm.weight'"),
         ({"rope.scaling.type": "odd", "rope.scaling.factor": 2.0}, "rope.scaling.type is 'odd'"),
@@ -184,7 +183,7 @@ def changed(folder: Path, **changes: Any) -> Path:
         ({"rope_freqs.weight": (5000,)}, r"shape \[5000\]"),
         ({"rope_freqs.weight": (2, 2)}, r"shape \[2, 2\]"),
     ],
-    ids=range(16),
+    ids=range(15),
 )
 def test_files_that_are_no_model(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     def load(path: Path) -> None:
@@ -294,11 +293,11 @@ def learned() -> tuple[list[str], list[str]]:
 
 def byte_level(folder: Path, pre: str | None = "gpt-2", architecture: str = "qwen2", **more: Any) -> Path:
     tokens, merges = learned()
-    special = ["<|begin|>", "<|end|>", "<think>"]
+    special = ["<|begin|>", "<|end|>", "<|endoftext|>", "<think>"]
     keys = {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.tokens": tokens + special,
-        "tokenizer.ggml.token_type": [1] * len(tokens) + [3, 3, 4],
+        "tokenizer.ggml.token_type": [1] * len(tokens) + [3, 3, 3, 4],
         "tokenizer.ggml.merges": merges,
         "tokenizer.ggml.bos_token_id": len(tokens),
         "tokenizer.ggml.eos_token_id": len(tokens) + 1,
@@ -406,7 +405,7 @@ def test_special_tokens_and_options(tmp_path: Path) -> None:
         == reference.apply_chat_template(talk, tokenize=False)
         == "hi<|end|>"
     )
-    assert ours.all_special_tokens == ["<|begin|>", "<|end|>"]
+    assert ours.all_special_tokens == ["<|begin|>", "<|end|>"] and ours.pad_token == "<|begin|>"
     other = formers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="x.gguf", padding_side="left", model_max_length=7)
     assert (other.padding_side, other.model_max_length) == ("left", 7)
     ours.save_pretrained(tmp_path / "saved")
@@ -428,8 +427,9 @@ def pieces(architecture: str) -> tuple[list[str], list[float], list[int]]:
     letters = sorted({letter for _, text in sst2("dev")[:60] for letter in text if letter != " "})
     parts = dict.fromkeys(f"▁{word}"[:size] for word in words for size in range(2, 6))
     spaces = ["  ", "   "] if architecture.startswith("gemma") else []
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "<think>", *spaces]
-    kinds = [2, 3, 3, *[6] * 256, 4, *[4] * len(spaces)]
+    named = ["<bos>", "<eos>", "<pad>", "<mask>"] if spaces else ["<s>", "</s>"]
+    tokens = ["<unk>", *named, *(f"<0x{byte:02X}>" for byte in range(256)), "<think>", *spaces]
+    kinds = [2, *[3] * len(named), *[6] * 256, 4, *[4] * len(spaces)]
     scores = [0.0] * len(tokens)
     rest = [part for part in parts if part not in tokens] + ["▁", *letters]
     return (
@@ -493,7 +493,7 @@ def test_sentencepiece_with_merges(tmp_path: Path) -> None:
     ids=range(20),
 )
 def test_tokenizers_that_cannot_be_made(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
-    if "tokens" in changes and "a" * 20_000 in changes["tokens"]:
+    if "too long" in words:
         changes = {**changes, "bos_token_id": None, "eos_token_id": None}
     path = byte_level(tmp_path, **{f"tokenizer.ggml.{key}": value for key, value in changes.items()})
     with within(2), pytest.raises(TokenizerError, match=words) as caught:

@@ -58,7 +58,7 @@ def drawn(kind: Kind, *sizes: int, seed: int = 0) -> np.ndarray:
     """Any bytes, of so many numbers in rows."""
     numbers, size = theirs.GGML_QUANT_SIZES[kind]
     data = np.random.default_rng(seed).bytes(int(np.prod(sizes)) // numbers * size)
-    return np.frombuffer(data, np.uint8).reshape(*sizes[:-1], -1)
+    return np.frombuffer(data, np.uint8).reshape(*sizes[:-1], -1).copy()
 
 
 # What the package writes, and its numbers
@@ -147,7 +147,7 @@ def test_big_endian(tmp_path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    with pytest.raises(CheckpointError, match="version 3 in big-endian order"):
+    with pytest.raises(CheckpointError, match="version 3, big-endian"):
         read(tmp_path / "x.gguf")
 
 
@@ -318,7 +318,8 @@ def opened(path: Path) -> None:
 
 
 def test_cut_anywhere(path: Path, valid: bytes) -> None:
-    for size in [*range(24, len(valid), 7), len(valid) - 32]:
+    end = len(valid) - 14  # behind the last tensor
+    for size in [*range(24, end, 7), end - 1]:
         refused(path, valid[:size], "bytes|ends at byte")
 
 

@@ -10,7 +10,6 @@ architectures.py has what differs between families; rope.py finds the scaling of
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ if TYPE_CHECKING:  # torch is loaded when a file is opened, not before
     from ..tokenization import PreTrainedTokenizer
     from .architectures import Architecture, Model
 
-_LAYER = re.compile(r"blk\.(0|[1-9]\d{0,4})\.(\w+)\.(weight|bias)")
 _IDS = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
 
 
@@ -153,7 +151,9 @@ def _opened(path: Path, mmap: bool = True) -> tuple[Model, Architecture]:
 
 
 def _renamed(how: Architecture, name: str) -> str:
-    if (layer := _LAYER.fullmatch(name)) is not None and layer[2] in how.inner:
+    from .architectures import LAYER
+
+    if (layer := LAYER.fullmatch(name)) is not None and layer[2] in how.inner:
         return f"{how.layers}.{layer[1]}.{how.inner[layer[2]]}.{layer[3]}"
     first, _, last = name.rpartition(".")
     return f"{how.outer[first]}.{last}" if first in how.outer else name

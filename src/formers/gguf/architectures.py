@@ -7,6 +7,7 @@ https://github.com/ggml-org/llama.cpp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from ..checkpoints import LazyTensor
 from ..errors import CheckpointError, ConfigError
+
+LAYER = re.compile(r"blk\.(0|[1-9]\d{0,4})\.(\w+)\.(weight|bias)")
 
 _KEYS = {
     "context_length": "max_position_embeddings",
@@ -179,7 +182,7 @@ def _less_one(model: Model, name: str, tensor: LazyTensor) -> LazyTensor:
 
 def _transposed(model: Model, name: str, tensor: LazyTensor) -> LazyTensor:
     """Products of GPT-2, whose weights have the input first."""
-    turned = name.startswith("blk.") and len(tensor.shape) == 2
+    turned = _part(name) and len(tensor.shape) == 2
     return tensor.permute(1, 0) if turned else tensor
 
 
@@ -203,7 +206,8 @@ def _by_groups(model: Model, name: str, tensor: LazyTensor) -> LazyTensor:
 
 def _part(name: str) -> str:
     """What a tensor of a layer is called: "blk.0.attn_q.weight" is "attn_q"."""
-    return name.split(".")[2] if name.startswith("blk.") and name.count(".") > 2 else ""
+    layer = LAYER.fullmatch(name)
+    return layer[2] if layer else ""
 
 
 # ---- what config.json says besides
@@ -257,7 +261,7 @@ def _falcon(model: Model) -> dict[str, Any]:
     new = {"new_decoder_architecture": True, "num_ln_in_parallel_attn": norms} if groups > 1 else {}
     return {
         "num_kv_heads": groups,
-        "multi_query": groups == 1,
+        "multi_query": True,
         "parallel_attn": True,
         "bias": False,
         "alibi": False,

@@ -52,7 +52,6 @@ _SPLITS = {
 }
 _DIGIT_BY_DIGIT = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
 _AS_GPT2 = ("gpt-2", "phi-2", "olmo", "mpt")
-_LEFT = ("llama", "mistral", "gemma", "gemma2", "gemma3")  # whose texts are padded there
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreT
     given = {"clean_up_tokenization_spaces": False, "name_or_path": where, "chat_template": _templates(keys), **special}
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
-    given["padding_side"] = "left" if architecture in _LEFT else "right"
+    given["padding_side"] = "left" if architecture.startswith("gemma") else "right"
     return PreTrainedTokenizerFast(tokenizer_object=made, **{**given, **options})
 
 
