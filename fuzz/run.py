@@ -43,6 +43,15 @@ def weights(path: Path) -> None:
             tensor.contiguous().reshape(-1).view(__import__("torch").uint8).sum()  # touches every byte
 
 
+def packed(path: Path) -> None:
+    from formers import gguf
+    from formers.errors import FormersError
+
+    for attempt in (weights, gguf.config_values, gguf.tensors, gguf.tokenizer):
+        with contextlib.suppress(FormersError):
+            attempt(path)
+
+
 def config(path: Path) -> None:
     from formers import AutoConfig
 
@@ -117,6 +126,33 @@ def _flax() -> list[bytes]:
     return [msgpack.packb(tree), *_goldens("*.msgpack.gz")]
 
 
+def _gguf() -> list[bytes]:
+    import gguf
+    import numpy
+
+    found = []
+    for kind in ("gpt2", "llama"):
+        with tempfile.TemporaryDirectory() as folder:
+            made = gguf.GGUFWriter(Path(folder) / "x.gguf", "llama")
+            for key in ("block_count", "attention.head_count", "embedding_length"):
+                made.add_uint32(f"llama.{key}", 1)
+            made.add_string("tokenizer.ggml.model", kind)
+            made.add_string("tokenizer.ggml.pre", "gpt-2")
+            made.add_array("tokenizer.ggml.tokens", ["a", "b", "ab"])
+            made.add_array("tokenizer.ggml.merges", ["a b"])
+            made.add_array("tokenizer.ggml.scores", [0.0, 0.0, 1.0])
+            made.add_tensor("token_embd.weight", numpy.ones((3, 2), numpy.float32))
+            made.add_tensor("blk.0.attn_q.weight", numpy.ones((2, 2), numpy.float16))
+            blocks = numpy.zeros((1, 210), numpy.uint8)
+            made.add_tensor("blk.0.ffn_up.weight", blocks, raw_dtype=gguf.GGMLQuantizationType.Q6_K)
+            made.write_header_to_file()
+            made.write_kv_data_to_file()
+            made.write_tensors_to_file()
+            made.close()
+            found.append((Path(folder) / "x.gguf").read_bytes())
+    return found
+
+
 def _tokenizer_files() -> dict[str, bytes]:
     from formers import BertTokenizer
 
@@ -176,6 +212,7 @@ TARGETS: dict[str, Target] = {
     "tf_h5": ("tf_model.h5", weights, lambda: [*_hdf5(), *_goldens("*.h5.gz")], lambda _: None),
     "tf_ckpt": ("model.ckpt.index", weights, lambda: _goldens("*.index"), _tensorflow_data),
     "flax_msgpack": ("flax_model.msgpack", weights, _flax, lambda _: None),
+    "gguf": ("model.gguf", packed, _gguf, lambda _: None),
     "index": ("model.safetensors.index.json", weights, _index, _shard),
     "config": ("config.json", config, lambda: [json.dumps(CONFIG).encode()], lambda _: None),
     **{
@@ -192,7 +229,8 @@ def fuzz(reader: str, seconds: int) -> None:
     """Run one target in this process; ends the process."""
     import atheris
 
-    with atheris.instrument_imports(include=["formers.checkpoints", "formers.config", "formers.tokenization"]):
+    rooms = ("checkpoints", "config", "gguf", "tokenization")
+    with atheris.instrument_imports(include=[f"formers.{room}" for room in rooms]):
         import formers.auto
         import formers.checkpoints.write
         import formers.pretrained  # noqa: F401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from . import hub, registry
+from . import gguf, hub, registry
 from .config import PretrainedConfig, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
 from .hub.reading import unchanged
@@ -35,8 +35,15 @@ class AutoConfig:
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *, return_unused_kwargs: bool = False, **kwargs: Any
     ) -> Any:
-        """Load a configuration from a folder, a file or a hub name; keywords that are keys override it."""
-        values, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        """Load a configuration from a folder, a file or a hub name; keywords that are keys override it.
+
+        The file may be a GGUF file, and `gguf_file` its name in the folder or on the hub.
+        """
+        if (file := gguf.given(pretrained_model_name_or_path, kwargs)) is not None:
+            hub.hub_arguments(kwargs)
+            values = gguf.config_values(file)
+        else:
+            values, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
         kwargs.pop("trust_remote_code", None)  # nothing here runs code from a checkpoint
         found = config_class(
             _model_type(values, str(pretrained_model_name_or_path)), str(pretrained_model_name_or_path)
@@ -137,12 +144,15 @@ class _AutoModel:
         from .checkpoints import file_given  # loads torch, which configurations and tokenizers do without
 
         config = kwargs.pop("config", None)
+        weights = gguf.given(name, kwargs)
+        name = weights or name
         if not isinstance(config, PretrainedConfig):
             where = hub.hub_arguments(kwargs.copy())
             labels = {k: kwargs.pop(k) for k in ("num_labels", "id2label", "label2id") if k in kwargs}
             file = file_given(name)
             beside = config is None
-            config = AutoConfig.from_pretrained(config or (file.parent if file else name), **where, **labels)
+            place = file.parent if file and file != weights else name
+            config = AutoConfig.from_pretrained(config or place, **where, **labels)
             if beside and config._commit_hash:  # the branch may move before the weights are asked for
                 kwargs["revision"] = config._commit_hash
         return cls._class_for(config).from_pretrained(name, *model_args, config=config, **kwargs)
@@ -247,7 +257,7 @@ class AutoTokenizer:
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *inputs: Any, **kwargs: Any
     ) -> PreTrainedTokenizer:
-        """Load a tokenizer from a folder or a hub name.
+        """Load a tokenizer from a folder, a hub name or a GGUF file, which `gguf_file` may name in the former two.
 
         The class is the one that tokenizer_config.json or the model's configuration names; any other folder with a
         tokenizer.json gives a PreTrainedTokenizer.
@@ -255,6 +265,8 @@ class AutoTokenizer:
         kwargs.pop("trust_remote_code", None)  # nothing here runs code from a checkpoint
         kwargs.pop("use_fast", None)  # there is one kind, and it is fast
         wanted, config = kwargs.pop("tokenizer_type", None), kwargs.pop("config", None)
+        if (file := gguf.given(pretrained_model_name_or_path, kwargs)) is not None:
+            return gguf.tokenizer(file, **kwargs)
         found: type[Any] | None
         if wanted is not None:
             family = registry.family_of(wanted)

@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import hub
+from . import gguf, hub
 from .atomic import replacing, target_folder
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS
 from .checkpoints.scales import scaled
 from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
-from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError
+from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError, TokenizerError
 from .fitting import Fit, closest_class, fit, named_classes
 from .hub.reading import unchanged
 from .loading import resolve_dtype
@@ -112,12 +112,15 @@ def convert(
     """
     target_folder(folder)
     target, file = Path(os.path.expanduser(folder)), file_given(model)
+    packed = file if file and gguf.is_gguf(file) else None
     source = hub.locate(file.parent if file else model, revision=revision)
     in_place = source.is_local and target.is_dir() and target.samefile(source.folder)
     _check_target(target, in_place)
     wanted = None if dtype is None else resolve_dtype(dtype)
 
     def read() -> _Plan:
+        if packed:
+            return _plan(gguf.tensors(packed), gguf.config_values(packed), str(model))
         stored, values = open_checkpoint(file or _find(source, variant, framework)), config_values(source)
         weights, kept = scaled(stored), {k: v for k, v in (values or {}).items() if k != "quantization_config"}
         if len(weights) == len(stored):
@@ -131,7 +134,9 @@ def convert(
     floats = {str(lazy.dtype)[6:]: None for lazy in tensors.values() if lazy.dtype.is_floating_point}
     notes = list(plan.notes)
     with replacing(folder, stale=() if in_place else (*_WEIGHTS, *_TOKENIZER, CONFIG_NAME)) as stage:
-        if not in_place:
+        if packed:
+            notes += _unpacked_tokenizer(packed, stage)
+        elif not in_place:
             notes += _copy(source, stage, _BESIDE_A_FILE if file else _COMPANIONS)
         if plan.config is not None:
             stored = {"torch_dtype": next(iter(floats))} if floats else {}
@@ -290,6 +295,15 @@ def _copy(source: hub.Source, stage: Path, patterns: tuple[str, ...]) -> list[st
         elif path is not None:
             left.add(name)
     return [f"Not copied: {listed(sorted(left))}."] if left else []
+
+
+def _unpacked_tokenizer(path: Path, stage: Path) -> list[str]:
+    """Write the tokenizer that is within a GGUF file; gives a note where there is none."""
+    try:
+        gguf.tokenizer(path).save_pretrained(stage)
+    except TokenizerError as error:
+        return [f"No tokenizer was written: {error}"]
+    return []
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from . import hub
+from . import gguf, hub
 from .atomic import replacing
 from .checkpoints import file_given, find_weights, open_checkpoint
 from .checkpoints.find import is_plain
@@ -64,7 +64,8 @@ class Pretrained(nn.Module):
     ) -> Model | tuple[Model, dict[str, Any]]:
         """Load a model, in eval mode, from a folder or a hub name, or from one weight file.
 
-        The weights may be safetensors, or those of PyTorch, TensorFlow (2 and 1) or Flax, as one file or in shards.
+        The weights may be safetensors, or those of PyTorch, TensorFlow (2 and 1) or Flax, as one file or in shards,
+        or a GGUF file, which has its configuration within: `gguf_file` names it in the folder or on the hub.
         from_tf, from_flax: take TensorFlow's or Flax's weights also where there are others.
         mmap: False reads the files into memory at once, so that what others do to them later does not matter here;
         by default they are mapped, which is quicker and shares memory between processes.
@@ -80,7 +81,7 @@ class Pretrained(nn.Module):
 
         Raises NotFoundError, ConfigError or CheckpointError; each is an OSError and a ValueError.
         """
-        name = pretrained_model_name_or_path
+        name = gguf.given(pretrained_model_name_or_path, kwargs) or pretrained_model_name_or_path
         file = file_given(name)
         folder = file.parent if file else name
         return unchanged(name, lambda: cls._load(folder, file, model_args, dict(kwargs)))
@@ -104,13 +105,19 @@ class Pretrained(nn.Module):
         with_report = kwargs.pop("output_loading_info", False)
         dtype = kwargs.pop("dtype", None)
         dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
-        config, kwargs = cls._find_config(name, where, kwargs)
+        packed = file if file and gguf.is_gguf(file) else None
+        if packed and kwargs.get("config") is None:
+            kwargs["config"] = gguf.config(cls.config_class, packed)
+        config, kwargs = cls._find_config(packed or name, where, kwargs)
         device = resolve_device(device_map if device is None else device)
         weights = options["state_dict"]
         if weights is None:
             first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
             find = (options["variant"], options["use_safetensors"], first)
-            weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
+            if packed:
+                weights = gguf.tensors(packed, mmap)
+            else:
+                weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
         stored, weights = len(weights), scaled(weights)
         if len(weights) < stored:  # what would be saved is in no need of it
             vars(config).pop("quantization_config", None)

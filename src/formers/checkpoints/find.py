@@ -13,7 +13,7 @@ from ..hub import Source
 from .tensor import LazyTensor, MappedFile
 
 _MAX_INDEX = 32_000_000  # bytes; enough for three hundred thousand tensors
-_OTHER_FORMATS = {".gguf": "GGUF", ".onnx": "ONNX", ".pb": "a TensorFlow graph", ".ckpt": "a training state"}
+_OTHER_FORMATS = {".onnx": "ONNX", ".pb": "a TensorFlow graph", ".ckpt": "a training state"}
 FRAMEWORKS = {  # whose weights are looked for, in this order: the one file's name; shards have "….index.json" beside
     "safetensors": "model.safetensors",
     "torch": "pytorch_model.bin",
@@ -171,7 +171,10 @@ def _nothing_found(source: Source, names: Iterable[str], variant: str | None) ->
     weights = [name for name in there if "/" not in name and name.endswith(endings)]
     message = f"{source.where} has no weights: looked for {', '.join(names)}."
     other = {kind: name for name in there for end, kind in _OTHER_FORMATS.items() if name.endswith(end)}
-    if weights:
+    packed = [name for name in there if name.endswith(".gguf")]
+    if packed:
+        message += f" It has {_listing(packed)}: give gguf_file={packed[0]!r}, and the same to load the tokenizer."
+    elif weights:
         message += f" It has {_listing(weights)}: " + (
             f"try another variant than {variant!r}."
             if variant

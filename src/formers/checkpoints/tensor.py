@@ -27,7 +27,6 @@ _LOOKS = (
     (rb"\s*[{\[]", "is a JSON file, not weights"),
     (rb"\x1f\x8b", "is compressed (gzip): unpack it first"),
     (rb"\xfd7zXZ|\x28\xb5\x2f\xfd|BZh|7z\xbc\xaf", "is compressed: unpack it first"),
-    (rb"GGUF", "holds GGUF weights, a format that cannot be read"),
 )
 
 MAX_DIMENSIONS = 64  # torch's own limit

@@ -109,7 +109,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
             )
         vocab = dict(vocab_file) if isinstance(vocab_file, Mapping) else read_vocabulary(vocab_file)
         is_file = isinstance(merges_file, (str, os.PathLike))
-        pairs = read_merges(merges_file) if is_file else _pairs(merges_file, "merges")
+        pairs = read_merges(merges_file) if is_file else merge_pairs(merges_file, "merges")
         with backend.translated("The vocabulary and the merges do not fit; are they of one model?"):
             made = Tokenizer(models.BPE(vocab=vocab, merges=pairs))
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -177,10 +177,11 @@ def read_merges(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
             raise
         raise TokenizerError(f"The merges {name} cannot be read: {error}.") from error
     lines = text.split("\n")  # no other line end: some are tokens
-    return _pairs([line for line in lines[lines[0].startswith("#version") :] if line], name)
+    return merge_pairs([line for line in lines[lines[0].startswith("#version") :] if line], name)
 
 
-def _pairs(merges: Sequence[Any], name: str) -> list[tuple[str, str]]:
+def merge_pairs(merges: Sequence[Any], name: str) -> list[tuple[str, str]]:
+    """The pairs of tokens, each given as two texts or as one with a space. Errors: TokenizerError naming `name`."""
     pairs = []
     for number, merge in enumerate(merges, start=1):
         pair = tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge)
