@@ -118,6 +118,7 @@ _HOME = {
         "QuestionAnsweringPipeline",
         "SquadExample",
         "TextClassificationPipeline",
+        "TextGenerationPipeline",
         "TextRankingPipeline",
         "TokenClassificationPipeline",
         "ZeroShotClassificationPipeline",

@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from ..errors import ArgumentError, FormersError, UnknownTaskError, near, visible
 from ..version import __version__
-from . import bench, check, convert, env, info, run, tokenize
+from . import bench, chat, check, convert, env, info, run, tokenize
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,6 +136,7 @@ class _Command(Protocol):
 
 _COMMANDS: dict[str, _Command] = {
     "run": run,
+    "chat": chat,
     "info": info,
     "check": check,
     "convert": convert,

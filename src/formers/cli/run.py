@@ -7,8 +7,10 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from .output import declare_json, printable, show
+from ..errors import visible
+from .output import declare_json, on_terminal, printable, show
 from .texts import declare_texts, texts_given
+from .values import assigned
 
 ABOUT = "run a task on texts"
 MODES = ("float32", "fp16", "bf16", "int8")
@@ -44,6 +46,16 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "with the model. A next word that is no mode is a text; a text that is called like one goes after '--'",
     )
     parser.add_argument("--truncation", action="store_true", help="cut texts that are too long for the model")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="text-generation: the most that is written")
+    parser.add_argument("--seed", type=int, metavar="N", help="text-generation: of drawing tokens, for the same again")
+    parser.add_argument(
+        "--set",
+        action="append",
+        type=assigned,
+        default=[],
+        metavar="NAME=VALUE",
+        help="any argument of the task, as --set do_sample=false; the value is JSON, or else a text",
+    )
     declare_json(parser)
 
 
@@ -58,6 +70,14 @@ def run(given: argparse.Namespace) -> None:
         options["top_k"] = given.top_k
     if given.truncation:
         options["truncation"] = True
+    for name in ("max_new_tokens", "seed"):
+        if getattr(given, name) is not None:
+            options[name] = getattr(given, name)
+    options.update(given.set)
+    alone = isinstance(texts, list) and len(texts) == 1 and on_terminal() and not given.json
+    if alone and pipe.task == "text-generation":
+        _written_along(pipe, given.text[0], options)
+        return
     waiting: deque[str] = deque()
 
     def read() -> Iterator[str]:
@@ -67,6 +87,17 @@ def run(given: argparse.Namespace) -> None:
 
     for result in pipe(read(), **options):
         show(given, result, _describe(waiting.popleft(), result))
+
+
+def _written_along(pipe: Any, prompt: str, options: dict[str, Any]) -> None:
+    """Show a text on the terminal as it is written."""
+    from .streaming import Shown
+
+    if options.get("num_return_sequences", 1) == 1 and options.get("num_beams", 1) == 1:
+        print(visible(prompt), end="", flush=True)
+        pipe(prompt, streamer=Shown(pipe.tokenizer), **{**options, "batch_size": 1})
+    else:
+        print(*(visible(one["generated_text"]) for one in pipe(prompt, **options)), sep="\n\n")
 
 
 def _count_or_all(value: str) -> int | None:
@@ -83,6 +114,8 @@ def device(value: str) -> str | int:
 
 def _describe(text: str, result: Any) -> list[str]:
     """The lines that show the result of one text: scores first, so that they line up."""
+    if isinstance(result, list) and result and isinstance(result[0], dict) and "generated_text" in result[0]:
+        return [one["generated_text"] for one in result]
     rows = list(_scored(result))
     if not rows:
         return [f"{_shape(result)}  {printable(text)}"]

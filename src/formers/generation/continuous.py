@@ -23,6 +23,7 @@ from . import sampling
 from .chain import Text, chain, eos_ids
 from .processors import LogitsProcessorList
 from .runner import Runner
+from .writing import chosen
 
 AT_ONCE = 16  # texts; more cost about as much as they are, and make the first wait
 
@@ -48,21 +49,24 @@ class Written:
 
 def write_many(
     model: Any,
-    prompts: Iterable[Tensor],
+    prompts: Iterable[Any],
     config: Any,
     room: Any,
     at_once: int = AT_ONCE,
     given: Sequence[Any] = (),
     criteria: Any = None,
     every_step: bool = False,
+    numbered: bool = False,
 ) -> Iterator[Written]:
     """Write after each prompt (t,), by greedy search or sampling; yields texts as they end, or with `every_step` each
     text at each step.
 
     config: a GenerationConfig with all its values. room: from a prompt's length to how many new tokens it may get.
-    criteria: a StoppingCriteriaList. Prompts are taken when there is a place for them.
+    criteria: a StoppingCriteriaList. numbered: prompts are (number, (t,)), else they are counted. They are taken when
+    there is a place for them; an iterator that has none now is asked again while texts are written.
     """
-    eos, waiting, runner = eos_ids(config.eos_token_id), enumerate(prompts), Runner(model)
+    waiting = iter(prompts) if numbered else enumerate(prompts)
+    eos, runner = eos_ids(config.eos_token_id), Runner(model)
     texts: dict[int, Written] = {}
     logits: dict[int, Tensor] = {}
     deadline = None if config.max_time is None else time.monotonic() + config.max_time
@@ -119,6 +123,6 @@ def _choose(logits: Tensor, texts: Sequence[Written], config: Any) -> Tensor:
             [text.rules(text.ids[None], row[None]) for text, row in zip(texts, scores, strict=True) if text.rules]
         )
     if not config.do_sample:
-        return scores.argmax(-1)
+        return chosen(scores, (), False, None)  # which says where logits are not finite
     generators = [text.generator for text in texts if text.generator is not None]
     return sampling.draw(scores, generators or None)

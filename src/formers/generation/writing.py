@@ -88,7 +88,7 @@ def write(
             draft.logits.append(full)
         if keep_scores:
             draft.scores.append(scores)
-        tokens = _chosen(scores, live, sample, generators)
+        tokens = chosen(scores, live, sample, generators)
         draft.add(tokens)
         if criteria:
             draft.stop(criteria(draft.ids, tuple(draft.scores) if keep_scores else None).tolist(), "stop")
@@ -118,7 +118,7 @@ def _whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
     return whole
 
 
-def _chosen(scores: Tensor, live: Sequence[int], sample: bool, generators: Sequence[torch.Generator] | None) -> Tensor:
+def chosen(scores: Tensor, live: Sequence[int], sample: bool, generators: Sequence[torch.Generator] | None) -> Tensor:
     """(B,) the best token of each text, or one drawn."""
     if not sample:
         best, tokens = scores.max(dim=-1)

@@ -28,7 +28,7 @@ _ELSEWHERE = (
     *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
     *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
     *("mask-generation", "object-detection", "summarization"),
-    *("table-question-answering", "text-generation", "text-to-audio", "text-to-speech", "text2text-generation"),
+    *("table-question-answering", "text-to-audio", "text-to-speech", "text2text-generation"),
     *("translation", "video-classification", "visual-question-answering", "vqa"),
     *("zero-shot-audio-classification", "zero-shot-image-classification"),
     "zero-shot-object-detection",
@@ -41,6 +41,7 @@ _BESIDE = {
     "NerPipeline": "token_classification",
     "Pipeline": "base",
     "PipelineException": "base",
+    "ReturnType": "text_generation",
     "SquadExample": "squad",
 }
 
@@ -75,7 +76,7 @@ def pipeline(
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
-            "next-sentence"; left out, the model's architecture decides.
+            "next-sentence", "text-generation"; left out, the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
@@ -175,9 +176,10 @@ def _infer_task(model: Any, config: Any, hub: dict[str, Any]) -> Task:
         what = f"The model is a {architectures[0]}"
     tasks = list(_tasks().values())
     for architecture in architectures:
-        for task in tasks:
-            if architecture.endswith(task.architectures):
-                return task
+        pairs = ((end, i) for i, task in enumerate(tasks) for end in task.architectures)
+        ends = [(len(end), i) for end, i in pairs if architecture.endswith(end)]
+        if ends:  # GPT2LMHeadModel ends with LMHeadModel, and with Model
+            return tasks[max(ends)[1]]
     names = ", ".join(sorted({task.name for task in tasks}))
     raise ArgumentError(f"{what}, which does not tell a task that is here. Give one of them: {names}.")
 

@@ -30,7 +30,7 @@ from .failures import OnError, settled
 from .pt_utils import KeyDataset
 from .registry import PipelineRegistry
 from .steps import Steps, one_by_one
-from .streams import Results, chunks, progress
+from .streams import Results, progress
 from .threads import fit_threads
 
 __all__ = ["KeyDataset", "Pipeline", "PipelineException", "PipelineRegistry", "Task"]
@@ -106,6 +106,8 @@ class Pipeline(ABC):
     window_tokens: ClassVar[int] = 10_000
     # the same for lists, whose results are all kept anyway: more neighbours in length, and still a bar that moves
     list_tokens: ClassVar[int] = 50_000
+    # how inputs go through the model
+    steps: ClassVar[type[Steps]] = Steps
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -241,22 +243,26 @@ class Pipeline(ABC):
         errors = self._on_error if on_error is None else member(OnError, on_error, "on_error")
         given = self._sanitize_parameters(**kwargs)
         defaults = (self._preprocess_params, self._forward_params, self._postprocess_params)
-        before, inside, after = ({**default, **new} for default, new in zip(defaults, given, strict=True))
+        before, inside, after = (self._over(default, new) for default, new in zip(defaults, given, strict=True))
         self.call_count += 1
         kind = self._kind(inputs)
         keep = kind == "stream" or errors is OnError.RETURN
         window = self.list_tokens if kind == "list" else self.window_tokens
-        steps = Steps(self, before, inside, after, 1 if kind == "one" else size, window, keep)
+        steps = self.steps(self, before, inside, after, 1 if kind == "one" else size, window, keep)
         if not keep:
             steps.check([inputs] if kind == "one" else inputs, None if kind == "one" else 0)
         if kind == "one":
             return next(settled(steps.results(iter([[inputs]]), None), errors))
 
         def run() -> Iterator[Any]:
-            results = steps.results(chunks(inputs, size, eager=kind == "list"), 0)
-            return progress(settled(results, errors), inputs, self.task)
+            results = steps.stream(inputs, eager=kind == "list")
+            return progress(settled(results, errors), inputs, self.task, steps.pace)
 
         return list(run()) if kind == "list" else Results(run, inputs)
+
+    def _over(self, default: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        """A hook's keyword arguments: those of the call, `new`, before those of the constructor."""
+        return {**default, **new}
 
     def _kind(self, inputs: Any) -> str:
         if isinstance(inputs, list):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError, InputError
 from .batches import Batch, consecutive, length_of, windows
 from .failures import Failed, add_note, each, place
+from .streams import chunks
 
 if TYPE_CHECKING:
     from .base import Pipeline
@@ -28,6 +29,7 @@ class Steps:
         size: inputs per batch; None to choose by tokens, where the pipeline can.
         window_tokens: tokens whose results may wait for each other.
         keep: whether an input that cannot be used gives Failed in its turn, and not its error at once.
+        pace: says how fast it goes, for a bar; None where inputs are counted.
     """
 
     pipe: Pipeline
@@ -37,11 +39,16 @@ class Steps:
     size: int | None
     window_tokens: int
     keep: bool
+    pace: Any = None
 
     def check(self, items: list[Any], first: int | None) -> None:
         """Raise for the first item that the pipeline cannot read; `first` is the number of items[0] in messages."""
         for index, item in enumerate(items):
             self.pipe.check_input(item, place(first, index), **self.preprocess)
+
+    def stream(self, inputs: Any, eager: bool) -> Iterator[Any]:
+        """The results of a list, a generator or a dataset; `eager` says that all of them are wanted at once."""
+        return self.results(chunks(inputs, self.size, eager), 0)
 
     def results(self, read: Iterator[list[Any]], first: int | None) -> Iterator[Any]:
         """Results one by one; between two of them at most a chunk of inputs and a window of results are held."""
@@ -98,14 +105,16 @@ class Steps:
                 yield from ((index, Failed(error, place(first, index))) for index in items)
             return
         for index, output in zip(items, outputs, strict=True):
-            try:
-                result = self.pipe.postprocess(output, **self.postprocess)
-            except Exception as error:
-                add_note(error, first, [index])
-                if not self.keep or isinstance(error, ArgumentError):
-                    raise
-                result = Failed(error, place(first, index))
-            yield index, result
+            yield index, self._result(output, index, first)
+
+    def _result(self, output: Any, index: int, first: int | None) -> Any:
+        try:
+            return self.pipe.postprocess(output, **self.postprocess)
+        except Exception as error:
+            add_note(error, first, [index])
+            if not self.keep or isinstance(error, ArgumentError):
+                raise
+            return Failed(error, place(first, index))
 
 
 def one_by_one(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -43,15 +43,16 @@ class Results:
         return next(self._results)
 
 
-def chunks(inputs: Any, size: int | None, eager: bool) -> Iterator[list[Any]]:
+def chunks(inputs: Any, size: int | None, eager: bool, busy: Callable[[], bool] = lambda: False) -> Iterator[list[Any]]:
     """Lists of consecutive inputs; `size` is the batch size asked for, `eager` that all results are wanted at once.
 
     From an iterator `size` are read at a time, so with 1 a result comes before the next input is read; without a size
-    it is read ahead in a thread. Datasets give small chunks first, for an early first result.
+    it is read ahead in a thread, and while somebody is `busy` a chunk may be empty, as nothing is waited for. Datasets
+    give small chunks first, for an early first result.
     """
     sized = hasattr(inputs, "__len__")
     if size is None and not sized:
-        yield from _arriving(iter(inputs))
+        yield from _arriving(iter(inputs), busy)
         return
     items = iter(inputs) if hasattr(inputs, "__iter__") else (inputs[i] for i in range(len(inputs)))
     multiple = size or 1
@@ -67,8 +68,8 @@ class _End:
         self.error = error
 
 
-def _arriving(items: Iterator[Any]) -> Iterator[list[Any]]:
-    """Lists of what has arrived from `items`, at least one and never waiting for a second.
+def _arriving(items: Iterator[Any], busy: Callable[[], bool]) -> Iterator[list[Any]]:
+    """Lists of what has arrived from `items`, at least one and never waiting for a second, nor when `busy` for a first.
 
     An iterator may wait for something that depends on the last result (a request to answer), so nobody may wait for
     it while results are due: a thread does, at most one chunk ahead.
@@ -90,11 +91,15 @@ def _arriving(items: Iterator[Any]) -> Iterator[list[Any]]:
     threading.Thread(target=contextvars.copy_context().run, args=(read,), daemon=True).start()
     try:
         while True:
-            chunk = [ready.get()]
-            while len(chunk) < _CHUNK and not isinstance(chunk[-1], _End) and not ready.empty():
-                chunk.append(ready.get())
-            end = chunk.pop() if isinstance(chunk[-1], _End) else None
-            if chunk:
+            chunk: list[Any] = []
+            end: _End | None = None
+            while end is None and len(chunk) < _CHUNK and not ((chunk or busy()) and ready.empty()):
+                item = ready.get()
+                if isinstance(item, _End):
+                    end = item
+                else:
+                    chunk.append(item)
+            if chunk or end is None:
                 yield chunk
             if end is not None:
                 if end.error is not None:
@@ -106,12 +111,21 @@ def _arriving(items: Iterator[Any]) -> Iterator[list[Any]]:
             ready.get()
 
 
-def progress(results: Iterator[Any], inputs: Any, task: str) -> Iterator[Any]:
-    """The same results, with a bar on the terminal when it takes more than two seconds."""
+def progress(results: Iterator[Any], inputs: Any, task: str, pace: Any = None) -> Iterator[Any]:
+    """The same results, with a bar on the terminal when it takes more than two seconds.
+
+    pace: an object that says how fast it goes, as str; where there is one, each input takes its time.
+    """
     total = len(inputs) if hasattr(inputs, "__len__") else None
-    if (total is not None and total < _BAR_FROM) or not shows_bars():
+    if (total is not None and total < (_BAR_FROM if pace is None else 2)) or not shows_bars():
         return results
     from tqdm import tqdm
 
-    bar: Iterable[Any] = tqdm(results, desc=task or None, total=total, delay=_BAR_AFTER_S, leave=False)
-    return iter(bar)
+    bar: Any = tqdm(results, desc=task or None, total=total, delay=_BAR_AFTER_S, leave=False)
+    return iter(bar) if pace is None else _paced(bar, pace)
+
+
+def _paced(bar: Any, pace: Any) -> Iterator[Any]:
+    for result in bar:
+        bar.set_postfix_str(str(pace), refresh=False)
+        yield result
