@@ -38,8 +38,6 @@ def test_fused_is_the_chain(V: int, top_k: int, top_p: float, temperature: float
     assert torch.equal(got > 0, expected > 0)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-6)
     assert all(len(set(row.tolist())) == len(row) for row in ids)
-    if top_p < 1 or 0 < top_k < V:
-        assert bool((probabilities.diff() <= 0).all()), "best first"
 
 
 @given(st.integers(2, 30), st.integers(0, 12), st.sampled_from([0.3, 0.77, 1.0]), st.integers(0, 99))

@@ -2,6 +2,6 @@
 
 configuration.py   GenerationConfig; rules.py: what its values may be        no torch
 processors.py      scores changed by rules; penalties.py: by what was written; warpers.py: what is left to draw from
-largest.py         the best few of many scores; sampling.py: drawing from them
+largest.py         the best of many scores, without sorting them; sampling.py: drawing from them
 stopping.py        when a text is done; streamers.py: texts read as they grow
 """

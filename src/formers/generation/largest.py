@@ -1,11 +1,15 @@
-"""The best few of many scores. Letters: B rows, V vocabulary, k how many, w scores in a group, G groups."""
+"""The best of many scores, without sorting them all.
+
+Letters: B rows, V vocabulary, k how many, w scores in a group, G groups, K at most so many of a row.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-CUT = 1024  # how many of the best are looked at first, where a few usually hold the mass
+_FIRST = 1024  # how many are looked at first, where a few usually have the mass
+_BINS, _SPAN = 4096, 30.0  # bins of probability, and how far below the best the last one begins, in logits
 
 
 def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -56,3 +60,35 @@ def best(scores: Tensor, count: Tensor, threshold: Tensor) -> Tensor:
         equal = scores == threshold
         found &= ~(equal & (equal.cumsum(1) <= surplus))
     return found
+
+
+def nucleus(scores: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """How many of each row's best bring their probabilities to `top_p`, and the score of the last: (B, 1) each."""
+    shares = scores.softmax(1, dtype=torch.float32)
+    total = shares.sum(1, keepdim=True, dtype=torch.float64)
+    values, columns = largest(scores, min(_FIRST, scores.shape[1]))
+    parts = shares.gather(1, columns).double()
+    # one is kept while it and all that are worse have more than what may be cut off
+    count = (total - parts.cumsum(1) + parts > 1 - top_p).sum(1, keepdim=True).clamp(min=1)
+    last = values.gather(1, count - 1)
+    if scores.shape[1] > _FIRST and bool((short := count[:, 0] == _FIRST).any()):
+        count[short], last[short] = _in_bins(scores[short], shares[short], total[short], 1 - top_p)
+    return count, last
+
+
+def _in_bins(scores: Tensor, shares: Tensor, total: Tensor, rest: float) -> tuple[Tensor, Tensor]:
+    """The same where many are kept: scores are counted in bins, and only those of the last bin are sorted."""
+    B = len(scores)
+    bins = ((scores.amax(1, keepdim=True) - scores) * (_BINS / _SPAN)).nan_to_num(0.0).clamp(max=_BINS - 1).long()
+    places = (bins + torch.arange(B, device=bins.device)[:, None] * _BINS).flatten()
+    counts = torch.bincount(places, minlength=B * _BINS).view(B, _BINS)
+    masses = torch.bincount(places, shares.double().flatten(), B * _BINS).view(B, _BINS)
+    left = total - masses.cumsum(1) + masses  # (B, bins): of a bin and those after it
+    edge = ((left > rest).sum(1, keepdim=True) - 1).clamp(min=0)
+    edge = edge.minimum(bins.amax(1, keepdim=True))  # (B, 1): a bin that has scores
+    values, columns = largest(scores.masked_fill(bins != edge, -torch.inf), int(counts.gather(1, edge).max()))  # (B, K)
+    here = values > -torch.inf
+    parts = shares.gather(1, columns).double() * here
+    kept = here & (left.gather(1, edge) - parts.cumsum(1) + parts > rest)
+    inside = kept.sum(1, keepdim=True).clamp(min=1)
+    return (counts.cumsum(1) - counts).gather(1, edge) + inside, values.gather(1, inside - 1)

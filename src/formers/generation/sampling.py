@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .largest import CUT, ordered
+from .largest import ordered
+from .warpers import TopPLogitsWarper
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
@@ -63,36 +64,26 @@ def _check(totals: Tensor) -> None:
 def fused(
     scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0, min_tokens_to_keep: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Temperature, then top-k, then top-p on logits (B, V), of the best few alone: candidates and probabilities.
+    """Temperature, then top-k, then top-p on logits (B, V), without a pass over them all for each.
 
-    Gives token ids (B, K) and float32 probabilities (B, K), best first, 0 for what was cut off: the distribution that
-    TemperatureLogitsWarper, TopKLogitsWarper and TopPLogitsWarper leave. top_k=0 and top_p=1 cut nothing.
+    Gives token ids (B, K) in any order and their float32 probabilities (B, K), 0 for what was cut off: the distribution
+    that TemperatureLogitsWarper, TopKLogitsWarper and TopPLogitsWarper leave. top_k=0 and top_p=1 cut nothing.
     `pick` draws from it: `ids.gather(1, pick(probabilities, generators)[:, None])`.
     """
     V = scores.shape[1]
-    k = min(max(top_k, min_tokens_to_keep), V) if top_k else V
-    if k == V and top_p >= 1:
-        return torch.arange(V, device=scores.device).expand_as(scores), _softmax(scores / temperature)
-    if k < V:
-        values, ids = ordered(scores, k)
-        return ids, _nucleus(_softmax(values / temperature), top_p, min_tokens_to_keep)
-    norm = (scores.float() / temperature).logsumexp(1, keepdim=True)
-    for size in (min(CUT, V), V):
-        values, ids = ordered(scores, size)
-        kept = _nucleus((values.float() / temperature - norm).exp(), top_p, min_tokens_to_keep)
-        if size == V or bool((kept[:, -1] == 0).all()):  # else the mass goes on beyond the candidates
-            break
-    return ids, kept
-
-
-def _softmax(scores: Tensor) -> Tensor:
-    return scores.softmax(-1, dtype=torch.float32)
-
-
-def _nucleus(probabilities: Tensor, top_p: float, least: int) -> Tensor:
-    """Probabilities (B, K), best first, cut after the first that bring their sum to top_p, and made to add up to 1."""
-    if top_p < 1:
+    if 0 < top_k < V:
+        scores, ids = ordered(scores, min(max(top_k, min_tokens_to_keep), V))
+    else:
+        ids = torch.arange(V, device=scores.device).expand_as(scores)
+    scores = scores / temperature
+    probabilities = scores.softmax(-1, dtype=torch.float32)
+    if top_p >= 1:
+        return ids, probabilities
+    if ids.shape[1] < V:  # best first
         before = probabilities.cumsum(-1, dtype=torch.float64) - probabilities
-        before[:, :least] = -1
-        probabilities = probabilities.masked_fill(before >= top_p, 0)
-    return probabilities / probabilities.sum(-1, keepdim=True)
+        before[:, :min_tokens_to_keep] = -1
+        kept = before < top_p
+    else:
+        kept = TopPLogitsWarper(top_p, min_tokens_to_keep=min_tokens_to_keep).kept(scores)
+    probabilities = probabilities.masked_fill(~kept, 0)
+    return ids, probabilities / probabilities.sum(-1, keepdim=True)

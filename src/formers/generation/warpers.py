@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .largest import CUT, best, largest
+from .largest import best, largest, nucleus
 from .processors import LogitsProcessor, positive, whole
+
+_FIRST = 1024  # how many are looked at before all are
 
 
 class LogitsWarper(LogitsProcessor):
@@ -70,29 +72,16 @@ class TopPLogitsWarper(_Filter):
         self.top_p = _share("top_p", top_p, "above 0, at most 1", 0 <= float(top_p) <= 1)
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        count, last = self._among_best(scores)
-        if bool((short := count[:, 0] > CUT).any()):  # their best few do not have that much together
-            count[short], last[short] = self._among_all(scores[short])
-        return scores.masked_fill(~best(scores, count, last), self.filter_value)
+        return scores.masked_fill(~self.kept(scores), self.filter_value)
 
-    def _among_best(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """How many stay (B, 1), more than CUT where that has to be looked for among all, and the last's score."""
-        values, _ = largest(scores, min(CUT, scores.shape[1]))
-        shares = (values.double() - scores.logsumexp(1, keepdim=True)).exp()
-        count = (shares.cumsum(1) - shares < self.top_p).sum(1, keepdim=True)  # kept: what is before lacks some
-        if self.top_p < 1:
-            beyond = count == CUT
-        else:
-            beyond = torch.ones_like(count, dtype=torch.bool)
-        count = count.clamp(min=min(self.min_tokens_to_keep, scores.shape[1]))
-        last = values.gather(1, count.clamp(max=values.shape[1]) - 1)
-        return count.masked_fill(beyond, CUT + 1), last
-
-    def _among_all(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        values, _ = scores.sort(1)
-        count = (values.softmax(1).cumsum(1) > 1 - self.top_p).sum(1, keepdim=True)
-        count = count.clamp(min=min(self.min_tokens_to_keep, scores.shape[1]))
-        return count, values.gather(1, scores.shape[1] - count)
+    def kept(self, scores: Tensor) -> Tensor:
+        """Which of scores (B, V) stay, bool (B, V)."""
+        if self.top_p == 1:
+            return scores.softmax(1) > 0
+        count, last = nucleus(scores, self.top_p)
+        if (least := min(self.min_tokens_to_keep, scores.shape[1])) > 1:
+            count, last = count.clamp(min=least), last.minimum(largest(scores, least)[0][:, -1:])
+        return best(scores, count, last)
 
 
 class TopHLogitsWarper(LogitsWarper):
@@ -153,7 +142,7 @@ class TypicalLogitsWarper(_Filter):
         logs = scores.log_softmax(1)
         shares = logs.exp()
         distance = (logs + (-shares * logs).nansum(1, keepdim=True)).abs()  # (B, V), of each to the average surprise
-        for size in (min(CUT, scores.shape[1]), scores.shape[1]):
+        for size in (min(_FIRST, scores.shape[1]), scores.shape[1]):
             near, columns = largest(-distance, size)
             count = (shares.gather(1, columns).cumsum(1) < self.mass).sum(1, keepdim=True)
             if size == scores.shape[1] or bool((count < size).all()):
