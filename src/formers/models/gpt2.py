@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -194,7 +194,7 @@ class GPT2PreTrainedModel(decoders.Decoding):
 
     config_class = GPT2Config
     base_model_prefix = "transformer"
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "wte"
     BUFFERS = ("attn.bias", "attn.masked_bias", "crossattention.bias", "crossattention.masked_bias")
 

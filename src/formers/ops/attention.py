@@ -67,8 +67,8 @@ def attention(
     if step.cache is not None and memory is None:
         by_column = window is not None and step.cache.apart(layout)  # a window counts padding, too
         if fused and layout.mask is None and not by_column and not is_tracing():
-            run = partial(_onto_past, bias=bias, window=window, scale=scale, softcap=softcap, dropout=dropout)
-            return (run(query, key, value, step, heads, groups),)
+            onto = partial(_onto_past, bias=bias, window=window, scale=scale, softcap=softcap, dropout=dropout)
+            return (onto(query, key, value, step, heads, groups),)
         new = (_split(layout.unpack(x), groups) for x in (key, value))
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None
