@@ -49,7 +49,9 @@ class Body(PreTrainedModel):
             if inputs.get(name) is not None:
                 raise InputError(f"{type(self).__name__} here takes no {name}; leave it out.")
         pooler = getattr(self, "pooler", None)  # no attribute of the class, which would hide the module
-        options = self.options(**{n: inputs.get(n) for n in ("output_attentions", "output_hidden_states")})
+        options: dict[str, Any] = self.options(
+            **{n: inputs.get(n) for n in ("output_attentions", "output_hidden_states")}
+        )
         layout: Layout | None = inputs.get("layout")
         handed = layout is not None
         cache = inputs.get("past_key_values") if handed else self.take_cache(inputs)

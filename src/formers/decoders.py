@@ -278,7 +278,8 @@ class RotaryAttention(nn.Module):
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        context, *weights = self.attend(*self.project(rows), step, head_mask)
+        query, key, value = self.project(rows)
+        context, *weights = self.attend(query, key, value, step, head_mask)
         return getattr(self, self.OUTPUT)(context), *weights
 
     def project(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -357,10 +358,16 @@ class DecoderLayer(nn.Module):
         kind = type(self)
         if (kind.forward, kind.read, kind.attended, kind.fed) != own or not isinstance(mlp, GatedMLP):
             return None
-        projections = (inner.q_proj, inner.k_proj, inner.v_proj)
         return Block(
-            *(inner.heads, projections, getattr(inner, inner.OUTPUT), self.input_layernorm),
-            *((mlp.gate_proj, mlp.up_proj), mlp.act_fn, mlp.down_proj, self.post_attention_layernorm, inner.attend),
+            heads=inner.heads,
+            projections=(inner.q_proj, inner.k_proj, inner.v_proj),
+            output=getattr(inner, inner.OUTPUT),
+            attention_norm=self.input_layernorm,
+            up=(mlp.gate_proj, mlp.up_proj),
+            activation=mlp.act_fn,
+            down=mlp.down_proj,
+            output_norm=self.post_attention_layernorm,
+            attend=inner.attend,
             pre=True,
             gated=True,
         )
@@ -444,7 +451,7 @@ class DecoderModel(RotaryModel, DecoderBody):
     """
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPast
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache"),
         *OPTIONS,
     )

@@ -39,28 +39,29 @@ class Experts(nn.Module):
 
     def forward(self, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
         """Rows (N, D), the numbers of each one's experts (N, k) and their weights (N, k) to rows (N, D)."""
-        if is_tracing():
+        transformed = torch._C._functorch.peek_interpreter_stack() is not None  # by torch.vmap or torch.func.grad
+        if transformed or is_tracing():
             return self._all(hidden_states, top_k_index, top_k_weights)
-        chosen = top_k_index.flatten()
+        (N, k), D, chosen = top_k_index.shape, hidden_states.shape[1], top_k_index.flatten()
         order = chosen.argsort(stable=True)
         counts = torch.bincount(chosen, minlength=self.num_experts).tolist()
-        parts = hidden_states[order // top_k_index.shape[1]].split(counts)
-        found = [self._expert(i, part) for i, part in enumerate(parts) if len(part)]
-        if not found:
-            return torch.zeros_like(hidden_states)
-        in_order = torch.cat(found)[order.argsort()].view(*top_k_index.shape, -1)  # (N, k, D)
+        gate, up = _grouped(hidden_states[order // k], self.gate_up_proj, counts).chunk(2, dim=-1)
+        found = _grouped(self.act_fn(gate) * up, self.down_proj, counts)
+        in_order = found[order.argsort()].view(N, k, D)
         return (in_order * top_k_weights[..., None]).sum(1).to(hidden_states.dtype)
 
-    def _expert(self, number: int, rows: Tensor) -> Tensor:
-        gate, up = F.linear(rows, self.gate_up_proj[number]).chunk(2, dim=-1)
-        return F.linear(self.act_fn(gate) * up, self.down_proj[number])
-
     def _all(self, rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-        """Every expert of every row: for a graph, in which how many rows an expert has would become a constant."""
+        """Every expert of every row: for a graph, in which the numbers of each expert's rows would become constants."""
         gate, up = (rows @ self.gate_up_proj.transpose(1, 2)).chunk(2, dim=-1)  # (E, N, F)
         found = (self.act_fn(gate) * up) @ self.down_proj.transpose(1, 2)  # (E, N, D)
         shares = weights.new_zeros(len(rows), self.num_experts).scatter(1, index, weights)  # (N, E)
         return (found * shares.t()[..., None]).sum(0).to(rows.dtype)
+
+
+def _grouped(rows: Tensor, weights: Tensor, counts: Sequence[int]) -> Tensor:
+    """Rows in the order of their experts, through weights (E, outputs, inputs): a product for each that has rows."""
+    found = [F.linear(part, weights[i]) for i, part in enumerate(rows.split(list(counts))) if len(part)]
+    return torch.cat(found) if found else rows.new_zeros(0, weights.shape[1])
 
 
 class Router(nn.Module):

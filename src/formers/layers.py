@@ -100,7 +100,7 @@ def _called(
     B, T, _ = rows.shape
     mask = next((given[name] for name in MASKS if given.get(name) is not None), None)
     head_mask = next((given[name] for name in HEAD_MASKS if given.get(name) is not None), None)
-    asked = {name: bool(given[name]) for name in ASKED if given.get(name) is not None}
+    asked: dict[str, Any] = {name: bool(given[name]) for name in ASKED if given.get(name) is not None}
     handed = next((value.step for value in given.values() if hasattr(value, "step")), None)
     if handed is not None:  # `Step.extended`, through a module of other people's
         step = replace(handed, **asked)
@@ -261,12 +261,13 @@ def run_layers(
         for found in more:
             weights += found if isinstance(found, tuple) else [found]
     rows = _kept(rows, step, states)
-    found = (
+    fields: tuple[Any, Any, Any] = (
         rows,
         tuple(states) if step.output_hidden_states else None,
         tuple(weights) if step.output_attentions else None,
     )
-    return BaseModelOutputWithCrossAttentions(*found, tuple(across)) if across else BaseModelOutput(*found)
+    made: Any = BaseModelOutputWithCrossAttentions(*fields, tuple(across)) if across else BaseModelOutput(*fields)
+    return made
 
 
 def _kept(rows: Tensor, step: Step, states: list[Tensor]) -> Tensor:

@@ -56,6 +56,7 @@ class Facts:
     between: changes of TINY with which nothing stands between one layer and the next.
     window: whether queries of the model that TINY makes see near keys only, in some layer.
     derived: whether its layers have the form that `optimize` knows.
+    smooth: whether small changes of vectors make small ones of outputs everywhere: no choice among experts, say.
     per_query: whether the reference takes masks for each query that are added to scores.
     chain, attentions: see `chained` and `attentions`.
     """
@@ -73,6 +74,7 @@ class Facts:
     between: Mapping[str, Any] = field(default_factory=dict)
     window: bool = False
     derived: bool = True
+    smooth: bool = True
     per_query: bool = True
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions

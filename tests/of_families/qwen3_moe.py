@@ -6,6 +6,7 @@ FACTS = rotary(
     unseen={"router_aux_loss_coef": "with labels only"},
     changed={"mlp_only_layers": [0]},
     window=True,
+    smooth=False,
     forms=(
         ("base", {"norm_topk_prob": True, "mlp_only_layers": []}),
         ("base", {"decoder_sparse_step": 2, "mlp_only_layers": []}),

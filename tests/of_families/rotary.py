@@ -12,6 +12,7 @@ from . import Facts
 
 def chained(model: Any, ids: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     rows, places = model.embed_tokens(ids), torch.arange(ids.shape[1])[None]
+    rows = rows * getattr(model.config, "embedding_multiplier", 1.0)
     kinds = getattr(model.rotary_emb, "of", None)
     for i, layer in enumerate(model.layers):
         turns = model.rotary_emb(rows, places, *((model.config.layer_types[i],) if kinds else ()))

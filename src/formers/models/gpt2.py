@@ -7,7 +7,7 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, V voc
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -204,7 +204,7 @@ class GPT2PreTrainedModel(decoders.Decoding):
 
     config_class = GPT2Config
     base_model_prefix = "transformer"
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "wte"
     BUFFERS = ("attn.bias", "attn.masked_bias", "crossattention.bias", "crossattention.masked_bias")
 

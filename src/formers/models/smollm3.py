@@ -46,12 +46,19 @@ class SmolLM3Config(decoders.RotaryConfig):
     mlp_bias: bool = False
     tie_word_embeddings: bool = True
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.no_rope_layers = self._turning()
+
+    def _turning(self) -> list[int]:
+        """1 for each layer whose queries and keys turn, in spite of the key's name."""
+        if self.no_rope_layers is not None:
+            return self.no_rope_layers
+        return [int((i + 1) % self.no_rope_layer_interval != 0) for i in range(self.num_hidden_layers)]
+
     def layer_type(self, layer: int) -> str:
         """A window, if there is one, where queries and keys do not turn."""
-        if self.no_rope_layers is None:  # in spite of its name, 1 where they turn
-            every = self.no_rope_layer_interval
-            self.no_rope_layers = [int((i + 1) % every != 0) for i in range(self.num_hidden_layers)]
-        narrow = self.use_sliding_window and self.sliding_window is not None and not self.no_rope_layers[layer]
+        narrow = self.use_sliding_window and self.sliding_window is not None and not self._turning()[layer]
         return decoders.SLIDING if narrow else decoders.FULL
 
 
