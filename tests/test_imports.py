@@ -12,9 +12,9 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
+    "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops", "cache",
     "checkpoints", "optimize", "report", "loading",
-    "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "models",
+    "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "decoders", "models",
     "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",

@@ -55,6 +55,8 @@ class Facts:
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
     per_query: whether the reference takes masks for each query that are added to scores.
+    fused: whether `optimize` has a form for the layers.
+    types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
     """
 
@@ -70,6 +72,8 @@ class Facts:
     positions: Mapping[str, Any] | None = field(default_factory=dict)
     between: Mapping[str, Any] = field(default_factory=dict)
     per_query: bool = True
+    fused: bool = True
+    types_are_words: bool = False
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import decoders
+from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError
 from ..layers import by_hand, through
@@ -218,9 +219,10 @@ class OPTDecoder(OPTPreTrainedModel, decoders.DecoderBody):
         return rows if self.project_out is None else self.project_out(rows)
 
 
-class OPTModel(OPTPreTrainedModel):
+class OPTModel(OPTPreTrainedModel, Body):
     """The model without a head, which is its decoder."""
 
+    OUTPUT = OPTDecoder.OUTPUT
     SIGNATURE = OPTDecoder.SIGNATURE
 
     def __init__(self, config: OPTConfig) -> None:
