@@ -9,7 +9,6 @@ import torch
 from families import MASKS, difference, pair
 
 import formers
-from formers import registry
 
 TOLERANCE = 1e-5
 # families whose layers can attend to an encoder, and the head that is tried
@@ -106,8 +105,7 @@ def test_chosen_texts_keep_their_encoders_rows(family: str) -> None:
 
 @pytest.mark.parametrize("family", CROSSING)
 def test_layers_that_read_no_encoder_say_so(family: str) -> None:
-    head = registry.load(family).HEADS[CROSSING[family]]
-    plain = head(head.config_class(**registry.load(family).TINY)).eval()
+    _, plain = pair(family, CROSSING[family])
     ids, crossed = given()
     with pytest.raises(formers.InputError, match="add_cross_attention"):
         plain(ids, **crossed)

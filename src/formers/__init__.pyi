@@ -134,6 +134,17 @@ from .models.bert import (
     BertTokenizer as BertTokenizer,
     BertTokenizerFast as BertTokenizerFast,
 )
+from .models.bloom import (
+    BloomConfig as BloomConfig,
+    BloomForCausalLM as BloomForCausalLM,
+    BloomForQuestionAnswering as BloomForQuestionAnswering,
+    BloomForSequenceClassification as BloomForSequenceClassification,
+    BloomForTokenClassification as BloomForTokenClassification,
+    BloomModel as BloomModel,
+    BloomPreTrainedModel as BloomPreTrainedModel,
+    BloomTokenizer as BloomTokenizer,
+    BloomTokenizerFast as BloomTokenizerFast,
+)
 from .models.camembert import (
     CamembertConfig as CamembertConfig,
     CamembertForCausalLM as CamembertForCausalLM,
@@ -196,6 +207,15 @@ from .models.electra import (
     ElectraTokenizer as ElectraTokenizer,
     ElectraTokenizerFast as ElectraTokenizerFast,
 )
+from .models.falcon import (
+    FalconConfig as FalconConfig,
+    FalconForCausalLM as FalconForCausalLM,
+    FalconForQuestionAnswering as FalconForQuestionAnswering,
+    FalconForSequenceClassification as FalconForSequenceClassification,
+    FalconForTokenClassification as FalconForTokenClassification,
+    FalconModel as FalconModel,
+    FalconPreTrainedModel as FalconPreTrainedModel,
+)
 from .models.gemma import (
     GemmaConfig as GemmaConfig,
     GemmaForCausalLM as GemmaForCausalLM,
@@ -221,6 +241,7 @@ from .models.gemma3 import (
 )
 from .models.gpt2 import (
     GPT2Config as GPT2Config,
+    GPT2DoubleHeadsModel as GPT2DoubleHeadsModel,
     GPT2ForQuestionAnswering as GPT2ForQuestionAnswering,
     GPT2ForSequenceClassification as GPT2ForSequenceClassification,
     GPT2ForTokenClassification as GPT2ForTokenClassification,
@@ -228,6 +249,35 @@ from .models.gpt2 import (
     GPT2Model as GPT2Model,
     GPT2PreTrainedModel as GPT2PreTrainedModel,
     GPT2Tokenizer as GPT2Tokenizer,
+    GPT2TokenizerFast as GPT2TokenizerFast,
+)
+from .models.gpt_neo import (
+    GPTNeoConfig as GPTNeoConfig,
+    GPTNeoForCausalLM as GPTNeoForCausalLM,
+    GPTNeoForQuestionAnswering as GPTNeoForQuestionAnswering,
+    GPTNeoForSequenceClassification as GPTNeoForSequenceClassification,
+    GPTNeoForTokenClassification as GPTNeoForTokenClassification,
+    GPTNeoModel as GPTNeoModel,
+    GPTNeoPreTrainedModel as GPTNeoPreTrainedModel,
+)
+from .models.gpt_neox import (
+    GPTNeoXConfig as GPTNeoXConfig,
+    GPTNeoXForCausalLM as GPTNeoXForCausalLM,
+    GPTNeoXForQuestionAnswering as GPTNeoXForQuestionAnswering,
+    GPTNeoXForSequenceClassification as GPTNeoXForSequenceClassification,
+    GPTNeoXForTokenClassification as GPTNeoXForTokenClassification,
+    GPTNeoXModel as GPTNeoXModel,
+    GPTNeoXPreTrainedModel as GPTNeoXPreTrainedModel,
+    GPTNeoXTokenizer as GPTNeoXTokenizer,
+    GPTNeoXTokenizerFast as GPTNeoXTokenizerFast,
+)
+from .models.gptj import (
+    GPTJConfig as GPTJConfig,
+    GPTJForCausalLM as GPTJForCausalLM,
+    GPTJForQuestionAnswering as GPTJForQuestionAnswering,
+    GPTJForSequenceClassification as GPTJForSequenceClassification,
+    GPTJModel as GPTJModel,
+    GPTJPreTrainedModel as GPTJPreTrainedModel,
 )
 from .models.granite import (
     GraniteConfig as GraniteConfig,
@@ -290,6 +340,14 @@ from .models.olmo2 import (
     Olmo2ForSequenceClassification as Olmo2ForSequenceClassification,
     Olmo2Model as Olmo2Model,
     Olmo2PreTrainedModel as Olmo2PreTrainedModel,
+)
+from .models.opt import (
+    OPTConfig as OPTConfig,
+    OPTForCausalLM as OPTForCausalLM,
+    OPTForQuestionAnswering as OPTForQuestionAnswering,
+    OPTForSequenceClassification as OPTForSequenceClassification,
+    OPTModel as OPTModel,
+    OPTPreTrainedModel as OPTPreTrainedModel,
 )
 from .models.phi import (
     PhiConfig as PhiConfig,
@@ -465,6 +523,7 @@ from .pipelines import (
     QuestionAnsweringPipeline as QuestionAnsweringPipeline,
     SquadExample as SquadExample,
     TextClassificationPipeline as TextClassificationPipeline,
+    TextGenerationPipeline as TextGenerationPipeline,
     TextRankingPipeline as TextRankingPipeline,
     TokenClassificationPipeline as TokenClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,

@@ -393,7 +393,7 @@ class DecoderLayer(nn.Module):
         return found
 
 
-def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, ...]:
+def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of one projection, each head of keys with its queries: (…, G · (H / G + 2) · d)."""
     groups = rows.unflatten(-1, (key_heads, heads // key_heads + 2, -1))
     return groups[..., :-2, :].flatten(-3), groups[..., -2, :].flatten(-2), groups[..., -1, :].flatten(-2)
@@ -532,7 +532,7 @@ class TokenClassifier(Decoding, heads.TokenClassification):
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
-        return getattr(self, self.SCORE)(self.dropout(rows))  # type: ignore[no-any-return]
+        return getattr(self, self.SCORE)(self.dropout(rows))
 
 
 class SpanFinder(Decoding, heads.QuestionAnswering):

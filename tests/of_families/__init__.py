@@ -55,9 +55,10 @@ class Facts:
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
     window: whether queries of the model that TINY makes see near keys only, in some layer.
-    derived: whether its layers have the form that `optimize` knows.
     smooth: whether small changes of vectors make small ones of outputs everywhere: no choice among experts, say.
     per_query: whether the reference takes masks for each query that are added to scores.
+    fused: whether `optimize` has a form for the layers.
+    types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
     """
 
@@ -73,9 +74,10 @@ class Facts:
     positions: Mapping[str, Any] | None = field(default_factory=dict)
     between: Mapping[str, Any] = field(default_factory=dict)
     window: bool = False
-    derived: bool = True
     smooth: bool = True
     per_query: bool = True
+    fused: bool = True
+    types_are_words: bool = False
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions
 

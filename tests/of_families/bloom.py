@@ -31,5 +31,6 @@ FACTS = Facts(
     ),
     positions=None,
     per_query=False,
+    fused=False,
     chain=chained,
 )

@@ -34,5 +34,6 @@ FACTS = Facts(
         ("causal-lm", {"ffn_hidden_size": None}),
     ),
     positions=None,
+    fused=False,
     chain=chained,
 )

@@ -10,5 +10,7 @@ FACTS = Facts(
     changed={"attention_types": [[["local", "global"], 1]]},
     together={"num_layers": {"attention_types": [[["global", "local", "global"], 1]]}},
     forms=(("base", {"intermediate_size": None}), ("base", {"attention_types": [[["local"], 2]]})),
+    fused=False,
+    types_are_words=True,
     chain=chained,
 )

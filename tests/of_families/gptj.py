@@ -22,5 +22,7 @@ FACTS = Facts(
     changed={"rotary_dim": 2},
     forms=(("base", {"n_inner": None}), ("base", {"rotary_dim": 8})),
     positions=None,
+    fused=False,
+    types_are_words=True,
     chain=chained,
 )

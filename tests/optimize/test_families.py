@@ -1,4 +1,4 @@
-"""Every family's layers have derived weights, which agree with them."""
+"""Families' layers have derived weights, which agree with them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LIMITS = {"int8": 0.05, "bf16": 0.02, "fp16": 2e-3, "float32": 1e-5}
 
 @pytest.mark.parametrize("mask", ["none", "right", "holes"])
 @pytest.mark.parametrize("mode", probe.MODES)
-@pytest.mark.parametrize("family", [f for f in FAMILIES if facts(f).derived])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if facts(family).fused])
 def test_hidden_states(family: str, mode: str, mask: str) -> None:
     model = pair(family, "base", **({"inner_group_num": 1} if family == "albert" else {}))[1]
     inputs = batch(model, "base", mask, labels=False)
@@ -30,6 +30,16 @@ def test_hidden_states(family: str, mode: str, mask: str) -> None:
     assert len(got) == len(expected)
     assert max(difference(ours, own) for ours, own in zip(got, expected, strict=True)) < LIMITS[mode]
     assert difference(last, got[-1]) < 1e-6 or mode == "int8"
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if not facts(family).fused])
+def test_layers_of_other_forms_are_left_alone(family: str) -> None:
+    model = pair(family, "base")[1]
+    inputs = batch(model, "base", "right", labels=False)
+    with torch.inference_mode():
+        expected = model(**inputs).last_hidden_state
+        assert model.optimize("float32").optimized.stacks == 0
+        assert torch.equal(model(**inputs).last_hidden_state, expected)
 
 
 def test_projections_that_read_distances_too() -> None:

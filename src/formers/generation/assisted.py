@@ -22,7 +22,7 @@ from .chain import Rules
 from .runner import Runner
 
 _GUESSES, _NGRAM = 20, 2
-# from the text so far, (T,), and how many tokens are wanted, to guesses (n,), and where they were drawn, what from (n, V)
+# from the text so far, (T,), and how many tokens are wanted, to guesses (n,), and what they were drawn from, (n, V)
 Guess = Callable[[Tensor, int], tuple[Tensor, Tensor | None]]
 
 

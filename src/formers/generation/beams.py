@@ -121,7 +121,7 @@ def _candidates(asked: Search, running: Hypotheses, scores: Tensor) -> Hypothese
 def _finished(
     asked: Search, done: Hypotheses, full: Tensor, found: Hypotheses, ends: Tensor, open_: Tensor, length: int
 ) -> tuple[Hypotheses, Tensor]:
-    """The best K of what was finished before and what is now, of the first K candidates; and which of them are there."""
+    """The best K of what was finished before and what is now, of the first K candidates; and which are there."""
     K = asked.beams
     ends = ends & (torch.arange(ends.shape[1], device=ends.device) < K)
     scores = found.scores / length**asked.length_penalty

@@ -226,6 +226,9 @@ class Task:
     given: LogitsProcessorList
     criteria: StoppingCriteriaList
     allowed: Allowed | None = None
+    ids: Tensor
+    real: Tensor
+    prompts: list[Tensor]
 
     def __init__(self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any]) -> None:
         self.model, self.stops = model, None
@@ -266,30 +269,26 @@ class Task:
             raise ArgumentError(f"generate takes no {unknown[0]!r}.{near(unknown[0], known)}")
         if ids is None and vectors is None:
             ids = self._first()
-        if isinstance(ids, (list, tuple)) or (ids is not None and not isinstance(ids, Tensor)):
+        source: Any = ids if vectors is None else vectors
+        if vectors is None and not isinstance(source, Tensor):
             raise NotTensorError(f"generate: input_ids is a {type(ids).__name__}, not a tensor.")
-        given = ids if vectors is None else None
-        batch, columns = batch_shape(type(model).__name__, given, vectors)
-        device = (ids if vectors is None else vectors).device
+        batch, columns = batch_shape(type(model).__name__, None if vectors is not None else source, vectors)
         mask, self.cache = kwargs.pop("attention_mask", None), kwargs.pop("past_key_values", None)
         for name in ("position_ids", "cache_position", "use_cache"):  # which follow from the mask
             kwargs.pop(name, None)
-        real = torch.ones(batch, columns, dtype=torch.bool, device=device)
+        real = torch.ones(batch, columns, dtype=torch.bool, device=source.device)
         if mask is not None:
             real = read_mask(mask, batch, columns)
             if real.dim() == 4:
                 raise InputError("generate takes a mask (batch, columns), not one for each query.")
-            real = real.to(device)
+            real = real.to(source.device)
         if not bool(real.any(1).all()):
             row = int((~real.any(1)).nonzero()[0])
-            raise InputError(
-                f"Prompt {row} has no tokens: give each at least one, such as the tokenizer's bos_token_id."
-            )
-        source = ids if vectors is None else vectors
+            raise InputError(f"Prompt {row} has no tokens: give at least one, such as the tokenizer's bos_token_id.")
         self.prompts = [source[b][real[b]] for b in range(batch)]
-        self.ids = ids if vectors is None else torch.zeros(batch, 0, dtype=torch.long, device=device)
-        self.real = real if vectors is None else real[:, :0]
-        self.vectors, self.whole = (None, ids) if vectors is None else (vectors, vectors)
+        written = columns if vectors is None else 0
+        self.ids = source if vectors is None else torch.zeros(batch, 0, dtype=torch.long, device=source.device)
+        self.real, self.vectors, self.whole = real[:, :written], vectors, source
         self.mask, self.more = real, {name: value for name, value in kwargs.items() if value is not None}
 
     def _first(self) -> Tensor:
@@ -320,7 +319,8 @@ class Task:
             room = c.max_length - (prompt if self.vectors is None else 0)
             if room <= 0:
                 raise InputError(
-                    f"max_length={c.max_length}, but a prompt has {prompt} tokens already: raise it, or set max_new_tokens."
+                    f"max_length={c.max_length}, but a prompt has {prompt} tokens already: raise it, or set "
+                    "max_new_tokens."
                 )
         if limit is not None and prompt + room > limit + 1:
             raise InputError(

@@ -31,8 +31,9 @@ class GenerateDecoderOnlyOutput(ModelOutput):
 
 @dataclass
 class GenerateBeamDecoderOnlyOutput(ModelOutput):
-    """As GenerateDecoderOnlyOutput; `scores` are of all beams. `sequences_scores` (B,): the sum of log probabilities over
-    the length to the power `length_penalty`. `beam_indices` (B, s): the row of `scores` that each token came from."""
+    """As GenerateDecoderOnlyOutput; `scores` are of all beams. `sequences_scores` (B,): the sum of log probabilities
+    over the length to the power `length_penalty`. `beam_indices` (B, s): the row of `scores` that each token came
+    from."""
 
     sequences: Tensor | None = None
     sequences_scores: Tensor | None = None

@@ -21,8 +21,8 @@ from ..ops.layout import Layout
 class Runner:
     """Texts that a model writes, packed: what they cost is their tokens, whatever their lengths.
 
-    rows: the number of each text, in the order of the cache, which is that of their lengths: so neighbours have about as
-        many tokens, and what attention reads of them lies together.
+    rows: the number of each text, in the order of the cache, which is that of their lengths: so neighbours have about
+        as many tokens, and what attention reads of them lies together.
     more: further inputs of every pass.
     """
 
@@ -56,7 +56,7 @@ class Runner:
         return self.feed(range(len(self.rows)), tokens[:, None])
 
     def feed(self, slots: Sequence[int], new: Sequence[Tensor] | Tensor, every: bool = False) -> Tensor:
-        """New tokens of the texts in these slots: the logits after the last, (B, V), or with `every` after each, in rows.
+        """New tokens of the texts in these slots: the logits after the last, (B, V), or with `every` after each.
 
         Each is (T,) tokens or (T, D) vectors; a tensor has as many for all.
         """

@@ -150,7 +150,7 @@ class Gemma3TextModel(Gemma3PreTrainedModel, decoders.DecoderModel):
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> dict[str, Any]:
         """The turns of every row, by the type of layer."""
-        positions = self.positions(rows, layout, inputs)
+        positions = self.positions(layout, inputs, rows.device)
         return {kind: self.rotary_emb(rows, positions, kind) for kind in self.rotary_emb.of}
 
 

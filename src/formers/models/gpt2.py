@@ -126,7 +126,7 @@ class GPT2Attention(nn.Module):
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         if step.memory is None:
-            query, key, value, layout = *self.c_attn(rows).chunk(3, dim=-1), None
+            (query, key, value), layout = self.c_attn(rows).chunk(3, dim=-1), None
         elif self.is_cross_attention:
             (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
             query = self.q_attn(rows)
@@ -225,12 +225,16 @@ class GPT2PreTrainedModel(decoders.Decoding):
 class LearnedPositions(decoders.DecoderBody):
     """A body with the tables `wte` of words and `wpe` of positions."""
 
+    wpe: nn.Embedding
+    drop: nn.Dropout
+
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Words, positions and, where they are given, types, which are words too."""
         rows = super().embed(layout, inputs)
         positions = self.positions(layout, inputs, rows.device)
         rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
-        return self.drop(rows)  # type: ignore[operator, no-any-return]
+        found: Tensor = self.drop(rows)
+        return found
 
 
 class GPT2Model(GPT2PreTrainedModel, LearnedPositions):

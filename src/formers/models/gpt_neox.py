@@ -6,7 +6,7 @@ Letters: B batch, T columns, D width, F width of the feed-forward, H heads, d wi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import normalizers
 from torch import Tensor, nn
@@ -123,7 +123,8 @@ class GPTNeoXAttention(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         H = self.num_attention_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, H)
-        query, key = (rotate(x, *step.shared, H) for x in (query, key))
+        cosines, sines = step.shared
+        query, key = (rotate(x, cosines, sines, H) for x in (query, key))
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,
@@ -159,7 +160,7 @@ class GPTNeoXPreTrainedModel(decoders.Decoding):
 
     config_class = GPTNeoXConfig
     base_model_prefix = "gpt_neox"
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "inputs_embeds", "head_mask", "past_key_values", "labels", "use_cache"),
         *(*OPTIONS, "position_ids"),
     )

@@ -6,12 +6,13 @@ Letters: B batch, T columns, D width, E width of the embeddings, F width of the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from .. import decoders
+from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError
 from ..layers import by_hand, through
@@ -62,7 +63,7 @@ class OPTLearnedPositionalEmbedding(nn.Embedding):
         self.offset = 2  # the table begins with rows that checkpoints have and no token uses, but padding
         super().__init__(num_embeddings + self.offset, embedding_dim)
 
-    def forward(  # type: ignore[override]  # called by hand with a mask
+    def forward(  # called by hand with a mask
         self, attention_mask: Tensor | None, past_key_values_length: int = 0, position_ids: Tensor | None = None
     ) -> Tensor:
         """Of position_ids, or else of the real tokens of a mask (B, columns), from that column on."""
@@ -136,7 +137,8 @@ class OPTDecoderLayer(nn.Module):
         inner = self.self_attn
         return Block(
             *(inner.num_heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.out_proj, self.self_attn_layer_norm),
-            *(self.fc1, self.activation_fn, self.fc2, self.final_layer_norm, inner.attend),
+            *(self.fc1, self.activation_fn, self.fc2, self.final_layer_norm),
+            attend=inner.attend,
             pre=self.before,
         )
 
@@ -162,7 +164,7 @@ class OPTPreTrainedModel(decoders.Decoding):
 
     config_class = OPTConfig
     base_model_prefix = "model"
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "head_mask", "past_key_values", "inputs_embeds", "labels", "use_cache"),
         *(*OPTIONS, "position_ids"),
     )
@@ -186,7 +188,7 @@ class OPTDecoder(OPTPreTrainedModel, decoders.DecoderBody):
 
     def __init__(self, config: OPTConfig) -> None:
         super().__init__(config)
-        D, E, last = config.hidden_size, config.word_embed_proj_dim, config.do_layer_norm_before
+        D, E, last = config.hidden_size, int(config.word_embed_proj_dim or 0), config.do_layer_norm_before
         self.embed_tokens = nn.Embedding(config.vocab_size, E, padding_idx=config.pad_token_id)
         self.embed_positions = OPTLearnedPositionalEmbedding(config.max_position_embeddings, D)
         self.project_out = nn.Linear(D, E, bias=False) if E != D else None
@@ -218,9 +220,10 @@ class OPTDecoder(OPTPreTrainedModel, decoders.DecoderBody):
         return rows if self.project_out is None else self.project_out(rows)
 
 
-class OPTModel(OPTPreTrainedModel):
+class OPTModel(OPTPreTrainedModel, Body):
     """The model without a head, which is its decoder."""
 
+    OUTPUT = OPTDecoder.OUTPUT
     SIGNATURE = OPTDecoder.SIGNATURE
 
     def __init__(self, config: OPTConfig) -> None:

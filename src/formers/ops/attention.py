@@ -74,8 +74,8 @@ def attention(
         apart = window is not None and step.cache.apart(layout)
         if fused and layout.mask is None and not apart and not is_tracing() and (not by_column or layout.contiguous):
             more: Any = {"bias": bias, "by_place": by_place, "window": window}
-            onto = partial(_onto_past, scale=scale, softcap=softcap, dropout=dropout, **more)
-            return (onto(query, key, value, step, heads, groups),)
+            more |= {"scale": scale, "softcap": softcap, "dropout": dropout}
+            return (_onto_past(query, key, value, step, heads, groups, **more),)
         new = (_split(layout.unpack(x), groups) for x in (key, value))
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None

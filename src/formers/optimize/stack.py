@@ -159,9 +159,10 @@ class Norm:
         self.shape: tuple[int, ...] = ()
         self.centred = isinstance(norm, nn.LayerNorm)
         if isinstance(norm, nn.LayerNorm):
-            self.shape, self.eps, given = norm.normalized_shape, norm.eps, (norm.weight, norm.bias)
-        elif hasattr(norm, "root_mean_square"):
-            weight, self.eps = norm.root_mean_square()
+            self.shape, self.eps = norm.normalized_shape, norm.eps
+            given: tuple[Tensor | None, Tensor | None] = (norm.weight, norm.bias)
+        elif callable(scale := getattr(norm, "root_mean_square", None)):
+            weight, self.eps = scale()
             self.shape, given = weight.shape, (weight, None)
         else:
             return
