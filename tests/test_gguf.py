@@ -101,7 +101,7 @@ def test_weights_are_the_models(tmp_path: Path, name: str) -> None:
     "name", [n for n in MODELS if MODELS[n][0] not in UNREAD and n not in ("mistral", "falcon-40b", "falcon-11b")]
 )
 def test_weights_are_what_the_reference_reads(tmp_path: Path, name: str) -> None:
-    """The same of a quantised file. The reference refuses what it calls Mistral, and does not put Falcon 40B in order."""
+    """The same of a quantised file. The reference refuses what it calls Mistral, and leaves Falcon 40B out of order."""
     path = gguf_files.saved(tmp_path / "x.gguf", name, model(name), quantised=theirs.GGMLQuantizationType.Q8_0)
     expected = load_gguf_checkpoint(path, return_tensors=True, model_to_load=model(name))["tensors"]
     found = gguf.tensors(path)

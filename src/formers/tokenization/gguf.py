@@ -73,7 +73,7 @@ class _Keys:
         found = self.get(key, list)
         if found is not None and (len(found) != length or not all(type(one) is kind for one in found)):
             raise self.error(f"tokenizer.ggml.{key} should be {length:,} values of the kind {kind.__name__}")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def error(self, problem: str) -> TokenizerError:
         return TokenizerError(f"{self.where}: {problem}. Give a folder with the tokenizer's own files instead.")
@@ -108,7 +108,8 @@ def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreT
         framed = kind == "llama" or keys.get("pre", str) in _WHOLE_WORDS
         made.post_processor = _frame(keys, vocab, special, framed)
     limit = values.get(f"{architecture}.context_length")
-    given = {"clean_up_tokenization_spaces": False, "name_or_path": where, "chat_template": _templates(keys), **special}
+    given: dict[str, Any] = {**special, "name_or_path": where, "chat_template": _templates(keys)}
+    given["clean_up_tokenization_spaces"] = False
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
     given["padding_side"] = "left" if architecture.startswith("gemma") else "right"
