@@ -108,12 +108,8 @@ def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreT
         framed = kind == "llama" or keys.get("pre", str) in _WHOLE_WORDS
         made.post_processor = _frame(keys, vocab, special, framed)
     limit = values.get(f"{architecture}.context_length")
-    given: dict[str, Any] = {
-        "clean_up_tokenization_spaces": False,
-        "name_or_path": where,
-        "chat_template": _templates(keys),
-        **special,
-    }
+    given: dict[str, Any] = {**special, "name_or_path": where, "chat_template": _templates(keys)}
+    given["clean_up_tokenization_spaces"] = False
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
     given["padding_side"] = "left" if architecture.startswith("gemma") else "right"
