@@ -14,6 +14,11 @@ from .auto import (
     AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
 )
+from .cache import (
+    Cache as Cache,
+    DynamicCache as DynamicCache,
+    StaticCache as StaticCache,
+)
 from .config import (
     PretrainedConfig as PretrainedConfig,
 )
@@ -31,6 +36,71 @@ from .errors import (
     RangeError as RangeError,
     TokenizerError as TokenizerError,
     UnknownTaskError as UnknownTaskError,
+)
+from .generation.configuration import (
+    GenerationConfig as GenerationConfig,
+)
+from .generation.generate import (
+    GenerationMixin as GenerationMixin,
+)
+from .generation.outputs import (
+    GenerateBeamDecoderOnlyOutput as GenerateBeamDecoderOnlyOutput,
+    GenerateDecoderOnlyOutput as GenerateDecoderOnlyOutput,
+)
+from .generation.penalties import (
+    EncoderNoRepeatNGramLogitsProcessor as EncoderNoRepeatNGramLogitsProcessor,
+    EncoderRepetitionPenaltyLogitsProcessor as EncoderRepetitionPenaltyLogitsProcessor,
+    FrequencyPenaltyLogitsProcessor as FrequencyPenaltyLogitsProcessor,
+    HammingDiversityLogitsProcessor as HammingDiversityLogitsProcessor,
+    NoBadWordsLogitsProcessor as NoBadWordsLogitsProcessor,
+    NoRepeatNGramLogitsProcessor as NoRepeatNGramLogitsProcessor,
+    PrefixConstrainedLogitsProcessor as PrefixConstrainedLogitsProcessor,
+    PresencePenaltyLogitsProcessor as PresencePenaltyLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor as RepetitionPenaltyLogitsProcessor,
+    SequenceBiasLogitsProcessor as SequenceBiasLogitsProcessor,
+)
+from .generation.processors import (
+    ClassifierFreeGuidanceLogitsProcessor as ClassifierFreeGuidanceLogitsProcessor,
+    ExponentialDecayLengthPenalty as ExponentialDecayLengthPenalty,
+    ForceTokensLogitsProcessor as ForceTokensLogitsProcessor,
+    ForcedBOSTokenLogitsProcessor as ForcedBOSTokenLogitsProcessor,
+    ForcedEOSTokenLogitsProcessor as ForcedEOSTokenLogitsProcessor,
+    InfNanRemoveLogitsProcessor as InfNanRemoveLogitsProcessor,
+    LogitNormalization as LogitNormalization,
+    LogitsProcessor as LogitsProcessor,
+    LogitsProcessorList as LogitsProcessorList,
+    MinLengthLogitsProcessor as MinLengthLogitsProcessor,
+    MinNewTokensLengthLogitsProcessor as MinNewTokensLengthLogitsProcessor,
+    SuppressTokensAtBeginLogitsProcessor as SuppressTokensAtBeginLogitsProcessor,
+    SuppressTokensLogitsProcessor as SuppressTokensLogitsProcessor,
+    UnbatchedClassifierFreeGuidanceLogitsProcessor as UnbatchedClassifierFreeGuidanceLogitsProcessor,
+)
+from .generation.stopping import (
+    ConfidenceCriteria as ConfidenceCriteria,
+    EosTokenCriteria as EosTokenCriteria,
+    MaxLengthCriteria as MaxLengthCriteria,
+    MaxNewTokensCriteria as MaxNewTokensCriteria,
+    MaxTimeCriteria as MaxTimeCriteria,
+    StopStringCriteria as StopStringCriteria,
+    StoppingCriteria as StoppingCriteria,
+    StoppingCriteriaList as StoppingCriteriaList,
+)
+from .generation.streamers import (
+    AsyncTextIteratorStreamer as AsyncTextIteratorStreamer,
+    BaseStreamer as BaseStreamer,
+    TextIteratorStreamer as TextIteratorStreamer,
+    TextStreamer as TextStreamer,
+)
+from .generation.warpers import (
+    EpsilonLogitsWarper as EpsilonLogitsWarper,
+    EtaLogitsWarper as EtaLogitsWarper,
+    LogitsWarper as LogitsWarper,
+    MinPLogitsWarper as MinPLogitsWarper,
+    TemperatureLogitsWarper as TemperatureLogitsWarper,
+    TopHLogitsWarper as TopHLogitsWarper,
+    TopKLogitsWarper as TopKLogitsWarper,
+    TopPLogitsWarper as TopPLogitsWarper,
+    TypicalLogitsWarper as TypicalLogitsWarper,
 )
 from .modeling import (
     PreTrainedModel as PreTrainedModel,
@@ -125,6 +195,25 @@ from .models.electra import (
     ElectraPreTrainedModel as ElectraPreTrainedModel,
     ElectraTokenizer as ElectraTokenizer,
     ElectraTokenizerFast as ElectraTokenizerFast,
+)
+from .models.gpt2 import (
+    GPT2Config as GPT2Config,
+    GPT2ForQuestionAnswering as GPT2ForQuestionAnswering,
+    GPT2ForSequenceClassification as GPT2ForSequenceClassification,
+    GPT2ForTokenClassification as GPT2ForTokenClassification,
+    GPT2LMHeadModel as GPT2LMHeadModel,
+    GPT2Model as GPT2Model,
+    GPT2PreTrainedModel as GPT2PreTrainedModel,
+    GPT2Tokenizer as GPT2Tokenizer,
+)
+from .models.llama import (
+    LlamaConfig as LlamaConfig,
+    LlamaForCausalLM as LlamaForCausalLM,
+    LlamaForQuestionAnswering as LlamaForQuestionAnswering,
+    LlamaForSequenceClassification as LlamaForSequenceClassification,
+    LlamaForTokenClassification as LlamaForTokenClassification,
+    LlamaModel as LlamaModel,
+    LlamaPreTrainedModel as LlamaPreTrainedModel,
 )
 from .models.modernbert import (
     ModernBertConfig as ModernBertConfig,
@@ -270,6 +359,7 @@ from .pipelines import (
     QuestionAnsweringPipeline as QuestionAnsweringPipeline,
     SquadExample as SquadExample,
     TextClassificationPipeline as TextClassificationPipeline,
+    TextGenerationPipeline as TextGenerationPipeline,
     TextRankingPipeline as TextRankingPipeline,
     TokenClassificationPipeline as TokenClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
