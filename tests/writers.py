@@ -20,7 +20,7 @@ def write(folder: Path, architecture: str = "LlamaForCausalLM", template: bool =
     import torch
     import transformers
 
-    size = write_tokenizer(folder, template)
+    size = write_tokenizer(folder, template, 96 if architecture.startswith("GPT2") else 4096)
     shape: dict[str, Any] = LLAMA | {"num_key_value_heads": 2} if architecture.startswith("Llama") else GPT2
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
     kind = getattr(transformers, architecture)
@@ -33,7 +33,7 @@ def write(folder: Path, architecture: str = "LlamaForCausalLM", template: bool =
     return folder
 
 
-def write_tokenizer(folder: Path, template: bool) -> int:
+def write_tokenizer(folder: Path, template: bool, longest: int) -> int:
     """Write a byte-level tokenizer that adds <s> before texts; the size of its vocabulary."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
@@ -54,7 +54,7 @@ def write_tokenizer(folder: Path, template: bool) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
-    config |= {"pad_token": "<pad>", "clean_up_tokenization_spaces": False, "model_max_length": 96}
+    config |= {"pad_token": "<pad>", "clean_up_tokenization_spaces": False, "model_max_length": longest}
     config |= {"chat_template": TEMPLATE} if template else {}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return len(tokens)
