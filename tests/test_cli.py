@@ -132,7 +132,7 @@ class TestStart:
     def test_help(self, run: Formers) -> None:
         code, out, _ = run()
         assert code == 0
-        for name in ("run", "info", "check", "convert", "bench", "tokenize", "env"):
+        for name in ("run", "chat", "info", "check", "convert", "bench", "tokenize", "env"):
             assert f"\n  {name} " in out
             code, about, _ = run(name, "--help")
             assert code == 0

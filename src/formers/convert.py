@@ -184,7 +184,9 @@ def _plan(weights: Mapping[str, LazyTensor], values: dict[str, Any] | None, wher
                 kind = closest_class(config, weights)
             if kind is not None:
                 return _plan_for(kind, config, weights, values)
-            problem = f"the architecture {str(values.get('architectures'))[:200]} is not one of {config_type.model_type}'s."
+            problem = (
+                f"the architecture {str(values.get('architectures'))[:200]} is not one of {config_type.model_type}'s."
+            )
     if foreign:
         raise CheckpointError(
             f"{where}: the tensors have the names of TensorFlow or Flax, and which names a model has for them is not"

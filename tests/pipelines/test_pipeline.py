@@ -21,6 +21,7 @@ from formers.pipelines import (
     Pipeline,
     QuestionAnsweringPipeline,
     TextClassificationPipeline,
+    TextGenerationPipeline,
     TokenClassificationPipeline,
     find_task,
     get_supported_tasks,
@@ -36,6 +37,7 @@ TASKS = [
     "question-answering",
     "sentiment-analysis",
     "text-classification",
+    "text-generation",
     "text-ranking",
     "token-classification",
     "zero-shot-classification",
@@ -96,6 +98,7 @@ def test_the_tokenizer_of_a_model_object(classifier_folder: Path) -> None:
         ("BertForNextSentencePrediction", NextSentencePipeline),
         ("BertForTokenClassification", TokenClassificationPipeline),
         ("BertForQuestionAnswering", QuestionAnsweringPipeline),
+        ("BertLMHeadModel", TextGenerationPipeline),
     ],
 )
 def test_the_task_from_the_model(architecture: str, kind: type[Pipeline], make: Any) -> None:

@@ -74,6 +74,8 @@ def _say(talk: Conversation, line: str) -> None:
         talk.answer(line)
     except FormersError as error:
         _tell(str(error))
+    except KeyboardInterrupt:  # before the first word
+        print(flush=True)
 
 
 def _tell(text: str) -> None:

@@ -45,8 +45,11 @@ def scaled_rates(given: Mapping[str, Any], width: int, longest: int, length: int
         raise ConfigError(
             f"rope_parameters: rope_type={kind!r} is unknown; it is one of {', '.join(_SCALED)}.{near(kind, _SCALED)}"
         )
+    place = torch.empty(0).device
     try:
-        return _SCALED[kind](given, width, longest, length)
+        with torch.device("cpu"):  # arithmetic on "meta", where models are loaded, imports a compiler for a second
+            rates, scale = _SCALED[kind](given, width, longest, length)
+        return rates.to(place), scale
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as e:
         raise ConfigError(f"rope_parameters of type {kind!r} lack, or have a wrong, {e}: {dict(given)}.") from e
 

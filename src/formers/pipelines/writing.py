@@ -60,7 +60,7 @@ class WritingPipeline(TextPipeline):
         specific = getattr(self.model.config, "task_specific_params", None) or {}
         return dict(specific.get("text-generation") or {})
 
-    def asked(self, given: dict[str, Any], prompt: int = 0, number: int = 0) -> dict[str, Any]:
+    def asked(self, given: dict[str, Any], prompt: int = 1, number: int = 0) -> dict[str, Any]:
         """The arguments of `generate`: those that are given, and the usual ones.
 
         prompt: its tokens, for a usual length that the model has no positions for. number: of the input, for its seed.
