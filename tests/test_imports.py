@@ -12,7 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops", "cache",
+    "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
+    "cache",
     "checkpoints", "optimize", "report", "loading",
     "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "decoders", "models",
     "auto", "fitting", "convert", "check",
