@@ -74,6 +74,12 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     return theirs.eval(), ours.eval()
 
 
+def written_out(theirs: Any) -> None:
+    """Let the reference's model compute attention step by step, also one that cannot be told to once it is made."""
+    theirs.set_attn_implementation("eager")
+    theirs.config._attn_implementation = "eager"
+
+
 MASKS = {
     "none": [[1] * 9] * 3,
     "right": [[1] * 9, [1] * 5 + [0] * 4, [1] * 2 + [0] * 7],

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import CASES, FAMILIES, MASKS, batch, difference, is_causal, pair, rates
+from families import CASES, FAMILIES, MASKS, batch, difference, is_causal, pair, rates, written_out
 from of_families import facts
 
 TOLERANCE = 1e-5
@@ -18,7 +18,7 @@ def one_forward(family: str, head: str, mask: str, kernel: str = "sdpa") -> bool
 
 
 # modules that the reference calls, but that compute what is a function or within a fused kernel here
-NOT_CALLED = ("mlm_loss_fct", "attn.dropout", "self.dropout")
+NOT_CALLED = ("mlm_loss_fct", "attn.dropout", "self.dropout", "attn_dropout", "attention_dropout")
 
 
 def real(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,11 @@ def real(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def sees_nothing(family: str, head: str, mask: str) -> bool:
     """Whether some query sees no key: there the reference's kernels differ, zeros in one, an even mean in the other."""
+<<<<<<< HEAD
     local = facts(family).window and mask != "none"
+=======
+    local = facts(family).windows and mask != "none"
+>>>>>>> fam2
     return local or mask == "all-masked" or (is_causal(family, head) and mask == "left")
 
 
@@ -40,7 +44,7 @@ def sees_nothing(family: str, head: str, mask: str) -> bool:
 def test_eval(family: str, head: str, mask: str, kernel: str) -> None:
     theirs, ours = pair(family, head, attn_implementation=kernel)
     if sees_nothing(family, head, mask):
-        theirs.set_attn_implementation("eager")
+        written_out(theirs)
     inputs = batch(ours, head, mask)
     options = {"output_hidden_states": True, "output_attentions": kernel == "eager"}
     with torch.no_grad():
@@ -65,8 +69,8 @@ FORMS = [(family, *form) for family in FAMILIES for form in facts(family).forms]
 @pytest.mark.parametrize(("family", "head", "changes"), FORMS, ids=lambda value: str(value).replace(" ", ""))
 def test_other_forms(family: str, head: str, changes: dict[str, Any], mask: str) -> None:
     theirs, ours = pair(family, head, **changes)
-    if sees_nothing(family, head, mask):
-        theirs.set_attn_implementation("eager")
+    if sees_nothing(family, head, mask) and not {*changes} & {*facts(family).wrong_eager}:
+        written_out(theirs)
     inputs = batch(ours, head, mask, labels=False)
     with torch.no_grad():
         expected, got = theirs(**inputs)[0], ours(**inputs)[0]
@@ -79,7 +83,7 @@ def test_other_forms(family: str, head: str, changes: dict[str, Any], mask: str)
 def test_train_step(family: str, head: str, mask: str) -> None:
     theirs, ours = pair(family, head, **dict.fromkeys(rates(family), 0.0))
     if sees_nothing(family, head, mask):
-        theirs.set_attn_implementation("eager")
+        written_out(theirs)
     for module in (*theirs.modules(), *ours.modules()):  # some drop at a rate that no key says
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -137,6 +141,8 @@ def test_keys_and_modules(family: str, head: str) -> None:
     for name, shape in expected.items():  # hooks see the shapes that they were written for
         if shape is not None and got.get(name) is not None and "pooler" not in name and shape[0] != 1:
             # a head that reads the last token scores that alone
+            if name.endswith(facts(family).flat) and len(shape) == 2 != len(got[name] or ()):
+                shape = (3, 9, *shape[1:])
             alone = getattr(ours, "READS", None) == "last" and not name.startswith(ours.base_model_prefix)
             assert got[name] == ((shape[0], *shape[2:]) if alone else shape), name
 

@@ -11,7 +11,7 @@ import goldens
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, MASKS, batch, difference, having, main_head, pair
+from families import CASES, FAMILIES, MASKS, batch, difference, having, main_head, pair, written_out
 from of_families import facts
 
 import formers
@@ -142,7 +142,7 @@ def test_arguments_stand_in_the_order_of_4_20(name: str, expected: list[str]) ->
 @pytest.mark.parametrize(("family", "head"), [c for c in CASES if c[1] != "multiple-choice"])
 def test_attentions_are_weights_whatever_the_kernel(family: str, head: str) -> None:
     theirs, ours = pair(family, head)
-    theirs.set_attn_implementation("eager")
+    written_out(theirs)
     inputs = batch(ours, head, "right", labels=False)
     with torch.no_grad():
         got = ours(**inputs, output_attentions=True).attentions
@@ -245,7 +245,7 @@ def test_the_old_name_of_the_next_sentence_labels() -> None:
 def test_labels_at_padding_count_as_in_the_reference(family: str) -> None:
     for head in {main_head(family), "token-classification"} & registry.load(family).HEADS.keys():
         theirs, ours = pair(family, head)
-        theirs.set_attn_implementation("eager")
+        written_out(theirs)
         inputs = batch(ours, head, "right")
         inputs["labels"] = inputs["labels"].masked_fill(inputs["labels"] == -100, 1)
         assert difference(ours(**inputs).loss, theirs(**inputs).loss) < 1e-5
@@ -268,6 +268,10 @@ def test_edges_of_the_batch(family: str) -> None:
     theirs, ours = pair(family, "base")
     for shape in ((1, 1), (2, 40)):
         assert difference(*both(theirs, ours, input_ids=torch.ones(shape, dtype=torch.long))) < 1e-5
-    assert ours(torch.ones(0, 5, dtype=torch.long))[0].shape == (0, 5, 32)
+    assert ours(torch.ones(0, 5, dtype=torch.long))[0].shape == (
+        0,
+        5,
+        getattr(ours.config, getattr(ours, "WIDTH", "hidden_size")),
+    )
     with pytest.raises(formers.InputError, match="no columns"):
         ours(torch.ones(2, 0, dtype=torch.long))

@@ -95,8 +95,8 @@ class PretrainedConfig:
     def keys(cls) -> list[str]:
         """The family's own keys, in the order of its file."""
         owners = [c for c in reversed(cls.__mro__) if issubclass(c, PretrainedConfig) and c is not PretrainedConfig]
-        names = dict.fromkeys(name for c in owners for name in vars(c).get("__annotations__", {}))
-        return [name for name in names if name not in _NOT_KEYS]
+        kinds = {name: kind for c in owners for name, kind in vars(c).get("__annotations__", {}).items()}
+        return [name for name, kind in kinds.items() if name not in _NOT_KEYS and "ClassVar" not in str(kind)]
 
     @classmethod
     def defaults(cls) -> dict[str, Any]:

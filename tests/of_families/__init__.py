@@ -57,7 +57,12 @@ class Facts:
     window: whether queries of the model that TINY makes see near keys only, in some layer.
     smooth: whether small changes of vectors make small ones of outputs everywhere: no choice among experts, say.
     per_query: whether the reference takes masks for each query that are added to scores.
-    fused: whether `optimize` has a form for the layers.
+    fused: changes of TINY with which `optimize` has a form for the layers; None where it has none.
+    windows: whether some layers see only the nearest columns.
+    always: whether causality and windows hold also under masks for each query.
+    flat: endings of names of modules that the reference calls with the columns of all texts one after the other.
+    wrong_eager: keys with which the reference's attention is wrong where it is written out.
+    short_tuples: the heads whose tuples lack the hidden states in the reference, where there is no cache.
     types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
     """
@@ -76,7 +81,12 @@ class Facts:
     window: bool = False
     smooth: bool = True
     per_query: bool = True
-    fused: bool = True
+    fused: Mapping[str, Any] | None = field(default_factory=dict)
+    windows: bool = False
+    always: bool = False
+    flat: tuple[str, ...] = ()
+    wrong_eager: tuple[str, ...] = ()
+    short_tuples: tuple[str, ...] = ()
     types_are_words: bool = False
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions

@@ -31,6 +31,7 @@ FACTS = Facts(
     ),
     positions=None,
     per_query=False,
-    fused=False,
+    fused=None,
+    short_tuples=("token-classification", "question-answering"),
     chain=chained,
 )

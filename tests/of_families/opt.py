@@ -21,6 +21,8 @@ FACTS = Facts(
     rates=("dropout", "attention_dropout"),
     head_rate=None,
     unseen={"init_std": "how new weights are drawn"},
+    changed={"activation_function": "gelu"},
+    flat=("fc1", "fc2", "activation_fn", ".final_layer_norm"),
     forms=(
         ("base", {"do_layer_norm_before": False}),
         ("base", {"word_embed_proj_dim": 32, "enable_bias": False}),
@@ -28,5 +30,6 @@ FACTS = Facts(
         ("causal-lm", {"_remove_final_layer_norm": True}),
     ),
     per_query=False,
+    fused={"word_embed_proj_dim": 32},
     chain=chained,
 )

@@ -15,9 +15,9 @@ LIMITS = {"int8": 0.05, "bf16": 0.02, "fp16": 2e-3, "float32": 1e-5}
 
 @pytest.mark.parametrize("mask", ["none", "right", "holes"])
 @pytest.mark.parametrize("mode", probe.MODES)
-@pytest.mark.parametrize("family", [family for family in FAMILIES if facts(family).fused])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if facts(family).fused is not None])
 def test_hidden_states(family: str, mode: str, mask: str) -> None:
-    model = pair(family, "base", **({"inner_group_num": 1} if family == "albert" else {}))[1]
+    model = pair(family, "base", **(facts(family).fused or {}))[1]
     inputs = batch(model, "base", mask, labels=False)
     with torch.inference_mode():
         expected = model(**inputs, output_hidden_states=True).hidden_states
@@ -32,7 +32,7 @@ def test_hidden_states(family: str, mode: str, mask: str) -> None:
     assert difference(last, got[-1]) < 1e-6 or mode == "int8"
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if not facts(family).fused])
+@pytest.mark.parametrize("family", [family for family in FAMILIES if facts(family).fused is None])
 def test_layers_of_other_forms_are_left_alone(family: str) -> None:
     model = pair(family, "base")[1]
     inputs = batch(model, "base", "right", labels=False)

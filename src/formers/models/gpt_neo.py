@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from .. import decoders
@@ -98,17 +99,24 @@ class GPTNeoSelfAttention(nn.Module):
         self.q_proj = nn.Linear(D, D, bias=False)
         self.out_proj = nn.Linear(D, D)
 
+    def near(self, query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
+        """What hides all but the keys that the layer sees, whatever a mask says beside."""
+        seen = (distance >= 0) & (distance < (self.window or len(distance[0])))
+        return query.new_zeros(()).where(seen, torch.finfo(query.dtype).min)
+
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        masked = step.layout.mask is not None
         context, *weights = attention(
             *(self.q_proj(rows), self.k_proj(rows), self.v_proj(rows), step),
             heads=self.num_heads,
+            bias=self.near if masked else None,
             causal=True,
-            window=self.window,
+            window=None if masked else self.window,
             scale=1.0,
             dropout=self.attn_dropout.p if self.training else 0.0,
             head_mask=head_mask,
-            kernel=self.kernel,
+            kernel="eager" if masked else self.kernel,
         )
         return self.resid_dropout(self.out_proj(context)), *weights
 
@@ -207,7 +215,6 @@ MODEL_TYPES = {"gpt_neo": GPTNeoConfig}
 TOKENIZER = gpt2.GPT2Tokenizer
 HEADS = {
     "base": GPTNeoModel,
-    "pretraining": GPTNeoForCausalLM,
     "causal-lm": GPTNeoForCausalLM,
     "sequence-classification": GPTNeoForSequenceClassification,
     "token-classification": GPTNeoForTokenClassification,

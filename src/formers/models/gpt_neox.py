@@ -155,15 +155,22 @@ class GPTNeoXLayer(nn.Module):
         return self.post_mlp_dropout(self.mlp(self.post_attention_layernorm(read))) + attended, *weights
 
 
+INPUTS = ("input_ids", "attention_mask", "position_ids", "inputs_embeds", "head_mask", "past_key_values")
+
+
 class GPTNeoXPreTrainedModel(decoders.Decoding):
     """What GPT-NeoX's models share."""
 
     config_class = GPTNeoXConfig
     base_model_prefix = "gpt_neox"
+<<<<<<< HEAD
     SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "inputs_embeds", "head_mask", "past_key_values", "labels", "use_cache"),
         *(*OPTIONS, "position_ids"),
     )
+=======
+    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+>>>>>>> fam2
     WORDS = "embed_in"
     BUFFERS = ("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq")
 
@@ -175,10 +182,7 @@ class GPTNeoXPreTrainedModel(decoders.Decoding):
 class GPTNeoXModel(GPTNeoXPreTrainedModel, decoders.DecoderBody):
     """The model without a head: hidden states (B, T, D), and the cache."""
 
-    SIGNATURE = (
-        *("input_ids", "attention_mask", "head_mask", "inputs_embeds", "past_key_values", "use_cache"),
-        *(*OPTIONS, "position_ids"),
-    )
+    SIGNATURE = (*INPUTS, "use_cache", *OPTIONS)
     LAYERS, LAST = "layers", "final_layer_norm"
 
     def __init__(self, config: GPTNeoXConfig) -> None:
@@ -210,14 +214,26 @@ class GPTNeoXForSequenceClassification(GPTNeoXPreTrainedModel, decoders.LastClas
     pass
 
 
-class GPTNeoXForTokenClassification(GPTNeoXPreTrainedModel, decoders.TokenClassifier):
+class WithoutTypes(GPTNeoXPreTrainedModel):
+    """A model with a head that takes types of tokens, of which there are none here: they change nothing."""
+
+    def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The body's inputs."""
+        return {name: value for name, value in inputs.items() if name != "token_type_ids"}
+
+
+class GPTNeoXForTokenClassification(WithoutTypes, decoders.TokenClassifier):
     SCORE = "classifier"
-
-
-class GPTNeoXForQuestionAnswering(GPTNeoXPreTrainedModel, decoders.SpanFinder):
     SIGNATURE = (
-        *("input_ids", "attention_mask", "inputs_embeds", "head_mask", "labels", *OPTIONS),
-        "position_ids",
+        *("input_ids", "past_key_values", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"),
+        *("labels", "use_cache", *OPTIONS),
+    )
+
+
+class GPTNeoXForQuestionAnswering(WithoutTypes, decoders.SpanFinder):
+    SIGNATURE = (
+        *("input_ids", "attention_mask", "token_type_ids", "position_ids", "inputs_embeds", "head_mask", "labels"),
+        *OPTIONS,
     )
 
 
@@ -237,7 +253,7 @@ TINY = {
     "num_attention_heads": 4,
     "intermediate_size": 37,
     "max_position_embeddings": 40,
-    "rotary_pct": 0.5,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,

@@ -48,6 +48,10 @@ class GPTJConfig(PretrainedConfig):
     eos_token_id: int | list[int] | None = 50256
     tie_word_embeddings: bool = False
 
+    def longest_text(self) -> int | None:
+        """No limit: positions are angles. The model was trained on `n_positions` of them."""
+        return None
+
 
 def _positions(given: Mapping[str, Any]) -> Any:
     """What people who call a layer by hand may give: (B or 1, T)."""
@@ -199,7 +203,6 @@ MODEL_TYPES = {"gptj": GPTJConfig}
 TOKENIZER = gpt2.GPT2Tokenizer
 HEADS = {
     "base": GPTJModel,
-    "pretraining": GPTJForCausalLM,
     "causal-lm": GPTJForCausalLM,
     "sequence-classification": GPTJForSequenceClassification,
     "question-answering": GPTJForQuestionAnswering,

@@ -126,15 +126,17 @@ class OPTDecoderLayer(nn.Module):
         super().__init__()
         self.self_attn = OPTAttention(config, layer_idx)
         self.before, self.layerdrop = config.do_layer_norm_before, config.layerdrop
-        self.dropout = config.dropout
+        self.dropout, self.narrow = config.dropout, config.word_embed_proj_dim != config.hidden_size
         self.activation_fn = activation(config.activation_function, "activation_function")
         self.self_attn_layer_norm = norm(config)
         self.fc1 = nn.Linear(config.hidden_size, config.ffn_dim, bias=config.enable_bias)
         self.fc2 = nn.Linear(config.ffn_dim, config.hidden_size, bias=config.enable_bias)
         self.final_layer_norm = norm(config)
 
-    def block(self) -> Block:
+    def block(self) -> Block | None:
         inner = self.self_attn
+        if self.narrow:
+            return None  # what the last layer gives is not as wide as what it reads
         return Block(
             *(inner.num_heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.out_proj, self.self_attn_layer_norm),
             *(self.fc1, self.activation_fn, self.fc2, self.final_layer_norm),
@@ -202,10 +204,9 @@ class OPTDecoder(OPTPreTrainedModel, decoders.DecoderBody):
         """Words, E -> D, and positions."""
         rows, table = super().embed(layout, inputs), self.embed_positions
         rows = rows if self.project_in is None else self.project_in(rows)
-        positions = self.positions(layout, inputs, rows.device) + table.offset
-        limit = "max_position_embeddings"
+        positions, limit = self.positions(layout, inputs, rows.device), "max_position_embeddings"
         return rows + lookup(
-            *(table, positions, layout, "position_ids", limit), lambda ids: table(None, position_ids=ids - table.offset)
+            *(table, positions, layout, "position_ids", limit), lambda ids: table(None, position_ids=ids)
         )
 
     def positions(self, layout: Layout, inputs: dict[str, Any], device: torch.device) -> Tensor:
@@ -258,7 +259,6 @@ MODEL_TYPES = {"opt": OPTConfig}
 TOKENIZER = gpt2.GPT2Tokenizer
 HEADS = {
     "base": OPTModel,
-    "pretraining": OPTForCausalLM,
     "causal-lm": OPTForCausalLM,
     "sequence-classification": OPTForSequenceClassification,
     "question-answering": OPTForQuestionAnswering,

@@ -101,7 +101,7 @@ def attention(
         if hidden.shape[1] not in (1, heads):
             raise InputError(f"attention_mask is for {hidden.shape[1]} heads, but the layer has {heads}.")
         # added, so that gradients reach the bias where a query sees nothing; (B, 1 or H, 1 or Q, K)
-        scores = hidden if scores is None else (scores + hidden).clamp(min=torch.finfo(q.dtype).min)
+        scores = hidden if scores is None else _summed(scores, hidden)
     # fused kernels have a wrong backward where a query sees nothing: the minimum swallows their sum of exponentials
     if not fused or softcap is not None or _blind(keys, causal, window):
         context, weights = written(q, k, v, scores, head_mask=head_mask)
@@ -126,6 +126,12 @@ def _added(
     if by_place is not None:
         return by_place(torch.arange(K, device=q.device)[None] if places is None else places).to(q.dtype)
     return None if bias is None else bias(q, k, distances(Q, K, q.device))
+
+
+def _summed(scores: Tensor, hidden: Tensor) -> Tensor:
+    """Both, no less than the smallest number; what both hide with it, even a query that sees nothing leaves out."""
+    least = torch.finfo(scores.dtype).min
+    return (scores + hidden).clamp(min=least).masked_fill((scores == least) & (hidden == least), -torch.inf)
 
 
 def scores_hidden(

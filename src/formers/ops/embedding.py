@@ -58,7 +58,7 @@ def lookup(
     """The rows of `table` for integer `ids`, rows of `layout` or broadcast over its batch: (…) to (…, D).
 
     name: what an error calls the ids; limit: the configuration key that sets the table's size.
-    read: how the table is called, where that is not `table(ids)`.
+    read: how the table is called, where that is not `table(ids)`. A table may have rows before that of id 0: `offset`.
     """
     read = table if read is None else read
     # an index out of range stops a GPU process for good, so there it is looked for beforehand
@@ -79,18 +79,26 @@ def _first_bad(table: nn.Embedding, ids: Tensor, layout: Layout) -> int | None:
     """The row whose id is out of range and comes first in the batch."""
     if ids.device.type == "meta":
         return None
-    bad = ((ids < 0) | (ids >= table.num_embeddings)).flatten().nonzero().squeeze(1)
+    bad = ((ids < -_before(table)) | (ids >= _size(table))).flatten().nonzero().squeeze(1)
     if not len(bad):
         return None
     return int(bad[0 if layout.index is None else layout.index[bad].argmin()])
+
+
+def _before(table: nn.Embedding) -> int:
+    return int(getattr(table, "offset", 0))
+
+
+def _size(table: nn.Embedding) -> int:
+    return table.num_embeddings - _before(table)
 
 
 def _error(table: nn.Embedding, ids: Tensor, layout: Layout, name: str, limit: str, bad: int) -> RangeError:
     place = bad if layout.index is None else int(layout.index[bad])
     row, column = divmod(place, layout.columns)
     return RangeError(
-        f"{name}[{row}, {column}] is {int(ids.flatten()[bad])}, but {limit} is {table.num_embeddings}: "
-        f"ids go from 0 to {table.num_embeddings - 1}. "
+        f"{name}[{row}, {column}] is {int(ids.flatten()[bad])}, but {limit} is {_size(table)}: "
+        f"ids go from 0 to {_size(table) - 1}. "
         + (
             "Shorten the text: tokenizer(…, truncation=True)."
             if name == "position_ids"
