@@ -196,18 +196,11 @@ def test_masks_of_all_forms(family: str) -> None:
     with torch.no_grad():
         got = {name: ours(**inputs, attention_mask=mask).last_hidden_state for name, mask in forms.items()}
         usual = ours(**inputs, attention_mask=keep)[0]
-<<<<<<< HEAD
         lower = ours(**inputs, attention_mask=keep[:, None] * torch.ones(9, 9).tril())[0]
-    windows, causal = facts(family).window, facts(family).causal
-    assert windows or difference((lower if causal else got["4-D"])[keep.bool()], usual[keep.bool()]) < 1e-5
+    known = facts(family)
+    assert known.windows or difference((lower if known.causal else got["4-D"])[keep.bool()], usual[keep.bool()]) < 1e-5
     for name, value in got.items():
-        expected = lower if causal and name == "extended" else got["4-D"]
-=======
-    known, expected = facts(family), usual
-    for name, value in got.items():
-        if not known.always:
-            expected = got["4-D"] if known.windows or (known.causal and name != "extended") else usual
->>>>>>> fam2
+        expected = usual if known.always else lower if known.causal and name == "extended" else got["4-D"]
         assert difference(value[keep.bool()], expected[keep.bool()]) < 1e-5, name
     with pytest.raises(formers.InputError, match=r"holds -3\.4.*four dimensions"):
         ours(**inputs, attention_mask=(1 - keep.float()) * SMALLEST)

@@ -28,11 +28,7 @@ def real(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 def sees_nothing(family: str, head: str, mask: str) -> bool:
     """Whether some query sees no key: there the reference's kernels differ, zeros in one, an even mean in the other."""
-<<<<<<< HEAD
-    local = facts(family).window and mask != "none"
-=======
     local = facts(family).windows and mask != "none"
->>>>>>> fam2
     return local or mask == "all-masked" or (is_causal(family, head) and mask == "left")
 
 

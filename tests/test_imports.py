@@ -13,16 +13,9 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
     "version", "errors", "logging", "atomic", "registry", "views", "hub", "config", "tokenization", "outputs", "ops",
-<<<<<<< HEAD
     "checkpoints", "gguf", "optimize", "cache", "report", "loading",
     "pretrained", "pruning", "optimizing", "layers", "masks", "generation", "modeling", "bodies", "heads", "decoders",
     "experts", "models", "auto", "fitting", "convert", "check",
-=======
-    "cache",
-    "checkpoints", "optimize", "report", "loading",
-    "pretrained", "pruning", "optimizing", "layers", "masks", "modeling", "bodies", "heads", "decoders", "models",
-    "auto", "fitting", "convert", "check",
->>>>>>> fam2
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",
 ]  # fmt: skip

@@ -54,7 +54,6 @@ class Facts:
     forms: (head, changes of TINY) to compare with the reference beside TINY.
     positions: changes of TINY with which positions are looked up in a table; None where there is none.
     between: changes of TINY with which nothing stands between one layer and the next.
-    window: whether queries of the model that TINY makes see near keys only, in some layer.
     smooth: whether small changes of vectors make small ones of outputs everywhere: no choice among experts, say.
     per_query: whether the reference takes masks for each query that are added to scores.
     fused: changes of TINY with which `optimize` has a form for the layers; None where it has none.
@@ -78,7 +77,6 @@ class Facts:
     forms: tuple[tuple[str, dict[str, Any]], ...] = ()
     positions: Mapping[str, Any] | None = field(default_factory=dict)
     between: Mapping[str, Any] = field(default_factory=dict)
-    window: bool = False
     smooth: bool = True
     per_query: bool = True
     fused: Mapping[str, Any] | None = field(default_factory=dict)

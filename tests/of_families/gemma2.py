@@ -3,7 +3,7 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    window=True,
+    windows=True,
     forms=(
         ("causal-lm", {"final_logit_softcapping": None, "attn_logit_softcapping": None}),
         ("causal-lm", {"attn_logit_softcapping": 1.0, "final_logit_softcapping": 1.0, "attention_bias": True}),

@@ -5,7 +5,7 @@ from .rotary import rotary
 FACTS = rotary(
     unseen={"attn_logit_softcapping": "read by nothing in the reference"},
     changed={"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10.0}}},
-    window=True,
+    windows=True,
     forms=(
         ("base", {"use_bidirectional_attention": True}),
         ("causal-lm", {"final_logit_softcapping": 1.0, "attention_bias": True}),

@@ -3,5 +3,5 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    changed={"head_dim": 16}, window=True, forms=(("base", {"sliding_window": None}), ("base", {"head_dim": 16}))
+    changed={"head_dim": 16}, windows=True, forms=(("base", {"sliding_window": None}), ("base", {"head_dim": 16}))
 )

@@ -36,10 +36,6 @@ FACTS = Facts(
         ("base", {"global_attn_every_n_layers": 2, "local_attention": 4}),
     ),
     positions=None,
-<<<<<<< HEAD
-    window=True,
-=======
     windows=True,
->>>>>>> fam2
     chain=chained,
 )

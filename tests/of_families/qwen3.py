@@ -3,5 +3,5 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    window=True, forms=(("base", {"attention_bias": True}), ("base", {"use_sliding_window": False, "head_dim": 8}))
+    windows=True, forms=(("base", {"attention_bias": True}), ("base", {"use_sliding_window": False, "head_dim": 8}))
 )

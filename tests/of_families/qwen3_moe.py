@@ -5,7 +5,7 @@ from .rotary import rotary
 FACTS = rotary(
     unseen={"router_aux_loss_coef": "with labels only"},
     changed={"mlp_only_layers": [0]},
-    window=True,
+    windows=True,
     smooth=False,
     forms=(
         ("base", {"norm_topk_prob": True, "mlp_only_layers": []}),

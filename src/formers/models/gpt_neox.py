@@ -163,14 +163,7 @@ class GPTNeoXPreTrainedModel(decoders.Decoding):
 
     config_class = GPTNeoXConfig
     base_model_prefix = "gpt_neox"
-<<<<<<< HEAD
-    SIGNATURE: ClassVar[tuple[str, ...]] = (
-        *("input_ids", "attention_mask", "inputs_embeds", "head_mask", "past_key_values", "labels", "use_cache"),
-        *(*OPTIONS, "position_ids"),
-    )
-=======
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
->>>>>>> fam2
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "embed_in"
     BUFFERS = ("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq")
 
