@@ -14,7 +14,7 @@ from formers import registry
 from formers.decoders import Decoding
 
 CACHED = [family for family in having("causal-lm") if issubclass(registry.load(family).HEADS["causal-lm"], Decoding)]
-few = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2"))
+few: pytest.MarkDecorator = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2"))
 TOLERANCE = 1e-5
 
 
@@ -144,10 +144,10 @@ def test_gradients_through_a_cache(family: str, mask: str) -> None:
     ours(ids, **given(ours, keep), use_cache=False).logits[real].square().sum().backward()
     expected = {name: p.grad.clone() for name, p in ours.named_parameters() if p.grad is not None}
     ours.zero_grad()
-    parts, cache = [], None
+    parts: list[torch.Tensor] = []
+    cache: Any = None
     for start, end in ((0, 2), (2, 5), (5, 9)):
-        texts = slice(None)
-        out = ours(ids[texts, start:end], past_key_values=cache, **given(ours, keep[:, :end], start))
+        out = ours(ids[:, start:end], past_key_values=cache, **given(ours, keep[:, :end], start))
         parts, cache = [*parts, out.logits], out.past_key_values
     torch.cat(parts, 1)[real].square().sum().backward()
     largest = max(float(g.abs().max()) for g in expected.values())
@@ -169,9 +169,10 @@ def test_masks_and_texts_that_contradict_the_cache(family: str) -> None:
         ours(one, attention_mask=torch.ones(3, 4), past_key_values=cache)
     with pytest.raises(formers.InputError, match=r"3 texts.*2"):
         ours(one[:2], past_key_values=cache)
-    for wrong in ((1, 2), ((torch.ones(2),),), [[None]]):
+    nothings: tuple[Any, ...] = ((1, 2), ((torch.ones(2),),), [[None]])
+    for nothing in nothings:
         with pytest.raises(formers.InputError, match="past_key_values should be"):
-            ours(one, past_key_values=wrong)
+            ours(one, past_key_values=nothing)
     assert cache.get_seq_length() == 9  # nothing of this has been added
 
 
@@ -233,7 +234,8 @@ def test_a_cache_as_5_x_shows_it() -> None:
     ids = drawn(5)
     expected, got = (model(ids).past_key_values for model in (theirs, ours))
     assert isinstance(got, formers.DynamicCache) and isinstance(expected, transformers.DynamicCache)
-    for mine, other in zip(got.layers, expected.layers, strict=True):
+    layers: list[Any] = expected.layers
+    for mine, other in zip(got.layers, layers, strict=True):
         assert difference(mine.keys, other.keys) < TOLERANCE and difference(mine.values, other.values) < TOLERANCE
     assert got.get_seq_length() == expected.get_seq_length() == 5 and got.nbytes > 0
     assert "2 layers, 5 columns of 3 texts" in repr(got)
