@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,3 +241,24 @@ def test_a_cache_as_5_x_shows_it() -> None:
         assert difference(mine.keys, other.keys) < TOLERANCE and difference(mine.values, other.values) < TOLERANCE
     assert got.get_seq_length() == expected.get_seq_length() == 5 and got.nbytes > 0
     assert "2 layers, 5 columns of 3 texts" in repr(got)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox", "falcon", "phi3"])
+def test_files_of_4_x_say_how_angles_grow(family: str, tmp_path: Path) -> None:
+    """A base and a scaling in keys of their own; `rope_parameters` came with 5."""
+    kind = registry.load(family).HEADS["base"].config_class
+    values = registry.load(family).TINY | {"model_type": kind.model_type, "rope_theta": 500.0}
+    values.pop("rope_parameters", None)
+    scaled = values | {"rope_scaling": {"type": "linear", "factor": 4.0}}
+    for given, expected in ((values, "default"), (scaled, "linear")):
+        (tmp_path / "config.json").write_text(json.dumps(given))
+        config = formers.AutoConfig.from_pretrained(tmp_path)
+        assert (config.rope_theta, config.rope_parameters["rope_type"]) == (500.0, expected)
+        assert formers.AutoConfig.from_pretrained(tmp_path, rope_theta=7.0).rope_parameters["rope_theta"] == 7.0
+    config.rope_scaling = None
+    assert config.rope_parameters["rope_type"] == "default"
+    assert config.rope_theta == 500.0
+    if family == "gpt_neox":
+        (tmp_path / "config.json").write_text(json.dumps(values | {"rotary_pct": 0.5, "rotary_emb_base": 9.0}))
+        config = formers.AutoConfig.from_pretrained(tmp_path)
+        assert config.rope_parameters["partial_rotary_factor"] == 0.5

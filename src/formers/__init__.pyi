@@ -223,6 +223,8 @@ from .models.gemma import (
     GemmaForTokenClassification as GemmaForTokenClassification,
     GemmaModel as GemmaModel,
     GemmaPreTrainedModel as GemmaPreTrainedModel,
+    GemmaTokenizer as GemmaTokenizer,
+    GemmaTokenizerFast as GemmaTokenizerFast,
 )
 from .models.gemma2 import (
     Gemma2Config as Gemma2Config,
@@ -293,6 +295,8 @@ from .models.llama import (
     LlamaForTokenClassification as LlamaForTokenClassification,
     LlamaModel as LlamaModel,
     LlamaPreTrainedModel as LlamaPreTrainedModel,
+    LlamaTokenizer as LlamaTokenizer,
+    LlamaTokenizerFast as LlamaTokenizerFast,
 )
 from .models.mistral import (
     MistralConfig as MistralConfig,
@@ -373,6 +377,8 @@ from .models.qwen2 import (
     Qwen2ForTokenClassification as Qwen2ForTokenClassification,
     Qwen2Model as Qwen2Model,
     Qwen2PreTrainedModel as Qwen2PreTrainedModel,
+    Qwen2Tokenizer as Qwen2Tokenizer,
+    Qwen2TokenizerFast as Qwen2TokenizerFast,
 )
 from .models.qwen3 import (
     Qwen3Config as Qwen3Config,

@@ -75,6 +75,9 @@ def head_width(config: Any) -> int:
     return config.hidden_size // config.num_attention_heads if width is None else width
 
 
+OLDER = ("rope_scaling", "rope_theta", "partial_rotary_factor")  # keys of 4.x
+
+
 class RopeConfig(PretrainedConfig):
     """Keys of turned queries and keys: 5.x's `rope_parameters`, and 4.x's `rope_theta` and `rope_scaling` for them.
 
@@ -90,7 +93,7 @@ class RopeConfig(PretrainedConfig):
     PART = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        older = {key: kwargs.pop(key, None) for key in ("rope_scaling", "rope_theta", "partial_rotary_factor")}
+        older = {key: kwargs.pop(key, None) for key in OLDER}
         super().__init__(*args, **kwargs)
         self.complete()
         self.rope_parameters = self.standardized(older)
@@ -113,13 +116,22 @@ class RopeConfig(PretrainedConfig):
     @property
     def rope_theta(self) -> float:
         """The base of the angles."""
-        return float((self.rope_parameters or {})["rope_theta"])
+        return float((self.rope_parameters or {}).get("rope_theta", self.THETA))
+
+    @rope_theta.setter
+    def rope_theta(self, value: float) -> None:
+        self.rope_parameters = {**(self.rope_parameters or {}), "rope_theta": value}
 
     @property
     def rope_scaling(self) -> dict[str, Any] | None:
         """How angles are scaled for long texts, as 4.x says it; None where they are not."""
         given = self.rope_parameters or {}
         return None if given.get("rope_type") == "default" else given
+
+    @rope_scaling.setter
+    def rope_scaling(self, value: dict[str, Any] | None) -> None:
+        theta, self.rope_parameters = self.rope_theta, None
+        self.rope_parameters = self.standardized(dict.fromkeys(OLDER) | {"rope_scaling": value, "rope_theta": theta})
 
     def longest_text(self) -> int | None:
         """No limit: positions are angles. The model was trained on `max_position_embeddings` of them."""

@@ -135,7 +135,8 @@ class Pretrained(nn.Module):
             if not report.apart:
                 model.tie_weights()
         model.config.dtype = resolved
-        model.read_beside(hub.locate(name, **where))
+        if name is not None:
+            model.read_beside(hub.locate(name, **where))
         _advise(resolved, model)
         model.eval()
         return (model, report.as_dict()) if with_report else model

@@ -86,7 +86,7 @@ def config_values(path: Path) -> dict[str, Any]:
         "vocab_size": words.shape[0],
         "tie_word_embeddings": how.ties or "output.weight" not in model.tensors,
         "dtype": str(words.dtype).removeprefix("torch."),
-        **{name: number for name, number in ids.items() if number is not None},
+        **ids,  # None where the file has none: a family's default is of its own vocabulary
         **rope_scaling(model),
         **how.more(model),
         "_name_or_path": str(path),

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from .. import decoders
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -50,6 +49,13 @@ class GemmaConfig(decoders.RotaryConfig):
 def capped(logits: Tensor, cap: float | None) -> Tensor:
     """Scores brought below `cap`: cap · tanh(score / cap)."""
     return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+class GemmaTokenizer(llama.LlamaTokenizer):
+    """What a tokenizer.json holds; no types of tokens."""
+
+
+GemmaTokenizerFast = GemmaTokenizer
 
 
 class GemmaTextScaledWordEmbedding(nn.Embedding):
@@ -129,7 +135,7 @@ class GemmaForTokenClassification(GemmaPreTrainedModel, decoders.TokenClassifier
 
 
 MODEL_TYPES = {"gemma": GemmaConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = GemmaTokenizer
 HEADS = {
     "base": GemmaModel,
     "causal-lm": GemmaForCausalLM,

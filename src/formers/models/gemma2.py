@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .. import decoders
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import gemma, llama
 
 
@@ -130,7 +129,7 @@ class Gemma2ForTokenClassification(Gemma2PreTrainedModel, decoders.TokenClassifi
 
 
 MODEL_TYPES = {"gemma2": Gemma2Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = gemma.GemmaTokenizer
 HEADS = {
     "base": Gemma2Model,
     "causal-lm": Gemma2ForCausalLM,

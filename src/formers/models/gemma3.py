@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from .. import decoders
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import gemma, gemma2, llama
 
 
@@ -166,7 +165,7 @@ class Gemma3TextForSequenceClassification(Gemma3PreTrainedModel, decoders.LastCl
 
 
 MODEL_TYPES = {"gemma3_text": Gemma3TextConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = gemma.GemmaTokenizer
 HEADS = {
     "base": Gemma3TextModel,
     "causal-lm": Gemma3ForCausalLM,

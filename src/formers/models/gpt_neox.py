@@ -66,10 +66,18 @@ class GPTNeoXConfig(decoders.RopeConfig):
         """The share of each head's numbers that turn."""
         return float((self.rope_parameters or {})["partial_rotary_factor"])
 
+    @rotary_pct.setter
+    def rotary_pct(self, value: float) -> None:
+        self.rope_parameters = {**(self.rope_parameters or {}), "partial_rotary_factor": value}
+
     @property
     def rotary_emb_base(self) -> float:
         """The base of the angles."""
         return self.rope_theta
+
+    @rotary_emb_base.setter
+    def rotary_emb_base(self, value: float) -> None:
+        self.rope_theta = value
 
 
 class GPTNeoXTokenizer(ByteLevelTokenizer):

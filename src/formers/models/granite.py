@@ -12,7 +12,6 @@ from torch import Tensor
 from .. import decoders
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -106,7 +105,7 @@ class GraniteForCausalLM(GranitePreTrainedModel, decoders.LMHead):
 
 
 MODEL_TYPES = {"granite": GraniteConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": GraniteModel,
     "causal-lm": GraniteForCausalLM,

@@ -44,6 +44,15 @@ class LlamaConfig(decoders.RotaryConfig):
             self.head_dim = decoders.head_width(self)
 
 
+class LlamaTokenizer(PreTrainedTokenizer):
+    """What a tokenizer.json or a tokenizer.model holds; no types of tokens."""
+
+    model_input_names = ["input_ids", "attention_mask"]
+
+
+LlamaTokenizerFast = LlamaTokenizer
+
+
 class LlamaRMSNorm(decoders.RMSNorm):
     pass
 
@@ -97,7 +106,7 @@ class LlamaForQuestionAnswering(LlamaPreTrainedModel, decoders.RotarySpanFinder)
 
 
 MODEL_TYPES = {"llama": LlamaConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = LlamaTokenizer
 HEADS = {
     "base": LlamaModel,
     "causal-lm": LlamaForCausalLM,

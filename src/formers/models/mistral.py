@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import decoders
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -96,7 +95,7 @@ class MistralForQuestionAnswering(MistralPreTrainedModel, decoders.RotarySpanFin
 
 
 MODEL_TYPES = {"mistral": MistralConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": MistralModel,
     "causal-lm": MistralForCausalLM,

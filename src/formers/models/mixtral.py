@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import decoders, experts
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -106,7 +105,7 @@ class MixtralForQuestionAnswering(MixtralPreTrainedModel, decoders.RotarySpanFin
 
 
 MODEL_TYPES = {"mixtral": MixtralConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": MixtralModel,
     "causal-lm": MixtralForCausalLM,

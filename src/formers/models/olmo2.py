@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .. import decoders
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -108,7 +107,7 @@ class Olmo2ForSequenceClassification(Olmo2PreTrainedModel, decoders.LastClassifi
 
 
 MODEL_TYPES = {"olmo2": Olmo2Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": Olmo2Model,
     "causal-lm": Olmo2ForCausalLM,

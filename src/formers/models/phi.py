@@ -14,7 +14,6 @@ from ..layers import through
 from ..ops.activations import activation
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -135,7 +134,7 @@ class PhiForTokenClassification(PhiPreTrainedModel, decoders.TokenClassifier):
 
 
 MODEL_TYPES = {"phi": PhiConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": PhiModel,
     "causal-lm": PhiForCausalLM,

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from .. import decoders
 from ..ops.activations import activation
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -133,7 +132,7 @@ class Phi3ForTokenClassification(Phi3PreTrainedModel, decoders.TokenClassifier):
 
 
 MODEL_TYPES = {"phi3": Phi3Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": Phi3Model,
     "causal-lm": Phi3ForCausalLM,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from .. import decoders
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -48,6 +47,13 @@ class Qwen2Config(decoders.RotaryConfig):
         """Full attention in the first `max_window_layers`, or in all."""
         narrow = self.use_sliding_window and self.sliding_window is not None and layer >= self.max_window_layers
         return decoders.SLIDING if narrow else decoders.FULL
+
+
+class Qwen2Tokenizer(llama.LlamaTokenizer):
+    """What a tokenizer.json holds; no types of tokens."""
+
+
+Qwen2TokenizerFast = Qwen2Tokenizer
 
 
 class Qwen2RMSNorm(decoders.RMSNorm):
@@ -103,7 +109,7 @@ class Qwen2ForQuestionAnswering(Qwen2PreTrainedModel, decoders.RotarySpanFinder)
 
 
 MODEL_TYPES = {"qwen2": Qwen2Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = Qwen2Tokenizer
 HEADS = {
     "base": Qwen2Model,
     "causal-lm": Qwen2ForCausalLM,

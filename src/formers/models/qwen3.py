@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .. import decoders
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -117,7 +116,7 @@ class Qwen3ForQuestionAnswering(Qwen3PreTrainedModel, decoders.RotarySpanFinder)
 
 
 MODEL_TYPES = {"qwen3": Qwen3Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": Qwen3Model,
     "causal-lm": Qwen3ForCausalLM,

@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from .. import decoders, experts
-from ..tokenization import PreTrainedTokenizer
 from . import llama, qwen3
 
 
@@ -128,7 +127,7 @@ class Qwen3MoeForQuestionAnswering(Qwen3MoePreTrainedModel, decoders.RotarySpanF
 
 
 MODEL_TYPES = {"qwen3_moe": Qwen3MoeConfig}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": Qwen3MoeModel,
     "causal-lm": Qwen3MoeForCausalLM,

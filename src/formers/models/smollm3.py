@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .. import decoders
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
 from . import llama
 
 
@@ -122,7 +121,7 @@ class SmolLM3ForQuestionAnswering(SmolLM3PreTrainedModel, decoders.RotarySpanFin
 
 
 MODEL_TYPES = {"smollm3": SmolLM3Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = llama.LlamaTokenizer
 HEADS = {
     "base": SmolLM3Model,
     "causal-lm": SmolLM3ForCausalLM,
