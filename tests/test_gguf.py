@@ -332,6 +332,7 @@ def compare(path: Path, texts: list[str]) -> tuple[Any, Any]:
         assert getattr(ours, name) == getattr(reference, name), name
     for text in texts:
         found, expected = ours(text), reference(text)
+        assert found.keys() == expected.keys()
         assert found["input_ids"] == expected["input_ids"], text
         for skip in (False, True):
             ids = found["input_ids"]
