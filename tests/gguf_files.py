@@ -152,7 +152,7 @@ def write(
 
 def saved(path: Path, name: str, made: Any, quantised: Any = None, **more: Any) -> Path:
     """Write a model of MODELS, with a vocabulary that has its length, and `more` keys."""
-    ids = {"tokenizer.ggml.bos_token_id": 1, "tokenizer.ggml.eos_token_id": 2}
+    ids = {f"tokenizer.ggml.{token}_token_id": number for number, token in enumerate(("padding", "bos", "eos"))}
     tokens = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": [f"t{i}" for i in range(96)]}
     named = {"general.name": "mistral" if name == "mistral" else "a model"}
     all_keys = {**named, **keys(name, made.config), **tokens, **ids, **more}

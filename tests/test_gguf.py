@@ -23,6 +23,8 @@ from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
 import formers
 from formers import gguf, registry
+from formers.checkpoints import open_checkpoint
+from formers.convert import convert
 from formers.errors import ArgumentError, CheckpointError, ConfigError, FormersError, NotFoundError, TokenizerError
 from formers.gguf.architectures import ARCHITECTURES
 from tests.clock import within
@@ -125,6 +127,17 @@ def test_models_load(tmp_path: Path, name: str) -> None:
     ours.save_pretrained(tmp_path / "saved")
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
     torch.testing.assert_close(again(ids).logits, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_converted_to_a_folder(tmp_path: Path) -> None:
+    """Also where the family is not known: then the names of the tensors are those of Transformers all the same."""
+    done = convert(byte_level(tmp_path, architecture="llama"), tmp_path / "folder")
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(done.files)
+    found = open_checkpoint(tmp_path / "folder" / "model.safetensors")
+    name = "model.layers.1.self_attn.k_proj.weight"
+    assert torch.equal(found[name].load(), model("llama").state_dict()[name])
+    ours = formers.PreTrainedTokenizerFast.from_pretrained(tmp_path / "folder")
+    assert ours("a b<|end|>")["input_ids"] == gguf.tokenizer(tmp_path / "x.gguf")("a b<|end|>")["input_ids"]
 
 
 def test_how_a_file_is_named(tmp_path: Path) -> None:
@@ -319,6 +332,7 @@ def compare(path: Path, texts: list[str]) -> tuple[Any, Any]:
         assert getattr(ours, name) == getattr(reference, name), name
     for text in texts:
         found, expected = ours(text), reference(text)
+        assert found.keys() == expected.keys()
         assert found["input_ids"] == expected["input_ids"], text
         for skip in (False, True):
             ids = found["input_ids"]

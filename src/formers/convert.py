@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -184,9 +185,8 @@ def _plan(weights: Mapping[str, LazyTensor], values: dict[str, Any] | None, wher
                 kind = closest_class(config, weights)
             if kind is not None:
                 return _plan_for(kind, config, weights, values)
-            problem = (
-                f"the architecture {str(values.get('architectures'))[:200]} is not one of {config_type.model_type}'s."
-            )
+            named = str(values.get("architectures"))[:200]
+            problem = f"the architecture {named} is not one of {config_type.model_type}'s."
     if foreign:
         raise CheckpointError(
             f"{where}: the tensors have the names of TensorFlow or Flax, and which names a model has for them is not"
@@ -301,10 +301,14 @@ def _copy(source: hub.Source, stage: Path, patterns: tuple[str, ...]) -> list[st
 
 def _unpacked_tokenizer(path: Path, stage: Path) -> list[str]:
     """Write the tokenizer that is within a GGUF file; gives a note where there is none."""
-    try:
-        gguf.tokenizer(path).save_pretrained(stage)
-    except TokenizerError as error:
-        return [f"No tokenizer was written: {error}"]
+    with tempfile.TemporaryDirectory() as folder:  # the stage is locked, as saving locks what it saves to
+        try:
+            gguf.tokenizer(path).save_pretrained(folder)
+        except TokenizerError as error:
+            return [f"No tokenizer was written: {error}"]
+        for name in os.listdir(folder):
+            if _matches(name, _COMPANIONS):
+                shutil.copyfile(Path(folder) / name, stage / name)
     return []
 
 

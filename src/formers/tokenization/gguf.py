@@ -109,7 +109,7 @@ def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreT
         made.post_processor = _frame(keys, vocab, special, framed)
     limit = values.get(f"{architecture}.context_length")
     given: dict[str, Any] = {**special, "name_or_path": where, "chat_template": _templates(keys)}
-    given["clean_up_tokenization_spaces"] = False
+    given |= {"clean_up_tokenization_spaces": False, "model_input_names": ["input_ids", "attention_mask"]}
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
     given["model_input_names"] = ["input_ids", "attention_mask"]
