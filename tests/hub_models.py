@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import writers
 from corpus import DATA
 
 STARS = ("1 star", "2 stars", "3 stars", "4 stars", "5 stars")
@@ -90,6 +91,8 @@ MODELS = (
         revision="4c53496",
     ),
 )
+# models that write: their names and the reference's classes
+WRITERS = {"openai-community/gpt2": "GPT2LMHeadModel", "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM"}
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 DISTILBERT = {"dim": 24, "n_layers": 2, "n_heads": 12, "hidden_dim": 48}
 
@@ -101,6 +104,9 @@ def make_hub(root: Path) -> Path:
         write(model, folder, DATA / f"{model.vocabulary}-vocab.txt")
         if model.revision:
             shutil.copytree(folder, root / f"{model.name}@{model.revision}")
+    for name, architecture in WRITERS.items():
+        changes = {"n_positions": 1024} if architecture.startswith("GPT2") else {}
+        writers.write(root / name, architecture, template=not changes, **changes)
     return root
 
 

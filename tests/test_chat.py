@@ -76,7 +76,8 @@ class TestConversation:
         said = [[talk.answer(turn, quiet=True) for turn in ("a", "b")] for talk in talks]
         assert said[0] == said[1]
 
-    def test_an_answer_that_is_stopped(self, pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("presses", [(12,), (12, 13)])
+    def test_an_answer_that_is_stopped(self, presses: Any, pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         talk = Conversation(pipe, None, {**GREEDY, "max_new_tokens": 30})
         whole = Conversation(pipe, None, talk.options).answer("the cat", quiet=True)["content"]
         generate = type(pipe.model).generate
@@ -85,9 +86,9 @@ class TestConversation:
             put, count = streamer.put, iter(range(100))
 
             def until(value: Any) -> None:
-                if next(count) == 12:
-                    raise KeyboardInterrupt
                 put(value)
+                if next(count) in presses:
+                    os.kill(os.getpid(), signal.SIGINT)
 
             streamer.put = until
             return generate(model, *args, streamer=streamer, **kwargs)
@@ -96,7 +97,9 @@ class TestConversation:
         part = talk.answer("the cat", quiet=True)["content"]
         assert part and whole.startswith(part) and len(part) < len(whole)
         monkeypatch.undo()
-        assert talk.answer("and", quiet=True)["content"]
+        assert (talk.cache is not None) == (len(presses) == 1)
+        said = pipe([*talk.messages, {"role": "user", "content": "and"}], **talk.options)
+        assert talk.answer("and", quiet=True) == said[0]["generated_text"][-1]
 
     def test_what_cannot_be_answered_changes_nothing(self, pipe: Any) -> None:
         talk = Conversation(pipe, None, GREEDY)

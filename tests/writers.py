@@ -20,11 +20,12 @@ def write(folder: Path, architecture: str = "LlamaForCausalLM", template: bool =
     import torch
     import transformers
 
-    size = write_tokenizer(folder, template, 96 if architecture.startswith("GPT2") else 4096)
-    shape: dict[str, Any] = LLAMA | {"num_key_value_heads": 2} if architecture.startswith("Llama") else GPT2
+    llama = architecture.startswith("Llama")
+    shape: dict[str, Any] = (LLAMA | {"num_key_value_heads": 2} if llama else GPT2) | changes
+    size = write_tokenizer(folder, template, shape.get("n_positions", 4096))
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
     kind = getattr(transformers, architecture)
-    model = kind(kind.config_class(vocab_size=size, **{**shape, **ids, **changes}))
+    model = kind(kind.config_class(vocab_size=size, **shape, **ids))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -55,6 +56,7 @@ def write_tokenizer(folder: Path, template: bool, longest: int) -> int:
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>"}
     config |= {"pad_token": "<pad>", "clean_up_tokenization_spaces": False, "model_max_length": longest}
+    config |= {"model_input_names": ["input_ids", "attention_mask"]}
     config |= {"chat_template": TEMPLATE} if template else {}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     return len(tokens)

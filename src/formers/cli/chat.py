@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,7 @@ def _lines(given: argparse.Namespace, as_json: bool) -> Iterator[str]:
         given.text = ["-"]
         yield from texts_given(given)
         return
-    with contextlib.suppress(ImportError):
+    with suppress(ImportError):
         import readline  # noqa: F401  # keys that move, and lines of before
     if not as_json:
         _tell("/help lists the commands.")
@@ -128,7 +130,8 @@ class Conversation:
         self.options = options
 
     def answer(self, text: str, quiet: bool = False) -> dict[str, str]:
-        """The model's message after one of the user, shown as it is written; Ctrl-C ends it where it is.
+        """The model's message after one of the user, shown as it is written. Ctrl-C ends it after the next token, and
+        where that takes long, a second one at once.
 
         Raises InputError for a conversation that is too long, or that the template does not take; it is as before then.
         """
@@ -140,9 +143,15 @@ class Conversation:
         options = self.pipe.asked(self.options, ids.shape[1], sum(one["role"] == "user" for one in self.messages))
         known, self.cache = self._known(ids[0].tolist()), None
         try:
-            found = self.pipe.model.generate(
-                ids, past_key_values=known, streamer=shown, return_dict_in_generate=True, **options
-            )
+            with _interruptible() as stopped:
+                found = self.pipe.model.generate(
+                    ids,
+                    past_key_values=known,
+                    streamer=shown,
+                    stopping_criteria=[lambda ids, scores: bool(stopped)],
+                    return_dict_in_generate=True,
+                    **options,
+                )
             self.cache, self.read = found.past_key_values, found.sequences[0].tolist()
         except KeyboardInterrupt:  # what the cache holds of the last step is not known
             if not quiet:
@@ -159,6 +168,25 @@ class Conversation:
         same = next((i for i in range(most) if ids[i] != self.read[i]), most)
         self.cache.crop(same)
         return self.cache if same else None
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[int]]:
+    """Inside, the first Ctrl-C is noted in the list, and the next one raises; nothing changes in another thread."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: Any) -> None:
+        noted.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _obey(talk: Conversation, line: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cache import Cache
+from ..cache import Cache, DynamicCache
 from ..ops.layout import Layout
 
 
@@ -28,7 +28,7 @@ class Runner:
 
     def __init__(self, model: Any, cache: Cache | None = None, **more: Any) -> None:
         self.model, self.more = model, more
-        self.cache = Cache() if cache is None else cache
+        self.cache = DynamicCache() if cache is None else cache
         self.rows: list[int] = list(range(len(self.cache.lengths)))
 
     def begin(self, prompts: Sequence[Tensor], rows: Sequence[int] | None = None) -> Tensor:
@@ -105,7 +105,7 @@ class ColumnRunner:
 
     def __init__(self, model: Any, ids: Tensor, mask: Tensor, options: dict[str, Any], **more: Any) -> None:
         self.model, self.mask, self.options, self.more = model, mask.bool(), options, more
-        self.cache, self.outputs, self.rows = Cache(), list[Any](), list(range(len(ids)))
+        self.cache, self.outputs, self.rows = DynamicCache(), list[Any](), list(range(len(ids)))
         self.ids = ids
 
     def begin(self) -> Tensor:
