@@ -64,6 +64,17 @@ from .models.bert import (
     BertTokenizer as BertTokenizer,
     BertTokenizerFast as BertTokenizerFast,
 )
+from .models.bloom import (
+    BloomConfig as BloomConfig,
+    BloomForCausalLM as BloomForCausalLM,
+    BloomForQuestionAnswering as BloomForQuestionAnswering,
+    BloomForSequenceClassification as BloomForSequenceClassification,
+    BloomForTokenClassification as BloomForTokenClassification,
+    BloomModel as BloomModel,
+    BloomPreTrainedModel as BloomPreTrainedModel,
+    BloomTokenizer as BloomTokenizer,
+    BloomTokenizerFast as BloomTokenizerFast,
+)
 from .models.camembert import (
     CamembertConfig as CamembertConfig,
     CamembertForCausalLM as CamembertForCausalLM,
@@ -126,6 +137,64 @@ from .models.electra import (
     ElectraTokenizer as ElectraTokenizer,
     ElectraTokenizerFast as ElectraTokenizerFast,
 )
+from .models.falcon import (
+    FalconConfig as FalconConfig,
+    FalconForCausalLM as FalconForCausalLM,
+    FalconForQuestionAnswering as FalconForQuestionAnswering,
+    FalconForSequenceClassification as FalconForSequenceClassification,
+    FalconForTokenClassification as FalconForTokenClassification,
+    FalconModel as FalconModel,
+    FalconPreTrainedModel as FalconPreTrainedModel,
+)
+from .models.gpt2 import (
+    GPT2Config as GPT2Config,
+    GPT2DoubleHeadsModel as GPT2DoubleHeadsModel,
+    GPT2ForQuestionAnswering as GPT2ForQuestionAnswering,
+    GPT2ForSequenceClassification as GPT2ForSequenceClassification,
+    GPT2ForTokenClassification as GPT2ForTokenClassification,
+    GPT2LMHeadModel as GPT2LMHeadModel,
+    GPT2Model as GPT2Model,
+    GPT2PreTrainedModel as GPT2PreTrainedModel,
+    GPT2Tokenizer as GPT2Tokenizer,
+    GPT2TokenizerFast as GPT2TokenizerFast,
+)
+from .models.gpt_neo import (
+    GPTNeoConfig as GPTNeoConfig,
+    GPTNeoForCausalLM as GPTNeoForCausalLM,
+    GPTNeoForQuestionAnswering as GPTNeoForQuestionAnswering,
+    GPTNeoForSequenceClassification as GPTNeoForSequenceClassification,
+    GPTNeoForTokenClassification as GPTNeoForTokenClassification,
+    GPTNeoModel as GPTNeoModel,
+    GPTNeoPreTrainedModel as GPTNeoPreTrainedModel,
+)
+from .models.gpt_neox import (
+    GPTNeoXConfig as GPTNeoXConfig,
+    GPTNeoXForCausalLM as GPTNeoXForCausalLM,
+    GPTNeoXForQuestionAnswering as GPTNeoXForQuestionAnswering,
+    GPTNeoXForSequenceClassification as GPTNeoXForSequenceClassification,
+    GPTNeoXForTokenClassification as GPTNeoXForTokenClassification,
+    GPTNeoXModel as GPTNeoXModel,
+    GPTNeoXPreTrainedModel as GPTNeoXPreTrainedModel,
+    GPTNeoXTokenizer as GPTNeoXTokenizer,
+    GPTNeoXTokenizerFast as GPTNeoXTokenizerFast,
+)
+from .models.gptj import (
+    GPTJConfig as GPTJConfig,
+    GPTJForCausalLM as GPTJForCausalLM,
+    GPTJForQuestionAnswering as GPTJForQuestionAnswering,
+    GPTJForSequenceClassification as GPTJForSequenceClassification,
+    GPTJModel as GPTJModel,
+    GPTJPreTrainedModel as GPTJPreTrainedModel,
+)
+from .models.llama import (
+    LlamaConfig as LlamaConfig,
+    LlamaForCausalLM as LlamaForCausalLM,
+    LlamaForQuestionAnswering as LlamaForQuestionAnswering,
+    LlamaForSequenceClassification as LlamaForSequenceClassification,
+    LlamaForTokenClassification as LlamaForTokenClassification,
+    LlamaModel as LlamaModel,
+    LlamaPreTrainedModel as LlamaPreTrainedModel,
+)
 from .models.modernbert import (
     ModernBertConfig as ModernBertConfig,
     ModernBertForMaskedLM as ModernBertForMaskedLM,
@@ -147,6 +216,14 @@ from .models.mpnet import (
     MPNetPreTrainedModel as MPNetPreTrainedModel,
     MPNetTokenizer as MPNetTokenizer,
     MPNetTokenizerFast as MPNetTokenizerFast,
+)
+from .models.opt import (
+    OPTConfig as OPTConfig,
+    OPTForCausalLM as OPTForCausalLM,
+    OPTForQuestionAnswering as OPTForQuestionAnswering,
+    OPTForSequenceClassification as OPTForSequenceClassification,
+    OPTModel as OPTModel,
+    OPTPreTrainedModel as OPTPreTrainedModel,
 )
 from .models.roberta import (
     RobertaConfig as RobertaConfig,

@@ -38,7 +38,7 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 class Decoding(PreTrainedModel):
     """A model whose columns see no later ones, and that keeps keys and values of earlier passes."""
 
-    KEYWORDS = ("cache_position",)  # what it says follows from the cache
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position",)  # what it says follows from the cache
     WIDTH: ClassVar[str] = "hidden_size"  # the configuration's key for how wide the rows are that heads read
 
     def causal(self) -> bool:
@@ -265,7 +265,7 @@ class DecoderLayer(nn.Module):
         return rows + self.mlp(self.post_attention_layernorm(rows)), *weights
 
 
-def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, ...]:
+def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of one projection, each head of keys with its queries: (…, G · (H / G + 2) · d)."""
     groups = rows.unflatten(-1, (key_heads, heads // key_heads + 2, -1))
     return groups[..., :-2, :].flatten(-3), groups[..., -2, :].flatten(-2), groups[..., -1, :].flatten(-2)
@@ -277,7 +277,7 @@ class DecoderBody(Decoding, Body):
     LAYERS, LAST: what the stack of layers and the norm after it are called.
     """
 
-    OUTPUT = outputs.BaseModelOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPast
     UNUSED = ()
     LAYERS: ClassVar[str] = "h"
     LAST: ClassVar[str] = "ln_f"
@@ -322,7 +322,7 @@ class DecoderModel(DecoderBody):
     LAYER, NORM, ROTARY: the classes of its parts.
     """
 
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "use_cache"),
         *OPTIONS,
     )
@@ -350,7 +350,7 @@ class LMHead(Decoding, heads.CausalLM):
     """Predicts the next token. BIAS: whether scores have one."""
 
     BIAS: ClassVar[bool] = False
-    OUTPUT = outputs.CausalLMOutputWithPast
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithPast
     KEYWORDS = (*heads.CausalLM.KEYWORDS, *Decoding.KEYWORDS)
     TIED = {"lm_head.weight": "model.embed_tokens.weight"}
 
@@ -397,7 +397,7 @@ class TokenClassifier(Decoding, heads.TokenClassification):
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
-        return getattr(self, self.SCORE)(self.dropout(rows))  # type: ignore[no-any-return]
+        return getattr(self, self.SCORE)(self.dropout(rows))
 
 
 class SpanFinder(Decoding, heads.QuestionAnswering):

@@ -36,7 +36,7 @@ class Head(PreTrainedModel):
     OUTPUT: ClassVar[Any] = outputs.ModelOutput
     READS: ClassVar[str] = "tokens"
 
-    KEYWORDS = (ITEMS,)
+    KEYWORDS: ClassVar[tuple[str, ...]] = (ITEMS,)
 
     def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
@@ -166,7 +166,7 @@ class CausalLM(_TokenHead):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithCrossAttentions
     # which logits are wanted: the last so many columns, or those of these numbers; by its first name too
-    KEYWORDS = (ITEMS, "logits_to_keep", "num_logits_to_keep")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (ITEMS, "logits_to_keep", "num_logits_to_keep")
 
     def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in inputs.items() if not name.endswith("logits_to_keep")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -99,9 +99,9 @@ class BloomAttention(nn.Module):
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         by_place, residual = step.shared
+        query, key, value = decoders.split_joined(self.query_key_value(rows), self.num_heads, self.num_heads)
         context, *weights = attention(
-            *decoders.split_joined(self.query_key_value(rows), self.num_heads, self.num_heads),
-            step,
+            *(query, key, value, step),
             heads=self.num_heads,
             by_place=by_place,
             causal=True,
@@ -157,7 +157,7 @@ class BloomPreTrainedModel(decoders.Decoding):
 
     config_class = BloomConfig
     base_model_prefix = "transformer"
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "word_embeddings"
 
     def make_body(self, config: BloomConfig, pooling: bool = False) -> BloomModel:

@@ -7,7 +7,7 @@ Letters: B batch, T columns, D width, F width of the feed-forward, H heads, G he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -123,7 +123,8 @@ class FalconAttention(nn.Module):
         H, G = self.num_heads, self.num_kv_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, G)
         if not self.alibi:
-            query, key = rotate(query, *step.shared, H), rotate(key, *step.shared, G)
+            cosines, sines = step.shared
+            query, key = rotate(query, cosines, sines, H), rotate(key, cosines, sines, G)
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,
@@ -187,7 +188,7 @@ class FalconPreTrainedModel(decoders.Decoding):
 
     config_class = FalconConfig
     base_model_prefix = "transformer"
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "word_embeddings"
     BUFFERS = ("rotary_emb.inv_freq",)
 

@@ -7,7 +7,7 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, V voc
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,7 @@ class GPT2Attention(nn.Module):
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         if step.memory is None:
-            query, key, value, layout = *self.c_attn(rows).chunk(3, dim=-1), None
+            (query, key, value), layout = self.c_attn(rows).chunk(3, dim=-1), None
         elif self.is_cross_attention:
             (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
             query = self.q_attn(rows)
@@ -203,7 +203,7 @@ class GPT2PreTrainedModel(decoders.Decoding):
 
     config_class = GPT2Config
     base_model_prefix = "transformer"
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "wte"
     BUFFERS = ("attn.bias", "attn.masked_bias", "crossattention.bias", "crossattention.masked_bias")
 
@@ -224,12 +224,15 @@ class GPT2PreTrainedModel(decoders.Decoding):
 class LearnedPositions(decoders.DecoderBody):
     """A body with the tables `wte` of words and `wpe` of positions."""
 
+    wpe: nn.Embedding
+    drop: nn.Dropout
+
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Words, positions and, where they are given, types, which are words too."""
         rows = super().embed(layout, inputs)
         positions = self.positions(layout, inputs, rows.device)
         rows = rows + lookup(self.wpe, positions, layout, "position_ids", "max_position_embeddings")
-        return self.drop(rows)  # type: ignore[operator, no-any-return]
+        return self.drop(rows)
 
 
 class GPT2Model(GPT2PreTrainedModel, LearnedPositions):

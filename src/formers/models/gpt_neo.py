@@ -6,7 +6,7 @@ Letters: B batch, T columns, D width, F width of the feed-forward, H heads.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +166,7 @@ class GPTNeoPreTrainedModel(decoders.Decoding):
 
     config_class = GPTNeoConfig
     base_model_prefix = "transformer"
-    SIGNATURE = gpt2.GPT2PreTrainedModel.SIGNATURE
+    SIGNATURE: ClassVar[tuple[str, ...]] = gpt2.GPT2PreTrainedModel.SIGNATURE
     WORDS = "wte"
     BUFFERS = ("attn.attention.bias", "attn.attention.masked_bias")
 

@@ -6,7 +6,7 @@ Letters: B batch, T columns, D width, F width of the feed-forward, H heads, d wi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from tokenizers import normalizers
 from torch import Tensor, nn
@@ -122,7 +122,8 @@ class GPTNeoXAttention(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         H = self.num_attention_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, H)
-        query, key = (rotate(x, *step.shared, H) for x in (query, key))
+        cosines, sines = step.shared
+        query, key = (rotate(x, cosines, sines, H) for x in (query, key))
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,
@@ -161,7 +162,7 @@ class GPTNeoXPreTrainedModel(decoders.Decoding):
 
     config_class = GPTNeoXConfig
     base_model_prefix = "gpt_neox"
-    SIGNATURE = (*INPUTS, "labels", "use_cache", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "embed_in"
     BUFFERS = ("attention.bias", "attention.masked_bias", "rotary_emb.inv_freq")
 

@@ -5,7 +5,7 @@ Source: Touvron et al. 2023 (arXiv 2302.13971, 2307.09288); Dubey et al. 2024 (a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import decoders
 from ..modeling import OPTIONS
@@ -63,7 +63,7 @@ class LlamaPreTrainedModel(decoders.Decoding):
 
     config_class = LlamaConfig
     base_model_prefix = "model"
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", "labels", "use_cache"),
         *OPTIONS,
     )

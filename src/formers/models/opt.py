@@ -6,7 +6,7 @@ Letters: B batch, T columns, D width, E width of the embeddings, F width of the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ class OPTLearnedPositionalEmbedding(nn.Embedding):
         self.offset = 2  # the table begins with rows that checkpoints have and no token uses, but padding
         super().__init__(num_embeddings + self.offset, embedding_dim)
 
-    def forward(  # type: ignore[override]  # called by hand with a mask
+    def forward(
         self, attention_mask: Tensor | None, past_key_values_length: int = 0, position_ids: Tensor | None = None
     ) -> Tensor:
         """Of position_ids, or else of the real tokens of a mask (B, columns), from that column on."""
@@ -138,8 +138,15 @@ class OPTDecoderLayer(nn.Module):
         if self.narrow:
             return None  # what the last layer gives is not as wide as what it reads
         return Block(
-            *(inner.num_heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.out_proj, self.self_attn_layer_norm),
-            *(self.fc1, self.activation_fn, self.fc2, self.final_layer_norm, inner.attend),
+            heads=inner.num_heads,
+            projections=(inner.q_proj, inner.k_proj, inner.v_proj),
+            output=inner.out_proj,
+            attention_norm=self.self_attn_layer_norm,
+            up=self.fc1,
+            activation=self.activation_fn,
+            down=self.fc2,
+            output_norm=self.final_layer_norm,
+            attend=inner.attend,
             pre=self.before,
         )
 
@@ -165,7 +172,7 @@ class OPTPreTrainedModel(decoders.Decoding):
 
     config_class = OPTConfig
     base_model_prefix = "model"
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "head_mask", "past_key_values", "inputs_embeds", "labels", "use_cache"),
         *(*OPTIONS, "position_ids"),
     )
@@ -189,7 +196,8 @@ class OPTDecoder(OPTPreTrainedModel, decoders.DecoderBody):
 
     def __init__(self, config: OPTConfig) -> None:
         super().__init__(config)
-        D, E, last = config.hidden_size, config.word_embed_proj_dim, config.do_layer_norm_before
+        D, last = config.hidden_size, config.do_layer_norm_before
+        E = config.word_embed_proj_dim or D
         self.embed_tokens = nn.Embedding(config.vocab_size, E, padding_idx=config.pad_token_id)
         self.embed_positions = OPTLearnedPositionalEmbedding(config.max_position_embeddings, D)
         self.project_out = nn.Linear(D, E, bias=False) if E != D else None

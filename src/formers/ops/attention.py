@@ -72,7 +72,7 @@ def attention(
     if step.cache is not None and memory is None:
         if fused and layout.mask is None and not is_tracing() and (not by_column or layout.contiguous):
             more: Any = {"bias": bias, "by_place": by_place, "window": window}
-            run = partial(_onto_past, scale=scale, softcap=softcap, dropout=dropout, **more)
+            run: Any = partial(_onto_past, scale=scale, softcap=softcap, dropout=dropout, **more)
             return (run(query, key, value, step, heads, groups),)
         new = (_split(layout.unpack(x), groups) for x in (key, value))
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)

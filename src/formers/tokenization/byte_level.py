@@ -80,9 +80,9 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         around = {"add_bos_token": add_bos_token, "add_eos_token": add_eos_token}
         self._start(made, {**options, **{name: True for name, asked in around.items() if asked}, **special, **kwargs})
         if tokenizer_file is None and tokenizer_object is None:
-            self._frame()
+            self._put_around()
 
-    def _frame(self) -> None:
+    def _put_around(self) -> None:
         """Put special tokens around texts."""
         sep, cls = (self.sep_token, self.sep_token_id), (self.cls_token, self.cls_token_id)
         if self.add_bos_token or self.add_eos_token:
