@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
 from .ops.activations import activation
-from .ops.checks import batch_shape, read_mask
+from .ops.checks import read_mask
 from .ops.layout import Layout
 from .ops.step import Step
 from .optimize import stack_of
@@ -122,7 +122,10 @@ def memory_of(who: str, states: Any, mask: Any) -> tuple[Tensor, Layout] | None:
     """
     if states is None:
         return None
-    batch, columns = batch_shape(who, None, states)
+    if not isinstance(states, Tensor) or states.dim() != 3:
+        found = tuple(states.shape) if isinstance(states, Tensor) else type(states).__name__
+        raise InputError(f"{who}: encoder_hidden_states is {found}; it should be (batch, columns, width).")
+    batch, columns, _ = states.shape
     return states, Layout(batch, columns, mask=None if mask is None else read_mask(mask, batch, columns))
 
 

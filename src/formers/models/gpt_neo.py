@@ -100,9 +100,10 @@ class GPTNeoSelfAttention(nn.Module):
         self.out_proj = nn.Linear(D, D)
 
     def near(self, query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
-        """What hides all but the keys that the layer sees, whatever a mask says beside."""
-        seen = (distance >= 0) & (distance < (self.window or len(distance[0])))
-        return query.new_zeros(()).where(seen, torch.finfo(query.dtype).min)
+        """What hides all but the keys that the layer sees, whatever a mask says beside, and stops their gradients."""
+        seen, scores = (distance >= 0) & (distance < (self.window or len(distance[0]))), query @ key.mT
+        stopped = torch.finfo(query.dtype).min - (scores - scores.detach())
+        return query.new_zeros(()).where(seen, stopped)
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -7,7 +7,7 @@ Letters: B batch, T columns, D width, F width of the feed-forward, H heads, d wi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -151,7 +151,7 @@ class GPTJPreTrainedModel(decoders.Decoding):
 
     config_class = GPTJConfig
     base_model_prefix = "transformer"
-    SIGNATURE = gpt2.GPT2PreTrainedModel.SIGNATURE
+    SIGNATURE: ClassVar[tuple[str, ...]] = gpt2.GPT2PreTrainedModel.SIGNATURE
     WORDS = "wte"
     BUFFERS = ("attn.bias", "attn.masked_bias", "attn.embed_positions")
 
