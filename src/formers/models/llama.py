@@ -5,7 +5,7 @@ Source: Touvron et al. 2023 (arXiv 2302.13971, 2307.09288); Dubey et al. 2024 (a
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from .. import decoders
 from ..tokenization import PreTrainedTokenizer

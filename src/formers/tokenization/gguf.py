@@ -112,7 +112,6 @@ def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreT
     given |= {"clean_up_tokenization_spaces": False, "model_input_names": ["input_ids", "attention_mask"]}
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
-    given["model_input_names"] = ["input_ids", "attention_mask"]
     given["padding_side"] = "left" if architecture.startswith("gemma") else "right"
     return PreTrainedTokenizerFast(tokenizer_object=made, **{**given, **options})
 
