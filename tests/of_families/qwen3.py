@@ -3,5 +3,7 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    windows=True, forms=(("base", {"attention_bias": True}), ("base", {"use_sliding_window": False, "head_dim": 8}))
+    fused={},
+    windows=True,
+    forms=(("base", {"attention_bias": True}), ("base", {"use_sliding_window": False, "head_dim": 8})),
 )

@@ -27,7 +27,7 @@ def rotary(unseen: Mapping[str, str] | None = None, changed: Mapping[str, Any] |
         "rates": ("attention_dropout",),
         "head_rate": None,
         "positions": None,
-        "fused": False,
+        "fused": None,
         "chain": chained,
     }
     return Facts(

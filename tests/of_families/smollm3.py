@@ -3,6 +3,7 @@
 from .rotary import rotary
 
 FACTS = rotary(
+    fused={},
     changed={"no_rope_layers": [0, 1]},
     windows=True,
     forms=(

@@ -85,6 +85,10 @@ class GemmaRMSNorm(nn.Module):
         whole = whole * torch.rsqrt(whole.square().mean(-1, keepdim=True) + self.eps)
         return (whole * (1.0 + self.weight.float())).to(x.dtype)
 
+    def root_mean_square(self) -> tuple[Tensor, float]:
+        """What the norm multiplies by, (D,), and its eps: for `optimize`."""
+        return 1.0 + self.weight.float(), self.eps
+
     def extra_repr(self) -> str:
         return f"{tuple(self.weight.shape)}, eps={self.eps}"
 

@@ -25,6 +25,7 @@ from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 # how much of a column's size goes from the rows to the weights
 _STRENGTH = 0.65
 _TINY = 1e-5
+_DEEP = 12  # layers
 PARTS = ("qkv", "output", "up", "down")
 
 
@@ -93,7 +94,7 @@ def harms(
     """How much each product of bytes changes the model's results: {(layer, part): 1 - cosine}.
 
     Found for a layer at a time, with the others exact; its products have their shares by how far each of them alone
-    changes the layer's own rows.
+    changes the layer's own rows. Of deep stacks, in which that would take long, it is the change of these rows itself.
     """
     # there are no passes where the model's own code has to run: then all products count alike
     changed = [_changed(fused, exact, one, rows) for one, rows in passes] or [torch.ones(len(fused), len(PARTS))]
@@ -110,12 +111,15 @@ def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass
     found = []
     for index, block in enumerate(fused):
         start = one.uses.index(index)
+        single = [one.through(start, exact[index].otherwise(part, block), states[start]) for part in PARTS]
+        lost = torch.stack([(rows - states[start + 1]).square().sum() for rows in single])
+        if len(fused) > _DEEP:
+            found.append(lost / states[start + 1].square().sum().clamp(min=_TINY**2))
+            continue
         rows = states[start]
         for i, layer in enumerate(one.uses[start:], start):
             rows = one.through(i, block if layer == index else exact[layer], rows)
         whole = 1 - F.cosine_similarity(_embeddings(one, rows), expected, dim=-1).mean()
-        single = [one.through(start, exact[index].otherwise(part, block), states[start]) for part in PARTS]
-        lost = torch.stack([(rows - states[start + 1]).square().sum() for rows in single])
         found.append(whole * lost / lost.sum().clamp(min=_TINY**2))
     return torch.stack(found)
 
