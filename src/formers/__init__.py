@@ -83,6 +83,7 @@ _HOME = {
         "TopKLogitsWarper",
         "TopPLogitsWarper",
         "TypicalLogitsWarper",
+        "top_k_top_p_filtering",
     ),
     "modeling": ("PreTrainedModel",),
     "old_paths.availability": (

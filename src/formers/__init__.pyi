@@ -101,6 +101,7 @@ from .generation.warpers import (
     TopKLogitsWarper as TopKLogitsWarper,
     TopPLogitsWarper as TopPLogitsWarper,
     TypicalLogitsWarper as TypicalLogitsWarper,
+    top_k_top_p_filtering as top_k_top_p_filtering,
 )
 from .modeling import (
     PreTrainedModel as PreTrainedModel,

@@ -331,3 +331,10 @@ def test_tokens_that_the_vocabulary_has_not() -> None:
         formers.LogitsProcessor()(ids, scores)
     with pytest.raises(InputError, match="one number a text"):
         formers.RepetitionPenaltyLogitsProcessor(1.1, torch.tensor([1]))(ids, scores)
+
+
+def test_filtering_by_its_name_in_4_20() -> None:
+    scores = torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
+    expected = formers.TopPLogitsWarper(0.7)(scores, formers.TopKLogitsWarper(9)(scores, scores))
+    assert torch.equal(formers.top_k_top_p_filtering(scores, top_k=9, top_p=0.7), expected)
+    assert torch.equal(formers.top_k_top_p_filtering(scores), scores)

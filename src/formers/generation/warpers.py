@@ -176,3 +176,15 @@ class EtaLogitsWarper(_Filter):
         logs = scores.log_softmax(1)
         least = (0.5 * math.log(self.epsilon) - _entropy(logs)).clamp(max=math.log(self.epsilon))
         return scores.masked_fill(~self._with_best(scores, logs >= least), self.filter_value)
+
+
+def top_k_top_p_filtering(
+    logits: Tensor, top_k: int = 0, top_p: float = 1.0, filter_value: float = -math.inf, min_tokens_to_keep: int = 1
+) -> Tensor:
+    """Logits (B, V) with `filter_value` in the place of all but the best: by their number, then by the sum of their
+    probabilities. 0 and 1.0 cut nothing. A name of 4.20."""
+    if top_k > 0:
+        logits = TopKLogitsWarper(top_k, filter_value, min_tokens_to_keep)(logits, logits)
+    if top_p < 1.0:
+        logits = TopPLogitsWarper(top_p, filter_value, min_tokens_to_keep)(logits, logits)
+    return logits
