@@ -106,7 +106,8 @@ _HOME = {
         *("CONFIG_NAME", "MODEL_CARD_NAME", "SPIECE_UNDERLINE", "TF2_WEIGHTS_NAME", "TF_WEIGHTS_NAME"),
         *("SpecialTokensMixin", "TRANSFORMERS_CACHE", "WEIGHTS_NAME", "add_end_docstrings", "add_start_docstrings"),
     ),
-    "old_paths.tensors": ("Conv1D", "apply_chunking_to_forward", "prune_layer"),
+    "ops.conv1d": ("Conv1D",),
+    "old_paths.tensors": ("apply_chunking_to_forward", "prune_layer"),
     "old_paths.training": ("EvalPrediction", "IntervalStrategy", "SchedulerType", "enable_full_determinism"),
     "pipelines": (
         "FeatureExtractionPipeline",

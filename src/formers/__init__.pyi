@@ -509,7 +509,6 @@ from .old_paths.names import (
     add_start_docstrings as add_start_docstrings,
 )
 from .old_paths.tensors import (
-    Conv1D as Conv1D,
     apply_chunking_to_forward as apply_chunking_to_forward,
     prune_layer as prune_layer,
 )
@@ -518,6 +517,9 @@ from .old_paths.training import (
     IntervalStrategy as IntervalStrategy,
     SchedulerType as SchedulerType,
     enable_full_determinism as enable_full_determinism,
+)
+from .ops.conv1d import (
+    Conv1D as Conv1D,
 )
 from .pipelines import (
     FeatureExtractionPipeline as FeatureExtractionPipeline,

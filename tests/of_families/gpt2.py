@@ -30,7 +30,7 @@ FACTS = Facts(
         ("base", {"n_inner": None}),
         ("causal-lm", {"scale_attn_weights": False}),
     ),
-    fused=None,
+    fused={},
     types_are_words=True,
     chain=chained,
 )

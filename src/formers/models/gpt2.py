@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from .. import decoders, heads
@@ -20,9 +19,11 @@ from ..modeling import OPTIONS
 from ..ops import losses
 from ..ops.activations import activation
 from ..ops.attention import attention
+from ..ops.conv1d import Conv1D
 from ..ops.embedding import lookup
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import (
     BaseModelOutputWithPastAndCrossAttentions,
     CausalLMOutputWithCrossAttentions,
@@ -80,23 +81,6 @@ class GPT2Tokenizer(ByteLevelTokenizer):
 
 
 GPT2TokenizerFast = GPT2Tokenizer
-
-
-class Conv1D(nn.Module):
-    """A linear layer whose weight, (inputs, outputs), lies the other way round."""
-
-    def __init__(self, nf: int, nx: int) -> None:
-        super().__init__()
-        self.nf, self.nx = nf, nx
-        self.weight = nn.Parameter(torch.empty(nx, nf))
-        self.bias = nn.Parameter(torch.zeros(nf))
-        nn.init.normal_(self.weight, std=0.02)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addmm(self.bias, x.reshape(-1, self.nx), self.weight).view(*x.shape[:-1], self.nf)
-
-    def extra_repr(self) -> str:
-        return f"nf={self.nf}, nx={self.nx}"
 
 
 by_hand_layer = by_hand(
@@ -180,6 +164,17 @@ class GPT2Block(nn.Module):
             self.crossattention = GPT2Attention(config, is_cross_attention=True, layer_idx=layer_idx)
             self.ln_cross_attn = nn.LayerNorm(D, eps=eps)
         self.mlp = GPT2MLP(4 * D if config.n_inner is None else config.n_inner, config)
+
+    def block(self) -> Block | None:
+        if hasattr(self, "crossattention"):
+            return None
+        inner, mlp = self.attn, self.mlp
+        return Block(
+            *(inner.num_heads, (inner.c_attn,), inner.c_proj, self.ln_1),
+            *(mlp.c_fc, mlp.act, mlp.c_proj, self.ln_2),
+            attend=inner.attend,
+            pre=True,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..errors import ArgumentError, InputError
 from ..ops.activations import ACTIVATIONS, activation
+from ..ops.conv1d import Conv1D
 from ..pruning import keep, remaining
 
 ALL_LAYERNORM_LAYERS = [nn.LayerNorm]
@@ -47,26 +48,6 @@ def get_activation(activation_string: str) -> nn.Module:
 
 gelu, gelu_new, gelu_fast, quick_gelu = map(get_activation, ("gelu", "gelu_new", "gelu_fast", "quick_gelu"))
 gelu_python, silu, mish, linear_act = map(get_activation, ("gelu_python", "silu", "mish", "linear"))
-
-
-class Conv1D(nn.Module):
-    """A linear layer whose weight (D, F) is stored transposed, as GPT and GPT-2 have it.
-
-    nf: F; nx: D.
-    """
-
-    def __init__(self, nf: int, nx: int) -> None:
-        super().__init__()
-        self.nf, self.nx = nf, nx
-        self.weight = nn.Parameter(torch.empty(nx, nf).normal_(std=0.02))
-        self.bias = nn.Parameter(torch.zeros(nf))
-
-    def __repr__(self) -> str:
-        return f"Conv1D(nf={self.nf}, nx={self.nx})"
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, D) -> (…, F)."""
-        return x @ self.weight + self.bias
 
 
 def prune_linear_layer(layer: nn.Linear, index: Tensor, dim: int = 0) -> nn.Linear:

@@ -31,7 +31,7 @@ from . import calibrate, linear, probe, stack
 from .agreement import Agreement, Batch, Limits, Results, mask_of
 from .guard import hooks_of, watched
 from .int8 import NotFinite
-from .products import Maker, Source
+from .products import Maker, Source, matrix
 from .stack import Block, Derived, FusedBlock, Plan, Recorder, Stack, blocks_of, stack_of
 
 __all__ = [
@@ -348,7 +348,7 @@ def _shape(model: Any) -> probe.Shape:
     use = {"rows": _WRITING, "alone": True} if writes else {}
     for layers in _parts(model)[0]:
         block = blocks_of(layers)[0]
-        return probe.Shape(*block.down.weight.shape, **use)  # type: ignore[arg-type]
+        return probe.Shape(*matrix(block.down).shape, **use)  # type: ignore[arg-type]
     return probe.Shape(**use)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .agreement import Batch, mask_of
-from .products import Maker
+from .products import Linear, Maker, matrix
 from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 
 # how much of a column's size goes from the rows to the weights
@@ -81,9 +81,9 @@ def plans(blocks: list[Block], inputs: list[Inputs], make: Maker, context: torch
     return [Plan(make, make, make, make, *smooth, context) for smooth in zip(before, middle, after, strict=True)]
 
 
-def _smoothing(rows: Tensor, *layers: nn.Linear) -> Tensor:
+def _smoothing(rows: Tensor, *layers: Linear) -> Tensor:
     """(K,) what to divide the columns of `rows` by."""
-    weight = torch.cat([layer.weight.detach().float() for layer in layers])
+    weight = torch.cat([matrix(layer).float() for layer in layers])
     large, heavy = (x.abs().amax(0).clamp(min=_TINY) for x in (rows, weight))
     return large**_STRENGTH / heavy ** (1 - _STRENGTH)
 

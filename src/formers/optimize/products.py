@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..ops.activations import GELUActivation, NewGELUActivation
+from ..ops.conv1d import Conv1D
 
 # activation module -> what oneDNN calls it: operator, algorithm
 FUSED: dict[type[nn.Module], tuple[str, str]] = {
@@ -24,6 +25,15 @@ FUSED: dict[type[nn.Module], tuple[str, str]] = {
     NewGELUActivation: ("gelu", "tanh"),
     nn.ReLU: ("relu", ""),
 }
+
+
+# a layer that computes x · weightᵀ + bias, whichever way round its weight lies
+Linear = nn.Linear | Conv1D
+
+
+def matrix(layer: Linear) -> Tensor:
+    """The weight of a layer, (M, K)."""
+    return layer.weight.detach() if isinstance(layer, nn.Linear) else layer.weight.detach().T
 
 
 class Product(Protocol):
@@ -43,16 +53,16 @@ class Source:
     activation: nn.Module | None = None
 
     @classmethod
-    def of(cls, *layers: nn.Linear, activation: nn.Module | None = None, smooth: Tensor | None = None) -> Source:
+    def of(cls, *layers: Linear, activation: nn.Module | None = None, smooth: Tensor | None = None) -> Source:
         """One product for several layers that read the same rows: their outputs side by side.
 
         smooth: (K,) what the rows that come in have been divided by.
         """
-        weights = [layer.weight.detach().float() for layer in layers]
-        weight = weights[0] if len(weights) == 1 else torch.cat(weights)
+        weights = [matrix(layer).float() for layer in layers]
+        weight = weights[0].contiguous() if len(weights) == 1 else torch.cat(weights)
         biases = [
-            layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias.detach()
-            for layer in layers
+            weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
+            for layer, weight in zip(layers, weights, strict=True)
         ]
         return cls(weight if smooth is None else weight * smooth, torch.cat(biases).float(), activation)
 

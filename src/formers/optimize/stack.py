@@ -24,11 +24,12 @@ from torch import Tensor, nn
 
 from ..logging import logger
 from ..ops.attention import by_spans
+from ..ops.conv1d import Conv1D
 from ..ops.layout import Layout, is_tracing
 from . import row_int8
 from .guard import Guard
 from .int8 import CodedFeedForward, Int8, NotFinite
-from .products import FeedForward, Maker, Product, Source, TwoProducts
+from .products import FeedForward, Linear, Maker, Product, Source, TwoProducts, matrix
 
 if TYPE_CHECKING:
     from ..ops.step import Step
@@ -57,12 +58,12 @@ class Block:
     """
 
     heads: int
-    projections: tuple[nn.Linear, ...]
-    output: nn.Linear
+    projections: tuple[Linear, ...]
+    output: Linear
     attention_norm: nn.Module
-    up: nn.Linear | tuple[nn.Linear, ...]
+    up: Linear | tuple[Linear, ...]
     activation: nn.Module
-    down: nn.Linear
+    down: Linear
     output_norm: nn.Module
     attend: Attend | None = None
     pre: bool = False
@@ -73,12 +74,12 @@ class Block:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
         linears = (*self.projections, self.output, *self.ups, self.down)
         norms = (nn.LayerNorm, nn.Identity) if self.pre else (nn.LayerNorm,)
-        return all(type(x) is nn.Linear for x in linears) and all(
+        return all(type(x) in (nn.Linear, Conv1D) for x in linears) and all(
             type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm)
         )
 
     @property
-    def ups(self) -> tuple[nn.Linear, ...]:
+    def ups(self) -> tuple[Linear, ...]:
         """The layers of `up`."""
         return self.up if isinstance(self.up, tuple) else (self.up,)
 
@@ -86,8 +87,8 @@ class Block:
     def widths(self) -> list[int]:
         """Of queries, keys and values."""
         if len(self.projections) == 1:
-            return [self.projections[0].out_features // 3] * 3
-        return [layer.out_features for layer in self.projections]
+            return [len(matrix(self.projections[0])) // 3] * 3
+        return [len(matrix(layer)) for layer in self.projections]
 
 
 def block_of(layer: nn.Module) -> Block | None:

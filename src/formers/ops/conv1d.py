@@ -1,0 +1,26 @@
+"""The linear layer of GPT and GPT-2. Letters: D inputs, F outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Conv1D(nn.Module):
+    """A linear layer whose weight (D, F) is stored transposed: what OpenAI's code calls a convolution of width 1.
+
+    nf: F; nx: D.
+    """
+
+    def __init__(self, nf: int, nx: int) -> None:
+        super().__init__()
+        self.nf, self.nx = nf, nx
+        self.weight = nn.Parameter(torch.empty(nx, nf))
+        self.bias = nn.Parameter(torch.zeros(nf))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addmm(self.bias, x.reshape(-1, self.nx), self.weight).view(*x.shape[:-1], self.nf)
+
+    def __repr__(self) -> str:
+        return f"Conv1D(nf={self.nf}, nx={self.nx})"
