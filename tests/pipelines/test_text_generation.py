@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -243,6 +244,8 @@ class TestAmongOthers:
     ) -> None:
         monkeypatch.setattr("formers.pipelines.streams._BAR_AFTER_S", 0.0)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        postprocess = type(llama).postprocess
+        monkeypatch.setattr(type(llama), "postprocess", lambda *a, **k: [time.sleep(0.02), postprocess(*a, **k)][1])
         llama(PROMPTS, **GREEDY)
         assert "tokens/s" in capsys.readouterr().err
         llama(PROMPTS[0], **GREEDY)
