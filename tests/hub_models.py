@@ -107,6 +107,8 @@ def make_hub(root: Path) -> Path:
     for name, architecture in WRITERS.items():
         changes = {"n_positions": 1024} if architecture.startswith("GPT2") else {}
         writers.write(root / name, architecture, template=not changes, **changes)
+    usual = "openai-community/gpt2"  # of the task, at the commit that is loaded
+    shutil.copytree(root / usual, root / f"{usual}@607a30d")
     return root
 
 

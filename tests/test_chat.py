@@ -249,6 +249,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(folder: Path) -> None:
     terminal.type("/set\n")
     terminal.until("do_sample=False")  # said after the answer, and not by it
     terminal.until("> ")
+    time.sleep(0.5)  # readline shows its prompt a moment before it looks for signals
     os.killpg(terminal.job.pid, signal.SIGINT)
     terminal.until("Ctrl-D leaves")
     terminal.until("> ")

@@ -266,6 +266,32 @@ def test_hooks_see_whole_batches(models: tuple[Any, Any]) -> None:
     assert {shape[:2] for shape in shapes[1:]} <= {(3, 1)}
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+def test_types_of_tokens(models: tuple[Any, Any], beams: int) -> None:
+    """GPT-2 has them; a new token is of the type of the last one."""
+    theirs, ours = models
+    if "token_type_ids" not in ours.inputs():
+        pytest.skip("it has none")
+    ids, keep = prompts("left")
+    types = torch.randint(3, 98, ids.shape, generator=torch.Generator().manual_seed(5))
+    given = {"attention_mask": keep, "token_type_ids": types, "max_new_tokens": 6, "num_beams": beams}
+    assert torch.equal(ours.generate(ids, **given), theirs.generate(ids, **given))
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_encoder_s_states(beams: int) -> None:
+    theirs, ours = pair("gpt2", "causal-lm", use_cache=True, add_cross_attention=True, pad_token_id=98)
+    draw = torch.Generator().manual_seed(5)
+    ids, keep = prompts("left")
+    given = {
+        "encoder_hidden_states": torch.randn(3, 9, 32, generator=draw),
+        "encoder_attention_mask": torch.tensor([[1] * 9, [1] * 4 + [0] * 5, [1] * 7 + [0] * 2]),
+    }
+    options = {"attention_mask": keep, "max_new_tokens": 6, "num_beams": beams, "pad_token_id": 98, "eos_token_id": 2}
+    expected = theirs.generate(ids, **options, **given)
+    assert torch.equal(ours.generate(ids, **options, **given), expected)
+
+
 @pytest.mark.parametrize("mode", ["float32", "int8"])
 def test_derived_weights(models: tuple[Any, Any], mode: str) -> None:
     _, model = models

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -243,6 +244,8 @@ class TestAmongOthers:
     ) -> None:
         monkeypatch.setattr("formers.pipelines.streams._BAR_AFTER_S", 0.0)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        postprocess = type(llama).postprocess
+        monkeypatch.setattr(type(llama), "postprocess", lambda *a, **k: [time.sleep(0.02), postprocess(*a, **k)][1])
         llama(PROMPTS, **GREEDY)
         assert "tokens/s" in capsys.readouterr().err
         llama(PROMPTS[0], **GREEDY)
@@ -364,3 +367,18 @@ def test_a_class_of_ones_own(llama: Any) -> None:
 def test_a_model_of_the_reference(theirs: Any, llama: Any) -> None:
     pipe = TextGenerationPipeline(model=theirs.model, tokenizer=llama.tokenizer)
     assert pipe(PROMPTS[:3], **GREEDY) == llama(PROMPTS[:3], **GREEDY)
+
+
+def test_the_space_after_a_prompt(folders: dict[str, Path], tmp_path: Path, llama: Any) -> None:
+    """Decoders of SentencePiece's words take a text's first space away, and what was written is a text of its own."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    words = ["<s>", "</s>", "<pad>", *(f"▁w{number}" for number in range(300))]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<s>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    ours = pipeline("text-generation", model=llama.model, tokenizer=str(tmp_path))
+    found = ours("w5 w6", **GREEDY)[0]["generated_text"]
+    assert found.startswith("w5 w6 w")
+    assert ours("w5 w6", return_full_text=False, **GREEDY)[0]["generated_text"] == found.removeprefix("w5 w6")

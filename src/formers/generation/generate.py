@@ -361,7 +361,7 @@ class Task:
         if asked and not c.return_dict_in_generate:
             asked = {}
         runner: Any
-        if asked or keeps_padding(self.model.modules()):
+        if asked or self.more or keeps_padding(self.model.modules()):
             runner = ColumnRunner(self.model, self.whole, self.mask, asked, **self.more)
             logits = runner.begin()
         else:

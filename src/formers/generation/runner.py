@@ -17,13 +17,15 @@ from torch import Tensor
 from ..cache import Cache, DynamicCache
 from ..ops.layout import Layout
 
+OF_TOKENS = ("token_type_ids",)  # further inputs that have a value for each token
+
 
 class Runner:
     """Texts that a model writes, packed: what they cost is their tokens, whatever their lengths.
 
     rows: the number of each text, in the order of the cache, which is that of their lengths: so neighbours have about
         as many tokens, and what attention reads of them lies together.
-    more: further inputs of every pass.
+    more: further inputs of every pass, the same for all texts.
     """
 
     def __init__(self, model: Any, cache: Cache | None = None, **more: Any) -> None:
@@ -98,7 +100,8 @@ class Runner:
 
 
 class ColumnRunner:
-    """The same in a padded batch, for what sees whole batches: hooks, and callers who want hidden states or attentions.
+    """The same in a padded batch, for what sees whole batches: hooks, further inputs of each text or token, and callers
+    who want hidden states or attentions.
 
     ids, mask: (B, T) of the prompts. outputs: what each pass returned.
     """
@@ -121,7 +124,7 @@ class ColumnRunner:
             self.mask = torch.cat([self.mask, real], dim=1)
         places = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -new.shape[1] :]
         takes = self.model.inputs()
-        inputs: dict[str, Any] = {"inputs_embeds" if new.dim() == 3 else "input_ids": new, **self.more}
+        inputs: dict[str, Any] = {"inputs_embeds" if new.dim() == 3 else "input_ids": new, **self._beside(new)}
         inputs |= {"position_ids": places} if "position_ids" in takes else {}
         found = self.model(
             **inputs, attention_mask=self.mask.long(), past_key_values=self.cache, use_cache=True, return_dict=True,
@@ -132,12 +135,19 @@ class ColumnRunner:
         logits: Tensor = found.logits[torch.arange(len(last), device=last.device), last]
         return logits
 
+    def _beside(self, new: Tensor) -> dict[str, Any]:
+        """The further inputs of a pass: where there is one for each token, a new one is that of the last."""
+        last = {name: self.more[name][:, -new.shape[1] :] for name in OF_TOKENS if name in self.more}
+        return self.more | last
+
     def keep(self, rows: Sequence[int]) -> None:
         """All texts go on, as hooks expect."""
 
     def repeat(self, times: int) -> None:
         """Each text so many times."""
         self.cache.batch_repeat_interleave(times)
+        of_texts = {name: value for name, value in self.more.items() if isinstance(value, Tensor)}
+        self.more |= {name: value.repeat_interleave(times, 0) for name, value in of_texts.items()}
         self.mask = self.mask.repeat_interleave(times, 0)
         self.rows = list(range(len(self.mask)))
 
