@@ -67,6 +67,12 @@ class Finder(ast.NodeVisitor):
             return self.read(self.values[node.id])
         if isinstance(node, ast.Name) and node.id == "pattern":  # `for pattern, words in _LOOKS`
             return [n.elts[0].value for n in self.values["_LOOKS"].elts]  # type: ignore[attr-defined]
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):  # of a table, any of its values
+            table = self.values.get(node.value.id)
+            if isinstance(table, ast.Dict):
+                return [pattern for value in table.values for pattern in self.read(value)]
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "dict.fromkeys":
+            return self.read(node.args[1])
         raise ValueError(ast.dump(node))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 import torch
 import writers
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 import formers
 from formers import GenerationConfig, pipeline
@@ -244,6 +246,7 @@ class TestAmongOthers:
     ) -> None:
         monkeypatch.setattr("formers.pipelines.streams._BAR_AFTER_S", 0.0)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        monkeypatch.setattr(tqdm, "__init__", functools.partialmethod(tqdm.__init__, mininterval=0, miniters=1))
         postprocess = type(llama).postprocess
         monkeypatch.setattr(type(llama), "postprocess", lambda *a, **k: [time.sleep(0.02), postprocess(*a, **k)][1])
         llama(PROMPTS, **GREEDY)

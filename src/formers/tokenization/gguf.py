@@ -32,15 +32,17 @@ _IDS = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_tok
 _WORDS_OF_LETTERS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
 _SIGNS_AND_SPACES = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _ENDINGS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-_BY_CASE = (rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+", rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*")
-_AND_SLASHES = _SIGNS_AND_SPACES.replace(r"[\r\n]*", r"[\r\n/]*", 1)
+_UPPER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
+_LOWER = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_CAPITALISED = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+"
+_CAPITALS = rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
+_AND_SLASHES = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 
 _LLAMA3 = rf"{_ENDINGS}|{_WORDS_OF_LETTERS}|\p{{N}}{{1,3}}|{_SIGNS_AND_SPACES}"
 _QWEN2 = rf"{_ENDINGS}|{_WORDS_OF_LETTERS}|\p{{N}}|{_SIGNS_AND_SPACES}"
-_TEKKEN = rf"{_BY_CASE[0]}|{_BY_CASE[1]}|\p{{N}}|{_AND_SLASHES}"
-_GPT4O = rf"{_BY_CASE[0]}{_ENDINGS}?|{_BY_CASE[1]}{_ENDINGS}?|\p{{N}}{{1,3}}|{_AND_SLASHES}"
-_BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
+_TEKKEN = rf"{_CAPITALISED}|{_CAPITALS}|\p{{N}}|{_AND_SLASHES}"
+_GPT4O = rf"{_CAPITALISED}{_ENDINGS}?|{_CAPITALS}{_ENDINGS}?|\p{{N}}{{1,3}}|{_AND_SLASHES}"
+_BLOOM = r" ?[^(\s|.,!?…。，、।۔،)]+"
 
 _WHOLE_WORDS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "tekken")
 _SPLITS = {
