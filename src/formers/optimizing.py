@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
-from . import registry
+from . import gguf, registry
 from .errors import ArgumentError, FormersError, InputError
 from .optimize import Limits, Optimized, optimize, optimized, take_back
 from .optimize.sample import SAMPLE
@@ -95,11 +97,12 @@ class Optimizable(Pretrained):
         tokenizer = tokenizer or self._tokenizer()
         if tokenizer is None:
             raise ArgumentError("The tokenizer for `check` cannot be found: pass tokenizer=…, or encoded batches.")
-        limit = self.config.longest_text()
-        batch: Mapping[str, Tensor] = tokenizer(
-            texts, padding=True, truncation=True, max_length=limit, return_tensors="pt"
-        )
-        return batch
+        limits: dict[str, Any] = {"truncation": True, "max_length": self.config.longest_text()}
+        if tokenizer.pad_token is not None:
+            return tokenizer(texts, padding=True, return_tensors="pt", **limits)
+        rows = tokenizer(texts, **limits)  # what is masked may be anything
+        tensors = {name: [torch.tensor(row) for row in values] for name, values in rows.items()}
+        return {name: torch.nn.utils.rnn.pad_sequence(values, batch_first=True) for name, values in tensors.items()}
 
     def _tokenizer(self) -> Any:
         """The tokenizer that was saved with the model; None when there is none."""
@@ -107,6 +110,8 @@ class Optimizable(Pretrained):
         if family is None or not self.config.name_or_path:
             return None
         try:
+            if gguf.is_gguf(self.config.name_or_path):
+                return gguf.tokenizer(Path(self.config.name_or_path))
             return family.TOKENIZER.from_pretrained(self.config.name_or_path)
         except FormersError:
             return None
