@@ -59,6 +59,17 @@ def test_tokens_are_the_reference_s(models: tuple[Any, Any], way: str, mask: str
     assert found[1].tolist() == found[0].tolist()
 
 
+def test_rules_about_the_prompt(models: tuple[Any, Any]) -> None:
+    """Padding, which is a part of it in the reference, is none here."""
+    ids, keep = prompts("none")
+    rules = {"encoder_repetition_penalty": 1.5, "encoder_no_repeat_ngram_size": 2, "max_new_tokens": 12}
+    theirs, ours = (model.generate(ids, attention_mask=keep, **rules) for model in models)
+    assert torch.equal(ours, theirs)
+    left = torch.cat([torch.full((3, 2), 98), ids], dim=1)
+    padded = models[1].generate(left, attention_mask=torch.nn.functional.pad(keep, (2, 0)), **rules)
+    assert torch.equal(padded[:, 2:], ours)
+
+
 @pytest.mark.parametrize("way", ["greedy", "beams", "no repetitions", "long enough"])
 def test_a_text_does_not_depend_on_others(models: tuple[Any, Any], way: str) -> None:
     _, model = models
@@ -157,6 +168,18 @@ def test_the_user_s_own_rules_and_ends(models: tuple[Any, Any]) -> None:
     seven = torch.nn.functional.one_hot(torch.tensor(7), 99) * 1e4
     found = model.generate(ids, max_new_tokens=2, logits_processor=[lambda _, scores: scores + seven])[:, 9:]
     assert found.tolist() == [[7, 7]] * 3
+    left, keep = prompts("left")
+    found = model.generate(
+        left, attention_mask=keep, max_new_tokens=2, prefix_allowed_tokens_fn=lambda row, _: [3 + row, 7],
+        logits_processor=[lambda _, scores: scores + seven],
+    )  # fmt: skip
+    assert found[:, 9:].tolist() == [[7, 7]] * 3
+    minus = [lambda _, scores: scores - seven]
+    found = model.generate(
+        left, attention_mask=keep, max_new_tokens=2, prefix_allowed_tokens_fn=lambda row, _: [3 + row, 7],
+        logits_processor=minus,
+    )  # fmt: skip
+    assert found[:, 9:].tolist() == [[3] * 2, [4] * 2, [5] * 2]
     found = model.generate(
         ids, max_new_tokens=5, min_new_tokens=5, stopping_criteria=[lambda ids, _: ids.shape[1] == 11]
     )
@@ -232,6 +255,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"eos_token_id": 1000}, "eos_token_id=1000"),
     ({"max_new_token": 3}, "max_new_token.*max_new_tokens"),
     ({"stop_strings": "a"}, "tokenizer=tokenizer"),
+    ({"guidance_scale": 2.0}, "guidance_scale=2.0 is not available"),
+    ({"dola_layers": "low"}, "dola"),
+    ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5}, "group_beam_search"),
     ({"attention_mask": torch.zeros(3, 9, dtype=torch.long)}, "Prompt 0 has no tokens"),
     ({"attention_mask": torch.ones(3, 4, dtype=torch.long)}, "attention_mask has shape"),
 ]

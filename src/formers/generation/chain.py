@@ -16,24 +16,29 @@ from . import penalties, processors, warpers
 from .processors import InfNanRemoveLogitsProcessor, LogitNormalization, LogitsProcessorList
 
 Allowed = Callable[[int, Tensor], Sequence[int]]
-# what looks at scores alone
-_OF_SCORES = (warpers.LogitsWarper, InfNanRemoveLogitsProcessor, LogitNormalization)
 
 
 @dataclass(frozen=True)
 class Text:
-    """What the rules of one text need to know of it: its number, the prompt's tokens, and the longest it may become."""
+    """What the rules of one text need to know of it: its number, the prompt's length, the longest that it may become,
+    and the prompt's tokens (t,), which are none where it is of vectors."""
 
     number: int
     prompt: int
     longest: int
+    ids: Tensor
 
 
 def chain(
     config: Any, text: Text, eos: list[int], given: Sequence[Any] = (), allowed: Allowed | None = None
 ) -> LogitsProcessorList:
     """All processors of a text, those that are `given` by the caller among them."""
-    found = LogitsProcessorList([*_rules(config, text, eos, allowed), *given])
+    return LogitsProcessorList([*rules(config, text, eos, allowed), *given, *warping(config, eos)])
+
+
+def warping(config: Any, eos: list[int]) -> LogitsProcessorList:
+    """The processors that look at scores alone, and come last."""
+    found = LogitsProcessorList()
     if config.do_sample:
         found += list(_warpers(config, len(eos) + 1 if (config.num_beams or 1) > 1 else 1))
     if config.renormalize_logits:
@@ -41,10 +46,13 @@ def chain(
     return found
 
 
-def _rules(config: Any, text: Text, eos: list[int], allowed: Allowed | None) -> Iterator[Any]:
+def rules(config: Any, text: Text, eos: list[int], allowed: Allowed | None = None) -> Iterator[Any]:
+    """The processors that come first, which may look at the text."""
     c = config
     if c.sequence_bias is not None:
         yield penalties.SequenceBiasLogitsProcessor(c.sequence_bias)
+    if c.encoder_repetition_penalty not in (None, 1.0) and len(text.ids):
+        yield penalties.EncoderRepetitionPenaltyLogitsProcessor(c.encoder_repetition_penalty, text.ids[None])
     if c.repetition_penalty not in (None, 1.0):
         yield penalties.RepetitionPenaltyLogitsProcessor(c.repetition_penalty)
     if getattr(c, "presence_penalty", None):
@@ -53,6 +61,8 @@ def _rules(config: Any, text: Text, eos: list[int], allowed: Allowed | None) -> 
         yield penalties.FrequencyPenaltyLogitsProcessor(c.frequency_penalty, text.prompt)
     if c.no_repeat_ngram_size:
         yield penalties.NoRepeatNGramLogitsProcessor(c.no_repeat_ngram_size)
+    if c.encoder_no_repeat_ngram_size and len(text.ids):
+        yield penalties.EncoderNoRepeatNGramLogitsProcessor(c.encoder_no_repeat_ngram_size, text.ids[None])
     if c.bad_words_ids is not None:
         yield penalties.NoBadWordsLogitsProcessor(c.bad_words_ids, eos or None)
     if c.min_length and eos:
@@ -97,28 +107,28 @@ def _warpers(config: Any, least: int) -> Iterator[Any]:
 
 
 class Rules:
-    """The processors of a batch of texts, each applied to a text as if it were alone.
+    """The processors of a batch of texts: own ones, each applied to a text as if it were alone; those that a caller
+    gives, which expect the whole batch; and those that look at scores alone.
 
-    Where no text has padding, or no processor looks at tokens, it is one call for all.
+    own: of each text. alike: whether they are the same for all, and no text has padding: then it is one call.
     """
 
-    def __init__(self, chains: Sequence[LogitsProcessorList], padded: bool, given: bool) -> None:
-        self.chains, self.empty = list(chains), not any(chains)
-        alike = all(isinstance(p, _OF_SCORES) for p in chains[0])
-        # a caller's own processors expect the whole batch
-        self.together = alike or not padded or (given and len({len(c) for c in chains}) == 1)
+    def __init__(
+        self, own: Sequence[LogitsProcessorList], given: LogitsProcessorList, last: LogitsProcessorList, alike: bool
+    ) -> None:
+        self.own, self.given, self.last = list(own), given, last
+        self.alike = alike or not any(own)
 
     def __call__(self, ids: Tensor, real: Tensor, scores: Tensor, rows: Sequence[int]) -> Tensor:
         """Scores (B, V) after them. ids, real: (B, T) the texts so far, and which of their columns are tokens.
         rows: those that go on."""
-        if self.empty:
-            return scores
-        if self.together:
-            return self.chains[0](ids, scores)
-        found = scores.clone()
-        for row in rows:
-            found[row] = self.chains[row](ids[row][real[row]][None], scores[row : row + 1])[0]
-        return found
+        if self.alike:
+            scores = self.own[0](ids, scores)
+        else:
+            scores = scores.clone()
+            for row in rows:
+                scores[row] = self.own[row](ids[row][real[row]][None], scores[row : row + 1])[0]
+        return self.last(ids, self.given(ids, scores))
 
 
 def eos_ids(value: Any) -> list[int]:

@@ -108,7 +108,7 @@ def _joining(
     while len(found) < places and (one := next(waiting, None)) is not None:
         number, ids = one
         text = Written(number, ids, len(ids), room(len(ids)))
-        text.rules = chain(config, Text(number, len(ids), len(ids) + text.longest), eos, given)
+        text.rules = chain(config, Text(number, len(ids), len(ids) + text.longest, ids), eos, given)
         if config.do_sample and config.seed is not None:
             text.generator = torch.Generator(ids.device).manual_seed(config.seed + number)
         found.append(text)

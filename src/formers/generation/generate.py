@@ -22,7 +22,7 @@ from ..layers import keeps_padding
 from ..ops.checks import batch_shape, read_mask
 from . import beams, outputs, sampling, writing
 from .assisted import assisted
-from .chain import Allowed, Rules, Text, chain, eos_ids
+from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import GENERATION_CONFIG_NAME, KEYS, GenerationConfig, GenerationMode
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner
@@ -192,6 +192,18 @@ class GenerationMixin:
         return found if beam_indices is None else found.masked_fill(beam_indices[:, :s] < 0, 0.0)
 
 
+# keys that would change what is written, and that nothing here heeds
+_ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp", "dola_layers")
+
+
+def refuse(config: GenerationConfig) -> None:
+    """Raise ArgumentError for what is asked for and not here, instead of passing over it in silence."""
+    for name in _ABSENT:
+        value = getattr(config, name)
+        if value not in (None, False, 1):
+            raise ArgumentError(f"{name}={value!r} is not available in generate; leave it out, or set it to None.")
+
+
 class Pieces:
     """The text of tokens that come one by one; without a tokenizer, the tokens themselves."""
 
@@ -237,6 +249,7 @@ class Task:
         mode = self.config.get_generation_mode()
         if mode not in _MODES:
             raise ArgumentError(f"generate has no {mode.value} here; greedy, sampling and beams are, and assistants.")
+        refuse(self.config)
         self._read_inputs(inputs, kwargs)
         c, B = self.config, len(self.prompts)
         self.beams, self.returned = c.num_beams or 1, c.num_return_sequences or 1
@@ -342,17 +355,18 @@ class Task:
     def rules(self) -> Rules:
         """The processors of every text."""
 
+        c, given = self.config, self.given
+
         def of(row: int) -> LogitsProcessorList:
             number = row // self.times
             prompt = len(self.prompts[number]) if self.vectors is None else 0
-            return chain(
-                self.config, Text(number, prompt, prompt + self.longest[row]), self.eos, self.given, self.allowed
-            )
+            text = Text(number, prompt, prompt + self.longest[row], self.prompts[number][:prompt])
+            return LogitsProcessorList(rules(c, text, self.eos, self.allowed))
 
-        padded = not bool(self.real.all())
-        alike = not padded and self.allowed is None
-        chains = [of(0)] * len(self.ids) if alike else [of(row) for row in range(len(self.ids))]
-        return Rules(chains, padded or self.allowed is not None, bool(self.given))
+        of_prompts = c.encoder_repetition_penalty not in (None, 1.0) or bool(c.encoder_no_repeat_ngram_size)
+        alike = bool(self.real.all()) and self.allowed is None and not of_prompts
+        own = [of(0)] if alike else [of(row) for row in range(len(self.ids))]
+        return Rules(own, given, warping(c, self.eos), alike)
 
     def begin(self) -> tuple[Any, Tensor]:
         """A runner that has computed the prompts, and the logits (B · R, V) after them."""
