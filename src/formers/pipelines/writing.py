@@ -14,9 +14,9 @@ from ..errors import InputError
 from ..generation.configuration import KEYS, GenerationConfig, GenerationMode
 from ..generation.continuous import AT_ONCE
 from ..generation.generate import GenerationMixin
-from ..generation.generate import Task as Call
 from ..generation.rules import EXTRA_OUTPUTS, SAMPLING
 from ..generation.stopping import StoppingCriteriaList
+from ..generation.task import Task as Call
 from ..layers import keeps_padding
 from ..modeling import PreTrainedModel
 from .batches import length_of

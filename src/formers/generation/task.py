@@ -1,0 +1,304 @@
+"""One call of `generate`, its arguments read: the prompts, the rules, and the ways of choosing.
+
+Letters: B texts, T columns of prompts, s generated columns, R = num_return_sequences, K beams, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cache import Cache
+from ..config import longest_text
+from ..errors import ArgumentError, InputError, NotTensorError, near
+from ..layers import keeps_padding
+from ..ops.checks import batch_shape, read_mask
+from . import beams, outputs, sampling, writing
+from .assisted import assisted
+from .chain import Allowed, Rules, Text, eos_ids, rules, warping
+from .configuration import KEYS, GenerationConfig, GenerationMode
+from .processors import LogitsProcessorList
+from .runner import ColumnRunner, Runner
+from .stopping import StoppingCriteriaList, StopStringCriteria
+
+_MODES = {
+    GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE, GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE,
+    GenerationMode.ASSISTED_GENERATION,
+}  # fmt: skip
+
+# keys that would change what is written, and that nothing here heeds
+_ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp", "dola_layers")
+
+
+def refuse(config: GenerationConfig) -> None:
+    """Raise ArgumentError for what is asked for and not here, instead of passing over it in silence."""
+    for name in _ABSENT:
+        value = getattr(config, name)
+        if value not in (None, False, 1):
+            raise ArgumentError(f"{name}={value!r} is not available in generate; leave it out, or set it to None.")
+
+
+class Task:
+    """One call of `generate`, its arguments read.
+
+    ids, real: (B · R, T) prompts and which of their columns are tokens. prompts: their tokens, (t,) each, or vectors.
+    """
+
+    given: LogitsProcessorList
+    criteria: StoppingCriteriaList
+    allowed: Allowed | None = None
+    ids: Tensor
+    real: Tensor
+    prompts: list[Tensor]
+
+    def __init__(self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any]) -> None:
+        self.model, self.stops = model, None
+        keys = {name: kwargs.pop(name) for name in list(kwargs) if name in KEYS}
+        self.config = (config or GenerationConfig()).over(model.generation_config, **keys)
+        mode = self.config.get_generation_mode()
+        if mode not in _MODES:
+            raise ArgumentError(f"generate has no {mode.value} here; greedy, sampling and beams are, and assistants.")
+        refuse(self.config)
+        self._read_inputs(inputs, kwargs)
+        c, B = self.config, len(self.prompts)
+        self.beams, self.returned = c.num_beams or 1, c.num_return_sequences or 1
+        if self.returned > 1 and self.beams == 1 and not c.do_sample:
+            raise InputError(
+                f"num_return_sequences={self.returned}, but greedy search writes one text: set do_sample=True, or "
+                "num_beams to at least as many."
+            )
+        self.eos = eos_ids(c.eos_token_id)
+        self._check_eos()
+        pads = (c.pad_token_id, self.eos[0] if self.eos else None, 0)
+        self.pad = next(int(token) for token in pads if token is not None)
+        times = self.beams if self.beams > 1 else self.returned
+        self.ids, self.real = (x.repeat_interleave(times, 0) for x in (self.ids, self.real))
+        self.times, self.count = times, B
+        self.longest = [self._room(len(prompt)) for prompt in self.prompts for _ in range(times)]
+        self.deadline = None if c.max_time is None else time.monotonic() + c.max_time
+        self.generators = None
+        if c.do_sample and c.seed is not None:
+            self.generators = sampling.seeded(c.seed, len(self.ids), self.ids.device)
+
+    def _read_inputs(self, inputs: Any, kwargs: dict[str, Any]) -> None:
+        model, takes = self.model, {*self.model.inputs(), "cache_position"}
+        ids, vectors = kwargs.pop("input_ids", None), kwargs.pop("inputs_embeds", None)
+        if inputs is not None and ids is not None:
+            raise ArgumentError("generate got the prompts twice, as inputs and as input_ids.")
+        ids = inputs if ids is None else ids
+        if unknown := sorted(kwargs.keys() - takes):
+            known = [*KEYS, *takes]
+            raise ArgumentError(f"generate takes no {unknown[0]!r}.{near(unknown[0], known)}")
+        if ids is None and vectors is None:
+            ids = self._first()
+        source: Any = ids if vectors is None else vectors
+        if vectors is None and not isinstance(source, Tensor):
+            raise NotTensorError(f"generate: input_ids is a {type(ids).__name__}, not a tensor.")
+        batch, columns = batch_shape(type(model).__name__, None if vectors is not None else source, vectors)
+        mask, self.cache = kwargs.pop("attention_mask", None), kwargs.pop("past_key_values", None)
+        for name in ("position_ids", "cache_position", "use_cache"):  # which follow from the mask
+            kwargs.pop(name, None)
+        real = torch.ones(batch, columns, dtype=torch.bool, device=source.device)
+        if mask is not None:
+            real = read_mask(mask, batch, columns)
+            if real.dim() == 4:
+                raise InputError("generate takes a mask (batch, columns), not one for each query.")
+            real = real.to(source.device)
+        if not bool(real.any(1).all()):
+            row = int((~real.any(1)).nonzero()[0])
+            raise InputError(f"Prompt {row} has no tokens: give at least one, such as the tokenizer's bos_token_id.")
+        self.prompts = [source[b][real[b]] for b in range(batch)]
+        written = columns if vectors is None else 0
+        self.ids = source if vectors is None else torch.zeros(batch, 0, dtype=torch.long, device=source.device)
+        self.real, self.vectors, self.whole = real[:, :written], vectors, source
+        self.mask, self.more = real, {name: value for name, value in kwargs.items() if value is not None}
+
+    def _first(self) -> Tensor:
+        bos = self.config.bos_token_id
+        if bos is None:
+            raise InputError("generate needs a prompt: input_ids, or a bos_token_id to begin with.")
+        return torch.tensor([[bos]], device=self.model.device)
+
+    def _check_eos(self) -> None:
+        size = getattr(self.model.config, "vocab_size", None)
+        for token in self.eos:
+            if size is not None and not 0 <= token < size and self.config.source("eos_token_id") == "caller":
+                raise InputError(f"eos_token_id={token}: the vocabulary has ids 0 to {size - 1}.")
+
+    def _room(self, prompt: int) -> int:
+        """How many new tokens a text may get, after a prompt of so many."""
+        c, limit = self.config, longest_text(self.model.config)
+        if limit is not None and prompt > limit:
+            raise InputError(
+                f"A prompt has {prompt} tokens, but the model has positions for {limit}: shorten it, "
+                "tokenizer(…, truncation=True)."
+            )
+        if c.max_new_tokens is not None:
+            room = c.max_new_tokens
+        elif c.source("max_length") == "default" or c.max_length is None:
+            room = 20 if limit is None else min(20, limit - prompt)
+        else:
+            room = c.max_length - (prompt if self.vectors is None else 0)
+            if room <= 0:
+                raise InputError(
+                    f"max_length={c.max_length}, but a prompt has {prompt} tokens already: raise it, or set "
+                    "max_new_tokens."
+                )
+        if limit is not None and prompt + room > limit + 1:
+            raise InputError(
+                f"A prompt of {prompt} tokens and {room} new ones are more than the model's {limit} positions: "
+                f"set max_new_tokens to at most {limit + 1 - prompt}."
+            )
+        return int(room)
+
+    def read_stops(self, tokenizer: Any) -> None:
+        """Make a criterion of `stop_strings`."""
+        if self.config.stop_strings is None:
+            return
+        if tokenizer is None:
+            raise ArgumentError("stop_strings need the text: give generate(…, tokenizer=tokenizer).")
+        self.criteria.append(StopStringCriteria(tokenizer, self.config.stop_strings))
+
+    # ---- parts
+
+    def rules(self) -> Rules:
+        """The processors of every text."""
+
+        c, given = self.config, self.given
+
+        def of(row: int) -> LogitsProcessorList:
+            number = row // self.times
+            prompt = len(self.prompts[number]) if self.vectors is None else 0
+            text = Text(number, prompt, prompt + self.longest[row], self.prompts[number][:prompt])
+            return LogitsProcessorList(rules(c, text, self.eos, self.allowed))
+
+        of_prompts = c.encoder_repetition_penalty not in (None, 1.0) or bool(c.encoder_no_repeat_ngram_size)
+        alike = bool(self.real.all()) and self.allowed is None and not of_prompts
+        own = [of(0)] if alike else [of(row) for row in range(len(self.ids))]
+        return Rules(own, given, warping(c, self.eos), alike)
+
+    def begin(self) -> tuple[Any, Tensor]:
+        """A runner that has computed the prompts, and the logits (B · R, V) after them."""
+        c = self.config
+        asked = {n: True for n in ("output_attentions", "output_hidden_states") if getattr(c, n)}
+        if asked and not c.return_dict_in_generate:
+            asked = {}
+        runner: Any
+        if asked or self.more or keeps_padding(self.model.modules()):
+            runner = ColumnRunner(self.model, self.whole, self.mask, asked, **self.more)
+            logits = runner.begin()
+        else:
+            cache = None if self.cache is None else Cache.of(self.cache, self.mask)
+            if cache is not None and max(cache.lengths, default=0) >= min(map(len, self.prompts)):
+                raise InputError("past_key_values hold all of a prompt: give at least one token beyond them.")
+            runner = Runner(self.model, cache, **self.more)
+            logits = runner.begin(self.prompts)
+        if self.times > 1:
+            runner.repeat(self.times)
+            logits = logits.repeat_interleave(self.times, 0)
+        return runner, logits
+
+    def steps(self) -> Iterator[tuple[writing.Draft, Tensor]]:
+        """Greedy search or sampling, step by step."""
+        draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
+        runner, logits = self.begin()
+        for tokens in self._written(draft, runner, logits):
+            yield draft, tokens
+
+    def _written(self, draft: writing.Draft, runner: Any, logits: Tensor) -> Iterator[Tensor]:
+        c = self.config
+        return writing.write(
+            draft, runner, logits, self.rules(), sample=bool(c.do_sample), generators=self.generators,
+            criteria=self.criteria, deadline=self.deadline,
+            keep_scores=bool(c.return_dict_in_generate and c.output_scores),
+            keep_logits=bool(c.return_dict_in_generate and c.output_logits),
+        )  # fmt: skip
+
+    # ---- ways of choosing
+
+    def write(self, assistant: Any = None, streamer: Any = None) -> Any:
+        """Greedy search, sampling, or either with the help of guesses."""
+        c = self.config
+        draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
+        runner, logits = self.begin()
+        if (assistant is not None or c.prompt_lookup_num_tokens) and isinstance(runner, Runner) and len(self.ids) == 1:
+            steps = assisted(draft, runner, logits, self.rules(), c, assistant, self.generators, self.criteria)
+        else:
+            steps = self._written(draft, runner, logits)
+        for tokens in steps:
+            if streamer is not None:
+                streamer.put(tokens.cpu())
+        if not c.return_dict_in_generate:
+            return draft.ids
+        return outputs.GenerateDecoderOnlyOutput(
+            sequences=draft.ids,
+            scores=tuple(draft.scores) if c.output_scores else None,
+            logits=tuple(draft.logits) if c.output_logits else None,
+            **_collected(runner, c),
+            past_key_values=runner.cache,
+            ended=draft.ended,
+        )
+
+    def beam_search(self) -> Any:
+        """Beams, the best or drawn."""
+        c, K = self.config, self.beams
+        if self.returned > K:
+            raise InputError(f"num_return_sequences={self.returned} is more than num_beams={K}.")
+        runner, logits = self.begin()
+        rules, T = self.rules(), self.ids.shape[1]
+        scores: list[Tensor] | None = [] if c.return_dict_in_generate and c.output_scores else None
+        raw: list[Tensor] | None = [] if c.return_dict_in_generate and c.output_logits else None
+
+        def apply(tokens: Tensor, found: Tensor) -> Tensor:
+            new = torch.ones_like(tokens, dtype=torch.bool)
+            ids, real = torch.cat([self.ids, tokens], 1), torch.cat([self.real, new], 1)
+            return rules(ids, real, found, range(len(ids)))
+
+        asked = beams.Search(
+            K, max(self.longest), len(self.eos), self._ends, 1.0 if c.length_penalty is None else c.length_penalty,
+            c.early_stopping or False, bool(c.do_sample), self.pad,
+        )  # fmt: skip
+        done = beams.search(asked, runner, logits, apply, (scores, raw), self.deadline)
+        R = self.returned
+        origins = done.origins[:, :R].flatten(0, 1)
+        length = int((origins >= 0).sum(1).max())
+        ids = self.ids[::K].repeat_interleave(R, 0)
+        sequences = torch.cat([ids, done.tokens[:, :R].flatten(0, 1)[:, :length]], dim=1)
+        assert sequences.shape[1] == T + length
+        if not c.return_dict_in_generate:
+            return sequences
+        return outputs.GenerateBeamDecoderOnlyOutput(
+            sequences=sequences,
+            sequences_scores=done.scores[:, :R].flatten() if c.output_scores else None,
+            scores=None if scores is None else tuple(scores),
+            logits=None if raw is None else tuple(raw),
+            beam_indices=origins[:, :length],
+            **_collected(runner, c),
+            past_key_values=runner.cache,
+        )
+
+    def _ends(self, tokens: Tensor) -> Tensor:
+        """(B, C) which candidates (B, C, s) are at their end."""
+        B, C, s = tokens.shape
+        ends = torch.zeros(B, C, dtype=torch.bool, device=tokens.device)
+        for token in self.eos:
+            ends |= tokens[:, :, -1] == token
+        longest = torch.tensor(self.longest[:: self.times], device=tokens.device)
+        ends |= (s >= longest)[:, None]
+        if self.criteria:
+            ids = self.ids[:: self.times].repeat_interleave(C, 0)
+            ends |= self.criteria(torch.cat([ids, tokens.flatten(0, 1)], 1), None).view(B, C)
+        return ends
+
+
+def _collected(runner: Any, config: Any) -> dict[str, Any]:
+    """Attentions and hidden states of every pass, where they were asked for."""
+    passes = getattr(runner, "outputs", [])
+    found = {}
+    for name, asked in (("attentions", config.output_attentions), ("hidden_states", config.output_hidden_states)):
+        found[name] = tuple(one[name] for one in passes) if asked and passes else None
+    return found
