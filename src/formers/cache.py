@@ -70,8 +70,8 @@ class Cache:
                 shape = (layout.batch, layout.columns)
                 old = torch.ones(shape[0], self.columns, dtype=torch.bool) if self.real is None else self.real
                 new = torch.ones(shape, dtype=torch.bool)
-                if layout.index is not None:
-                    new = layout.unpack(layout.index.new_ones(len(layout.index))).bool().cpu()
+                if layout.index is not None and layout.tokens is not None:
+                    new = layout.tokens.cpu()
                 starts = torch.cat([old, new], dim=1).int().diff(dim=1, prepend=torch.zeros(shape[0], 1).int()) > 0
                 found = bool((starts.sum(1) > 1).any())
             self._apart = layout, found
@@ -107,8 +107,9 @@ class Cache:
         """The same where the columns are wanted as the caller has them, padding included: new ones (B, G, T, d) added;
         all of them (B, G, columns, d), and their layout."""
         past, (B, _, T, _) = self.begin(layout.batch), key.shape
-        seen = layout.real if layout.index is None else layout.unpack(layout.index.new_ones(len(layout.index))).bool()
-        new = torch.ones(B, T, dtype=torch.bool, device=key.device) if seen is None else seen.expand(B, T)
+        new = torch.ones(B, T, dtype=torch.bool, device=key.device)
+        if layout.tokens is not None:
+            new = layout.tokens.expand(B, T)
         before = torch.ones(B, layout.before or max(past), dtype=torch.bool, device=key.device)
         if self.real is not None:
             before = self.real.to(key.device)
@@ -132,9 +133,7 @@ class Cache:
     def advance(self, layout: Layout) -> None:
         """Count the tokens of a pass that has gone through all layers."""
         texts = range(len(self.lengths)) if self.chosen is None else self.chosen
-        real = layout.real
-        if layout.index is not None and layout.before is not None:
-            real = layout.unpack(layout.index.new_ones(len(layout.index))).bool()
+        real = layout.real if layout.before is None else layout.tokens
         new = layout.new if real is None else real.expand(layout.batch, -1).sum(1).tolist()
         for text, count in zip(texts, new, strict=True):
             self.lengths[text] += count

@@ -164,6 +164,24 @@ class RotaryConfig(RopeConfig):
         return FULL
 
 
+class LateWindows(RotaryConfig):
+    """With windows in the layers from `max_window_layers` on, where `use_sliding_window` asks for them."""
+
+    if TYPE_CHECKING:
+        use_sliding_window: bool
+        sliding_window: int | None
+        max_window_layers: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.use_sliding_window:
+            self.sliding_window = None
+
+    def layer_type(self, layer: int) -> str:
+        narrow = self.use_sliding_window and self.sliding_window is not None and layer >= self.max_window_layers
+        return SLIDING if narrow else FULL
+
+
 class RMSNorm(nn.Module):
     """x · weight / √(mean(x²) + eps). Source: Zhang and Sennrich 2019 (arXiv 1910.07467)."""
 

@@ -170,10 +170,7 @@ class SparseLMHead(SparsePreTrainedModel, decoders.LMHead):
         found = super().results(body, layout, inputs, targets)
         if not body.router_logits:
             return found
-        real = layout.real
-        if layout.index is not None:
-            real = layout.unpack(layout.index.new_ones(len(layout.index)))
-        real = None if real is None else real.expand(layout.batch, layout.columns)
+        real = None if layout.tokens is None else layout.tokens.expand(layout.batch, layout.columns)
         aux = losses.balance(body.router_logits, self.num_experts_per_tok, real)
         if found["loss"] is not None:
             found["loss"] = found["loss"] + self.router_aux_loss_coef * aux

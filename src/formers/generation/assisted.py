@@ -53,7 +53,7 @@ def helper(assistant: Any, rules: Callable[[Tensor, Tensor], Tensor], sample: bo
 
     def guess(text: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
         if runner.cache.lengths:  # of guesses that did not hold, nothing is kept
-            runner.back([min(runner.cache.lengths[0], len(text) - 1)])
+            runner.back([len(text) - 1])
         logits, tokens, chances = runner.begin([text], [0]), text, []
         for _ in range(most):
             scores = rules(tokens[None], logits.float())
@@ -77,7 +77,7 @@ def assisted(
     criteria: Any,
 ) -> Iterator[Tensor]:
     """Write one text; yields each token (1,)."""
-    sample, cache = bool(config.do_sample), runner.cache
+    sample = bool(config.do_sample)
     apply = lambda ids, scores: rules(ids, torch.ones_like(ids, dtype=torch.bool), scores, [0])  # noqa: E731
     if assistant is None:
         guess, most = lookup(config), int(config.prompt_lookup_num_tokens)
@@ -97,7 +97,7 @@ def assisted(
             if draft.ended[0]:
                 return
         text = draft.ids[0][draft.real[0]]
-        cache.lengths[0] = min(cache.lengths[0], len(text) - 1)  # without the guesses that did not hold
+        runner.back([len(text) - 1])  # without the guesses that did not hold
         left = draft.longest[0] - (draft.ids.shape[1] - draft.prompt) - 1
         guessed, chances = guess(text, min(most, left)) if left > 0 else (text[:0], None)
         ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None]

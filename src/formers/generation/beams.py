@@ -91,9 +91,7 @@ def search(
         if bool(ends.all()) or not bool(open_.any()) or (asked.early_stopping is True and bool(full.all())):
             return done
         runner.move(running.origins[:, :, -1].flatten().tolist())
-        last = running.tokens[:, :, -1].flatten()
-        order = torch.tensor(runner.rows, device=device)
-        logits = runner.step(last[order])[order.argsort()]
+        logits = runner.step(running.tokens[:, :, -1].flatten())
 
 
 def _empty(B: int, K: int, device: torch.device) -> Hypotheses:

@@ -96,8 +96,8 @@ def write_many(
         if gone:
             runner.keep(list(texts))
         if texts:
-            last = torch.stack([texts[row].ids[-1] for row in runner.rows])
-            logits = dict(zip(runner.rows, runner.step(last), strict=True))
+            last = torch.stack([texts[number].ids[-1] for number in sorted(texts)])
+            logits = dict(zip(sorted(texts), runner.step(last), strict=True))
 
 
 def _joining(

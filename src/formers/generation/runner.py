@@ -54,8 +54,12 @@ class Runner:
         return logits if back == sorted(back) else logits[torch.tensor(back, device=logits.device)]
 
     def step(self, tokens: Tensor) -> Tensor:
-        """One more token (B,) of every text, in the order of `rows`: the logits (B, V) after it."""
-        return self.feed(range(len(self.rows)), tokens[:, None])
+        """One more token (B,) of every text, in the order of their numbers: the logits (B, V) after it."""
+        slots = sorted(range(len(self.rows)), key=self.rows.__getitem__)  # of the texts by their numbers
+        if slots == list(range(len(slots))):
+            return self.feed(slots, tokens[:, None])
+        at = torch.tensor(slots, device=tokens.device)
+        return self.feed(range(len(slots)), tokens[at.argsort(), None])[at]
 
     def feed(self, slots: Sequence[int], new: Sequence[Tensor] | Tensor, every: bool = False) -> Tensor:
         """New tokens of the texts in these slots: the logits after the last, (B, V), or with `every` after each.

@@ -56,7 +56,7 @@ class Task:
     prompts: list[Tensor]
 
     def __init__(self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any]) -> None:
-        self.model, self.stops = model, None
+        self.model = model
         keys = {name: kwargs.pop(name) for name in list(kwargs) if name in KEYS}
         self.config = (config or GenerationConfig()).over(model.generation_config, **keys)
         mode = self.config.get_generation_mode()
@@ -64,7 +64,7 @@ class Task:
             raise ArgumentError(f"generate has no {mode.value} here; greedy, sampling and beams are, and assistants.")
         refuse(self.config)
         self._read_inputs(inputs, kwargs)
-        c, B = self.config, len(self.prompts)
+        c = self.config
         self.beams, self.returned = c.num_beams or 1, c.num_return_sequences or 1
         if self.returned > 1 and self.beams == 1 and not c.do_sample:
             raise InputError(
@@ -77,7 +77,7 @@ class Task:
         self.pad = next(int(token) for token in pads if token is not None)
         times = self.beams if self.beams > 1 else self.returned
         self.ids, self.real = (x.repeat_interleave(times, 0) for x in (self.ids, self.real))
-        self.times, self.count = times, B
+        self.times = times
         self.longest = [self._room(len(prompt)) for prompt in self.prompts for _ in range(times)]
         self.deadline = None if c.max_time is None else time.monotonic() + c.max_time
         self.generators = None

@@ -6,7 +6,7 @@ Letters: B texts, T columns of prompts, s generated columns, V vocabulary.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,6 @@ from torch import Tensor
 from ..errors import InputError
 from . import sampling
 from .chain import Rules
-
-Stops = Callable[[Tensor, Tensor, Any], Tensor]
 
 
 @dataclass
@@ -74,7 +72,6 @@ def write(
     deadline: float | None = None,
     keep_scores: bool = False,
     keep_logits: bool = False,
-    ended: Callable[[Draft], None] | None = None,
 ) -> Iterator[Tensor]:
     """Write until all texts have ended; yields the tokens (B,) of each step, padding for those that had ended.
 
@@ -92,18 +89,14 @@ def write(
         draft.add(tokens)
         if criteria:
             draft.stop(criteria(draft.ids, tuple(draft.scores) if keep_scores else None).tolist(), "stop")
-        if ended is not None:
-            ended(draft)
         if deadline is not None and time.monotonic() >= deadline:
             draft.stop([True] * len(draft.ended), "time")
         yield draft.ids[:, -1]
         if not (going := draft.live):
             return
-        if isinstance(runner.rows, list) and len(going) < len(runner.rows):
+        if len(going) < len(runner.rows):
             runner.keep(going)
-        order = torch.tensor(runner.rows, device=tokens.device)
-        logits = runner.step(draft.ids[order, -1])
-        logits = logits if runner.rows == sorted(runner.rows) else logits[order.argsort()]
+        logits = runner.step(draft.ids[torch.tensor(sorted(runner.rows), device=tokens.device), -1])
         if len(runner.rows) > len(going):
             logits = logits[torch.tensor(going, device=logits.device)]
 

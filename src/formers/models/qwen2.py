@@ -11,7 +11,7 @@ from .. import decoders
 from . import llama
 
 
-class Qwen2Config(decoders.RotaryConfig):
+class Qwen2Config(decoders.LateWindows):
     """Defaults are those of Qwen2 7B beta."""
 
     model_type = "qwen2"
@@ -37,16 +37,6 @@ class Qwen2Config(decoders.RotaryConfig):
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.use_sliding_window:
-            self.sliding_window = None
-
-    def layer_type(self, layer: int) -> str:
-        """Full attention in the first `max_window_layers`, or in all."""
-        narrow = self.use_sliding_window and self.sliding_window is not None and layer >= self.max_window_layers
-        return decoders.SLIDING if narrow else decoders.FULL
 
 
 class Qwen2Tokenizer(llama.LlamaTokenizer):

@@ -14,7 +14,7 @@ from ..ops.step import Step
 from . import llama
 
 
-class Qwen3Config(decoders.RotaryConfig):
+class Qwen3Config(decoders.LateWindows):
     """Defaults are those of Qwen3 8B."""
 
     model_type = "qwen3"
@@ -42,16 +42,6 @@ class Qwen3Config(decoders.RotaryConfig):
     pad_token_id: int | None = None
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.use_sliding_window:
-            self.sliding_window = None
-
-    def layer_type(self, layer: int) -> str:
-        """Full attention in the first `max_window_layers`, or in all."""
-        narrow = self.use_sliding_window and self.sliding_window is not None and layer >= self.max_window_layers
-        return decoders.SLIDING if narrow else decoders.FULL
 
 
 class Qwen3RMSNorm(decoders.RMSNorm):

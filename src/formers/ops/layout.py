@@ -220,17 +220,22 @@ class Layout:
         seen = mask > torch.finfo(mask.dtype).min / 2 if mask.dtype.is_floating_point else mask
         return seen.flatten(1, 2).any(1)
 
+    @property
+    def tokens(self) -> Tensor | None:
+        """(B or 1, T) which columns are tokens, packed or not: bool; None for all."""
+        if self.index is None:
+            return self.real
+        mask = torch.zeros(self.batch * self.columns, dtype=torch.bool, device=self.index.device)
+        return mask.index_fill(0, self.index, True).view(self.batch, self.columns)
+
     def visible(self) -> Tensor | None:
         """Which keys are no padding, and what the caller hides: bool, broadcastable to (B, H, T, T); None when all.
 
         What the caller adds to scores comes as it is, floating.
         """
-        if self.index is not None:
-            mask = torch.zeros(self.batch * self.columns, dtype=torch.bool, device=self.index.device)
-            return mask.index_fill(0, self.index, True).view(self.batch, 1, 1, self.columns)
-        if self.mask is None or self.mask.dim() == 4:
+        if self.mask is not None and self.mask.dim() == 4:
             return self.mask
-        return self.mask[:, None, None]
+        return None if self.tokens is None else self.tokens[:, None, None]
 
 
 def is_tracing() -> bool:
