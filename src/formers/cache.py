@@ -4,12 +4,15 @@
     text 1   f g . . . . . .      the room behind them is for tokens to come
     text 2   h i j k . . . .
 
+Texts that begin alike, as beams do, are branches of a trunk, which is stored once.
+
 Letters: S texts, B of them in a pass, G heads of keys, K tokens with room, T columns of a pass, d width of a head.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +24,35 @@ from .ops.layout import Layout
 _GROWTH = 1.5  # of the room, when it is too small
 
 
+@dataclass(frozen=True)
+class Trunk:
+    """What some texts begin with.
+
+    keys, values: (M, G, P, d) for each layer. lengths: (M,) tokens. of: (S,) the number of each text's trunk.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    lengths: list[int]
+    of: list[int]
+
+    def grown(self, own: Tensor | None, layer: int, values: bool) -> Tensor:
+        """Keys, or values, of one layer with what texts have of their own (S, G, K, d) behind them."""
+        whole = (self.values if values else self.keys)[layer].index_select(0, torch.tensor(self.of))
+        if own is None:
+            return whole
+        whole = torch.nn.functional.pad(whole, (0, 0, 0, own.shape[2]))
+        for text, trunk in enumerate(self.of):
+            whole[text].narrow(1, self.lengths[trunk], own.shape[2]).copy_(own[text])
+        return whole
+
+
+def _times(of: Sequence[int]) -> int | None:
+    """How many neighbours each trunk has, if all have as many."""
+    times = of.count(of[0]) if of else 0
+    return times if times and list(of) == [trunk for trunk in dict.fromkeys(of) for _ in range(times)] else None
+
+
 class Cache:
     """A ragged cache of keys and values, (S, G, K, d) for each layer.
 
@@ -28,6 +60,7 @@ class Cache:
     real: bool (S, columns) which of these columns hold a token; None for all.
     unseen: whether it was made of tuples, and no mask has said which of their columns are padding.
     chosen: the texts that the next pass is about, in the order of its batch; None for all.
+    trunk: what texts begin with, where some share it: keys and values are what each has after that.
     """
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -39,6 +72,7 @@ class Cache:
         self.chosen: list[int] | None = None
         self.unseen = False
         self.room = 0  # tokens to make room for at once
+        self.trunk: Trunk | None = None
         self._apart: tuple[Layout, bool] | None = None  # what `apart` found
         self.crossed: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values of an encoder's rows, for each layer
 
@@ -80,11 +114,14 @@ class Cache:
     def extend(
         self, layer: int, texts: Sequence[int], past: Sequence[int], key: Tensor, value: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Add new keys and values (n, G, T, d) of n texts of the pass; returns all that these have, (n, G, K, d).
+        """Add new keys and values (n, G, T, d) of n texts of the pass; returns all that these have, (n, G, K, d), after
+        their trunk.
 
         K is the longest text's; what is behind a shorter one's is not to be seen.
         """
-        new, slots = key.shape[2], [self.chosen[text] for text in texts] if self.chosen is not None else list(texts)
+        new, slots = key.shape[2], self._slots(texts)
+        if (trunk := self.trunk) is not None:
+            past = [length - trunk.lengths[trunk.of[slot]] for length, slot in zip(past, slots, strict=True)]
         longest, equal = max(past) + new, min(past) == max(past)
         first = layer == len(self.keys) and not self.room and equal and not past[0]
         if first and slots == list(range(len(self.lengths))):  # nothing to join, nothing to copy
@@ -92,20 +129,25 @@ class Cache:
             self.values.append(value)
             return key, value
         self._make_room(layer, key, value, longest)
-        place = _place(slots, key.device)
+        place, found = _place(slots, key.device), []
+        if not equal:
+            at = torch.tensor(past, device=key.device)[:, None] + torch.arange(new, device=key.device)
+            rows = torch.tensor(slots, device=key.device)[:, None]
         for stored, added in ((self.keys, key), (self.values, value)):
             tensor = stored[layer] = _writable(stored[layer], added)
-            if equal:
-                tensor[place, :, past[0] : longest] = added
-            else:
-                at = torch.tensor(past, device=key.device)[:, None] + torch.arange(new, device=key.device)
-                rows = torch.tensor(slots, device=key.device)[:, None]
+            if not equal:
                 tensor[rows, :, at] = added.transpose(1, 2)
-        return self.keys[layer][place, :, :longest], self.values[layer][place, :, :longest]
+            elif isinstance(place, slice):
+                tensor[place].narrow(2, past[0], new).copy_(added)
+            else:
+                tensor[place, :, past[0] : longest] = added
+            found.append(tensor[place].narrow(2, 0, longest))
+        return found[0], found[1]
 
     def extend_columns(self, layer: int, key: Tensor, value: Tensor, layout: Layout) -> tuple[Tensor, Tensor, Layout]:
         """The same where the columns are wanted as the caller has them, padding included: new ones (B, G, T, d) added;
         all of them (B, G, columns, d), and their layout."""
+        self.join()
         past, (B, _, T, _) = self.begin(layout.batch), key.shape
         new = torch.ones(B, T, dtype=torch.bool, device=key.device)
         if layout.tokens is not None:
@@ -159,6 +201,40 @@ class Cache:
                 wider[: old.shape[0], :, : old.shape[2]] = old
                 stored[layer] = wider
 
+    def _slots(self, texts: Sequence[int]) -> list[int]:
+        return list(texts) if self.chosen is None else [self.chosen[text] for text in texts]
+
+    # ---- texts that begin alike
+
+    def fork(self, times: int) -> None:
+        """Each text so many times, one after the other, which share what is there."""
+        if self.trunk is not None or self.real is not None or self.crossed or not self.keys:
+            return self.batch_repeat_interleave(times)
+        of = [text for text in range(len(self.lengths)) for _ in range(times)]
+        self.trunk = Trunk(self.keys, self.values, self.lengths, of)
+        self.keys, self.values, self.lengths = [], [], [self.lengths[text] for text in of]
+        return None
+
+    def trunks(self, layer: int, texts: Sequence[int]) -> tuple[Tensor, Tensor, list[int]] | None:
+        """Keys and values (M, G, P, d) of the trunks of these texts, and their lengths (M,); None where not each has
+        the same number of neighbours among them."""
+        assert self.trunk is not None  # attention asks where there is one
+        of = [self.trunk.of[slot] for slot in self._slots(texts)]
+        if (times := _times(of)) is None:
+            return None
+        lengths, place = [self.trunk.lengths[trunk] for trunk in of[::times]], _place(of[::times], torch.device("cpu"))
+        keys, values = (x[layer][place][:, :, : max(lengths)] for x in (self.trunk.keys, self.trunk.values))
+        return keys, values, lengths
+
+    def join(self) -> None:
+        """Give each text its own copy of what it begins with."""
+        trunk, self.trunk = self.trunk, None
+        if trunk is not None:
+            layers = range(len(trunk.keys))
+            both = [[*stored, *[None] * (len(layers) - len(stored))] for stored in (self.keys, self.values)]
+            self.keys = [trunk.grown(both[0][layer], layer, values=False) for layer in layers]
+            self.values = [trunk.grown(both[1][layer], layer, values=True) for layer in layers]
+
     # ---- what people do with it
 
     @classmethod
@@ -198,6 +274,7 @@ class Cache:
 
     def pair(self, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of one layer as (S, G, columns, d), zeros at padding."""
+        self.join()
         if self.real is None:
             return self.keys[layer][:, :, : self.columns], self.values[layer][:, :, : self.columns]
         where = (self.real.cumsum(1) - 1).clamp(min=0)[:, None, :, None].to(self.keys[layer].device)
@@ -207,7 +284,7 @@ class Cache:
         return keys, values
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.keys if self.trunk is None else self.trunk.keys)
 
     def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
         if not -len(self) <= layer < len(self):
@@ -273,6 +350,8 @@ class Cache:
 
     def select(self, texts: Sequence[int]) -> None:
         """Keep the texts of these numbers, in this order; one may come more than once."""
+        if self.trunk is not None:
+            self.trunk = replace(self.trunk, of=[self.trunk.of[text] for text in texts])
         chosen = torch.tensor(list(texts), dtype=torch.long)
         for stored in (self.keys, self.values):
             for layer, x in enumerate(stored):  # one at a time: the old is let go before the next is made
@@ -293,6 +372,7 @@ class Cache:
 
     def crop(self, max_length: int) -> None:
         """Forget all columns from `max_length` on; with a negative number, so many of the last."""
+        self.join()
         kept = max_length if max_length >= 0 else self.columns + max_length
         if kept >= self.columns:
             return
@@ -306,12 +386,13 @@ class Cache:
     def reset(self) -> None:
         """Forget everything."""
         self.keys, self.values, self.lengths, self.columns, self.real = [], [], [], 0, None
-        self.crossed = {}
+        self.crossed, self.trunk = {}, None
 
     @property
     def nbytes(self) -> int:
         """Bytes of memory."""
-        return sum(x.untyped_storage().nbytes() for x in (*self.keys, *self.values))
+        trunk = () if self.trunk is None else (*self.trunk.keys, *self.trunk.values)
+        return sum(x.untyped_storage().nbytes() for x in (*self.keys, *self.values, *trunk))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} layers, {self.columns} columns of {len(self.lengths)} texts)"

@@ -27,7 +27,7 @@ from .ops.activations import activation
 from .ops.attention import attention
 from .ops.embedding import lookup, packed_ids
 from .ops.layout import Layout
-from .ops.rope import rotate, scaled_rates, turns
+from .ops.rope import rotate_both, scaled_rates, turns
 from .ops.step import Step
 from .optimize import Block
 from .outputs import BaseModelOutput
@@ -336,8 +336,7 @@ class RotaryAttention(nn.Module):
 
     def turned(self, query: Tensor, key: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         """Queries and keys turned by the angles of their rows; here families have norms of both, too."""
-        cosines, sines = self.turns(step)
-        return rotate(query, cosines, sines, self.heads), rotate(key, cosines, sines, self.key_heads)
+        return rotate_both(query, key, *self.turns(step), self.heads, self.key_heads)
 
     def turns(self, step: Step) -> tuple[Tensor, Tensor]:
         """The cosines and sines of this layer's rows."""

@@ -88,7 +88,7 @@ class Runner:
 
     def repeat(self, times: int) -> None:
         """Each text so many times: number r becomes numbers r · times and on."""
-        self.cache.select([slot for slot in range(len(self.rows)) for _ in range(times)])
+        self.cache.fork(times)
         self.rows = [row * times + i for row in self.rows for i in range(times)]
 
     def move(self, origins: Sequence[int]) -> None:

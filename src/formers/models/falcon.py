@@ -20,7 +20,7 @@ from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.bias import alibi
 from ..ops.layout import Layout
-from ..ops.rope import rotate
+from ..ops.rope import rotate_both
 from ..ops.step import Step
 from ..outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
 from ..tokenization import PreTrainedTokenizer
@@ -124,8 +124,7 @@ class FalconAttention(nn.Module):
         H, G = self.num_heads, self.num_kv_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, G)
         if not self.alibi:
-            cosines, sines = step.shared
-            query, key = rotate(query, cosines, sines, H), rotate(key, cosines, sines, G)
+            query, key = rotate_both(query, key, *step.shared, H, G)
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,

@@ -18,7 +18,7 @@ from ..modeling import OPTIONS
 from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.layout import Layout
-from ..ops.rope import rotate
+from ..ops.rope import rotate_both
 from ..ops.step import Step
 from ..tokenization import ByteLevelTokenizer
 
@@ -131,8 +131,7 @@ class GPTNeoXAttention(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         H = self.num_attention_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, H)
-        cosines, sines = step.shared
-        query, key = (rotate(x, cosines, sines, H) for x in (query, key))
+        query, key = rotate_both(query, key, *step.shared, H, H)
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,

@@ -250,8 +250,10 @@ def _onto_past(
     dropout: float,
 ) -> Tensor:
     """Causal attention of new rows to themselves and to the tokens before them in the step's cache, span by span."""
-    layout, parts = step.layout, []
+    layout, parts, cache = step.layout, [], step.cache
     past = layout.past or (0,) * layout.batch
+    if cache.trunk is not None and (bias or by_place or window or softcap or dropout or max(layout.new) > 1):
+        cache.join()
     rows = [x.reshape(-1, x.shape[-1]) for x in (query, key, value)]
     sizes, first = [span.texts * span.new for span in layout.spans], 0
     for span, *qkv in zip(layout.spans, *(x.split(sizes) for x in rows), strict=True):
@@ -262,8 +264,14 @@ def _onto_past(
             for x, n in zip(qkv, (heads, groups, groups), strict=True)
         )
         earlier = [past[text] for text in texts]
-        k, v = step.cache.extend(step.layer, texts, earlier, k, v)
-        context = _of_past(q, k, v, earlier, bias, by_place, window, scale, softcap, dropout)
+        trunks = None if cache.trunk is None else cache.trunks(step.layer, texts)
+        if trunks is None:
+            cache.join()
+        k, v = cache.extend(step.layer, texts, earlier, k, v)
+        if trunks is None:
+            context = _of_past(q, k, v, earlier, bias, by_place, window, scale, softcap, dropout)
+        else:
+            context = _of_branches(q, k, v, *trunks, scale)
         parts.append(context.transpose(1, 2).reshape(span.texts * span.new, -1))
     joined = parts[0] if len(parts) == 1 else torch.cat(parts)
     return joined.view(*query.shape[:-1], joined.shape[-1])
@@ -311,6 +319,25 @@ def _of_past(
                 scores = q.new_zeros(()).where(seen, torch.finfo(q.dtype).min)
             context = _written_out(q, k, v, scores, **options)[0]
     return context.view(n, H, 1, d) if seen_by_all else context
+
+
+def _of_branches(
+    q: Tensor, k: Tensor, v: Tensor, trunk_k: Tensor, trunk_v: Tensor, lengths: list[int], scale: float | None
+) -> Tensor:
+    """Attention (n, H, 1, d) of a new token each to own keys (n, G, K, d) and to those of trunks, (m, G, P, d), each of
+    which has so many tokens and the same number of neighbours: their queries are as many of one text."""
+    (n, H, _, d), (m, G, P, _), K = q.shape, trunk_k.shape, k.shape[2]
+    together = lambda x: x.view(m, n // m, G, H // G, -1).transpose(1, 2).reshape(m, G, n // m * (H // G), -1)  # noqa: E731
+    q = q.reshape(n, G, H // G, d) * (d**-0.5 if scale is None else scale)
+    early = together(q) @ trunk_k.transpose(-1, -2)  # (m, G, n/m · H/G, P)
+    if min(lengths) < P:
+        there = torch.arange(P, device=q.device) < torch.tensor(lengths, device=q.device)[:, None]
+        early = early.masked_fill(~there[:, None, None], -torch.inf)
+    late = together(q @ k.transpose(-1, -2))
+    weights = torch.cat([early, late], dim=-1).float().softmax(-1).to(q.dtype)
+    apart = lambda x: x.view(m, G, n // m, H // G, -1).transpose(1, 2).reshape(n, G, H // G, -1)  # noqa: E731
+    context = apart(weights[..., :P] @ trunk_v) + apart(weights[..., P:]) @ v
+    return context.reshape(n, H, 1, d)
 
 
 def _written_out(

@@ -123,14 +123,21 @@ def rotate(rows: Tensor, cosines: Tensor, sines: Tensor, heads: int, pairs: bool
 
     pairs: neighbouring numbers turn together; else each of the first half with its like in the second.
     """
-    whole = rows.unflatten(-1, (heads, -1))  # (…, H, d)
-    x, rest = whole.split((cosines.shape[-1], whole.shape[-1] - cosines.shape[-1]), dim=-1)
-    x = x.float()
+    whole, w = rows.unflatten(-1, (heads, -1)), cosines.shape[-1]  # (…, H, d)
+    x = whole[..., :w].float()
     if pairs:
         across = torch.stack((-x[..., 1::2], x[..., ::2]), dim=-1).flatten(-2)
     else:
         first, second = x.chunk(2, dim=-1)
         across = torch.cat((-second, first), dim=-1)
-    turned = x * cosines[..., None, :] + across * sines[..., None, :]
-    turned = turned.to(rows.dtype)
-    return (torch.cat((turned, rest), dim=-1) if rest.shape[-1] else turned).flatten(-2)
+    turned = torch.addcmul(x * cosines[..., None, :], across, sines[..., None, :]).to(rows.dtype)
+    return (torch.cat((turned, whole[..., w:]), dim=-1) if w < whole.shape[-1] else turned).flatten(-2)
+
+
+def rotate_both(
+    query: Tensor, key: Tensor, cosines: Tensor, sines: Tensor, heads: int, key_heads: int
+) -> tuple[Tensor, Tensor]:
+    """Queries (…, H·d) and keys (…, G·d), both turned as `rotate` does, by one call of each operator."""
+    both = rotate(torch.cat((query, key), dim=-1), cosines, sines, heads + key_heads)
+    turned: Any = both.split((query.shape[-1], key.shape[-1]), dim=-1)
+    return turned

@@ -46,9 +46,10 @@ class RowInt8:
         scales = source.weight.abs().amax(1).clamp(min=_TINY) / levels  # (M,)
         self.run = self.prepared(source.weight, scales)
         self.bytes, self.activation, self.least = source.weight.numel(), source.activation, least
-        self.bias = torch.zeros(len(scales)) if source.bias is None else source.bias
+        self.bias = source.bias
         if least is not None:  # what the weights make of a row of `least`
-            self.bias = self.bias + least * scales * (source.weight / scales[:, None]).round().sum(1)
+            of_least = least * scales * (source.weight / scales[:, None]).round().sum(1)
+            self.bias = of_least if source.bias is None else source.bias + of_least
         self.scale, self.zero = (1 / 127, 128) if least is None else (1 / 255, 0)
 
     @staticmethod
@@ -58,15 +59,14 @@ class RowInt8:
 
     def __call__(self, x: Tensor) -> Tensor:
         x = x.float()
-        span = x.amax(1, keepdim=True)  # (N, 1)
         if self.least is None:
-            span = torch.maximum(span, x.amin(1, keepdim=True).neg_()).clamp_(min=_TINY)
+            span = x.abs().amax(1, keepdim=True).clamp_(min=_TINY)  # (N, 1)
             x = x / span
         else:
-            span = span.sub_(self.least).clamp_(min=_TINY)
+            span = x.amax(1, keepdim=True).sub_(self.least).clamp_(min=_TINY)
             x = x.sub(self.least).div_(span)
         y = self.run(x, self.scale, self.zero)
-        torch.addcmul(self.bias, y, span, out=y)
+        y = y.mul_(span) if self.bias is None else torch.addcmul(self.bias, y, span, out=y)
         return y if self.activation is None else self.activation(y)
 
 

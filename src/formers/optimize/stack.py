@@ -163,8 +163,10 @@ class Norm:
             self.shape, self.eps = norm.normalized_shape, norm.eps
             given: tuple[Tensor | None, Tensor | None] = (norm.weight, norm.bias)
         elif callable(scale := getattr(norm, "root_mean_square", None)):
-            weight, self.eps = scale()
-            self.shape, given = weight.shape, (weight, None)
+            weight, eps = scale()
+            # √(mean(x²) + eps) is hypot(|x|, √(D · eps)) / √D
+            self.floor = torch.tensor((len(weight) * eps) ** 0.5, device=weight.device)
+            self.shape, given = weight.shape, (weight * len(weight) ** 0.5, None)
         else:
             return
         made = (None if x is None else x.detach().float() for x in given)
@@ -174,8 +176,7 @@ class Norm:
         if self.centred or not self.shape:
             return F.layer_norm(x, self.shape, self.weight, self.bias, self.eps) if self.shape else x
         assert self.weight is not None  # such a norm has one
-        size = torch.linalg.vector_norm(x, dim=-1, keepdim=True)  # (N, 1): √(D · mean(x²)), without x² itself
-        return (x * size.square_().div_(x.shape[-1]).add_(self.eps).rsqrt_()).mul_(self.weight)
+        return (x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(self.floor)).mul_(self.weight)
 
 
 def feed_forward(plan: Plan, up: Source, down: Source, gate: nn.Module | None = None) -> TwoProducts:
