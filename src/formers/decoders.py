@@ -336,7 +336,7 @@ class RotaryAttention(nn.Module):
 
     def turned(self, query: Tensor, key: Tensor, step: Step) -> tuple[Tensor, Tensor]:
         """Queries and keys turned by the angles of their rows; here families have norms of both, too."""
-        return rotate_both(query, key, *self.turns(step), self.heads, self.key_heads)
+        return rotate_both(query, key, self.turns(step), self.heads, self.key_heads)
 
     def turns(self, step: Step) -> tuple[Tensor, Tensor]:
         """The cosines and sines of this layer's rows."""

@@ -12,6 +12,7 @@ from formers.optimize.half import Half
 from formers.optimize.products import Source
 from formers.optimize.row_int8 import FbgemmRows, OnednnRows, RowInt8, feed_forward
 
+SATURATES = row_int8.saturates
 HERE = probe.makers("int8", "cpu")
 ENGINES = pytest.mark.parametrize(
     "make",
@@ -64,6 +65,32 @@ def test_a_row_does_not_depend_on_others(make: type[RowInt8]) -> None:
     whole = product(x)
     for row in (0, 7, 150, 299):
         assert torch.equal(product(x[row : row + 1])[0], whole[row])
+
+
+@ENGINES
+def test_finer_codes_keep_small_numbers_beside_large_ones(monkeypatch: pytest.MonkeyPatch, make: type[RowInt8]) -> None:
+    monkeypatch.setattr(row_int8, "saturates", lambda _: False)
+    twice = row_int8.finer(make)
+    assert twice is not None
+    made, x = source(inputs=400), rows(inputs=400)
+    x[:, 7] *= 100
+    exact = (made.weight / made.weight.abs().amax(1, keepdim=True) * 127).round() / 127
+    exact = exact * made.weight.abs().amax(1, keepdim=True)  # the weights that the codes stand for
+    expected = torch.nn.functional.linear(x, exact, made.bias)
+    coarse, fine = ((m(made)(x) - expected).norm() / expected.norm() for m in (make, twice))
+    if not SATURATES(make.prepared):
+        assert float(fine) < 1e-3 < 10 * float(coarse)
+        assert float(fine) < 0.02 * float(coarse)
+    product, many = twice(made), rows(300, 400)
+    whole = product(many)
+    for row in (0, 7, 299):
+        assert torch.equal(product(many[row : row + 1])[0], whole[row])
+
+
+def test_no_finer_codes_where_weights_have_few_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_int8, "saturates", lambda _: True)
+    assert row_int8.finer(FbgemmRows) is None
+    assert row_int8.finer(Half) is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -124,7 +124,7 @@ class FalconAttention(nn.Module):
         H, G = self.num_heads, self.num_kv_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, G)
         if not self.alibi:
-            query, key = rotate_both(query, key, *step.shared, H, G)
+            query, key = rotate_both(query, key, step.shared, H, G)
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,

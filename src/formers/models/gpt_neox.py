@@ -131,7 +131,7 @@ class GPTNeoXAttention(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         H = self.num_attention_heads
         query, key, value = decoders.split_joined(self.query_key_value(rows), H, H)
-        query, key = rotate_both(query, key, *step.shared, H, H)
+        query, key = rotate_both(query, key, step.shared, H, H)
         context, *weights = attention(
             *(query, key, value, step),
             heads=H,

@@ -271,7 +271,7 @@ def _onto_past(
         if trunks is None:
             context = _of_past(q, k, v, earlier, bias, by_place, window, scale, softcap, dropout)
         else:
-            context = _of_branches(q, k, v, *trunks, scale)
+            context = _of_branches(q, k, v, trunks, scale)
         parts.append(context.transpose(1, 2).reshape(span.texts * span.new, -1))
     joined = parts[0] if len(parts) == 1 else torch.cat(parts)
     return joined.view(*query.shape[:-1], joined.shape[-1])
@@ -322,12 +322,19 @@ def _of_past(
 
 
 def _of_branches(
-    q: Tensor, k: Tensor, v: Tensor, trunk_k: Tensor, trunk_v: Tensor, lengths: list[int], scale: float | None
+    q: Tensor, k: Tensor, v: Tensor, trunks: tuple[Tensor, Tensor, list[int]], scale: float | None
 ) -> Tensor:
     """Attention (n, H, 1, d) of a new token each to own keys (n, G, K, d) and to those of trunks, (m, G, P, d), each of
     which has so many tokens and the same number of neighbours: their queries are as many of one text."""
-    (n, H, _, d), (m, G, P, _), K = q.shape, trunk_k.shape, k.shape[2]
-    together = lambda x: x.view(m, n // m, G, H // G, -1).transpose(1, 2).reshape(m, G, n // m * (H // G), -1)  # noqa: E731
+    trunk_k, trunk_v, lengths = trunks
+    (n, H, _, d), (m, G, P, _) = q.shape, trunk_k.shape
+
+    def together(x: Tensor) -> Tensor:
+        return x.view(m, n // m, G, H // G, -1).transpose(1, 2).reshape(m, G, n // m * (H // G), -1)
+
+    def apart(x: Tensor) -> Tensor:
+        return x.view(m, G, n // m, H // G, -1).transpose(1, 2).reshape(n, G, H // G, -1)
+
     q = q.reshape(n, G, H // G, d) * (d**-0.5 if scale is None else scale)
     early = together(q) @ trunk_k.transpose(-1, -2)  # (m, G, n/m · H/G, P)
     if min(lengths) < P:
@@ -335,7 +342,6 @@ def _of_branches(
         early = early.masked_fill(~there[:, None, None], -torch.inf)
     late = together(q @ k.transpose(-1, -2))
     weights = torch.cat([early, late], dim=-1).float().softmax(-1).to(q.dtype)
-    apart = lambda x: x.view(m, G, n // m, H // G, -1).transpose(1, 2).reshape(n, G, H // G, -1)  # noqa: E731
     context = apart(weights[..., :P] @ trunk_v) + apart(weights[..., P:]) @ v
     return context.reshape(n, H, 1, d)
 

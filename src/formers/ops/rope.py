@@ -135,9 +135,9 @@ def rotate(rows: Tensor, cosines: Tensor, sines: Tensor, heads: int, pairs: bool
 
 
 def rotate_both(
-    query: Tensor, key: Tensor, cosines: Tensor, sines: Tensor, heads: int, key_heads: int
+    query: Tensor, key: Tensor, turns: tuple[Tensor, Tensor], heads: int, key_heads: int
 ) -> tuple[Tensor, Tensor]:
     """Queries (…, H·d) and keys (…, G·d), both turned as `rotate` does, by one call of each operator."""
-    both = rotate(torch.cat((query, key), dim=-1), cosines, sines, heads + key_heads)
+    both = rotate(torch.cat((query, key), dim=-1), *turns, heads + key_heads)
     turned: Any = both.split((query.shape[-1], key.shape[-1]), dim=-1)
     return turned

@@ -27,7 +27,7 @@ from torch import nn
 from ..config import longest_text
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
-from . import calibrate, linear, probe, stack
+from . import calibrate, linear, probe, row_int8, stack
 from .agreement import Agreement, Batch, Limits, Results, mask_of
 from .guard import hooks_of, watched
 from .int8 import NotFinite
@@ -58,6 +58,8 @@ DEFAULTS = {
 }
 # what bytes have to hold on the sample, which is small: a little more than on the texts to come
 _SAMPLE_LIMITS = Limits(cosine=0.9995, worst_cosine=0.998)
+# the same for models that write, whose few rows leave little else to win than bytes that are not read
+_WRITING_LIMITS = Limits(cosine=0.999, worst_cosine=0.995)
 # how many times the usual harm of a product is too much, whatever the limits: texts to come may be worse
 _OUTSTANDING = 3
 _ALIASES = {"bfloat16": "bf16", "float16": "fp16", "fp32": "float32"}
@@ -257,18 +259,20 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
     device = model.device.type
     stacks, alone = _parts(model)
     half = next((name for name in ("bf16", "fp16") if probe.worthwhile(name, device, shape)), "float32")
-    longer_make = probe.preferred(half, device, shape)[1]
-    longer, note = [0.0], ""
+    longer_make, longer, note = probe.preferred(half, device, shape)[1], [0.0], ""
     if not stacks:
         note = "It has no stack of layers that can be fused."
         if mode == "int8" and not shape.alone:
             mode, note = half, f"{note} Products of bytes are for these alone."
     name, make = probe.preferred(mode, device, shape)
+    finer, limits = row_int8.finer(make) if shape.alone else None, _SAMPLE_LIMITS
+    if finer is not None:
+        longer_make, half, limits = finer, "bytes twice as fine", _WRITING_LIMITS
     with torch.no_grad():
         for layers in stacks:
             if mode == "int8":
                 exact = probe.preferred("float32", device, shape)[1]
-                longer.append(_mixed(model, layers, sample(), make, longer_make, exact))
+                longer.append(_mixed(model, layers, sample(), (make, longer_make, exact), limits))
             else:
                 plan = Plan(make, make, make, make, context=probe.attends_in(device))
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
@@ -289,9 +293,13 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
 
 
 def _mixed(
-    model: Any, layers: nn.ModuleList, sample: Sequence[Batch], make: Maker, longer: Maker, exact: Maker
+    model: Any, layers: nn.ModuleList, sample: Sequence[Batch], makers: tuple[Maker, Maker, Maker], limits: Limits
 ) -> float:
-    """Products of bytes for a stack, but for as many as needed of those that harm most: the share of these."""
+    """Products of bytes for a stack, but for as many as needed of those that harm most: the share of these.
+
+    makers: of bytes, of what is there in their place, and of the exact type that harm is measured by.
+    """
+    make, longer, exact = makers
     base, blocks = model.base_model, blocks_of(layers)
     before = Results.of(base, sample)
     inputs = calibrate.inputs_of(model, layers, sample)
@@ -306,7 +314,7 @@ def _mixed(
         return before.agreement(Results.of(base, sample))
 
     # with a scale for each row, what is large in one text harms no other
-    if _by_row(make) and _SAMPLE_LIMITS.broken(agreement()) is None:
+    if _by_row(make) and limits.broken(agreement()) is None:
         return 0.0
     harms = _harms(base, layers, sample, [made[id(plan)] for plan in plans], exact)
     worst = sorted(harms, key=harms.__getitem__, reverse=True)
@@ -317,7 +325,7 @@ def _mixed(
         for index, part in worst[start:stop]:
             plans[index] = plans[index].otherwise(part, longer)
         kept = stop
-        if _SAMPLE_LIMITS.broken(agreement()) is None:
+        if limits.broken(agreement()) is None:
             break
     return kept / len(harms)
 

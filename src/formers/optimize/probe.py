@@ -29,6 +29,8 @@ _FASTER = 0.9  # of the time of the next mode, or a shorter type is not worth it
 _FEW, _ROWS = 24, 256  # rows of one short text, and of many
 _LOOK = 16  # rows of the first look, at a small layer: some processors take a reference loop, a thousand times as long
 _HOPELESS = 40.0  # times as long as the fastest there: no second look
+_COLD = 16  # rows up to which weights come from memory, and not from where the product before has left them
+_MEMORY = 2**26  # bytes that are read to leave nothing there
 
 
 class Shape(NamedTuple):
@@ -124,7 +126,8 @@ def _times(every: dict[str, Maker], shape: Shape, device: str, rows: Sequence[in
         found = []
         for count in rows:
             x = _even(count, shape.width).to(device)
-            found.append(fastest(*(partial(layer, x) for layer in layers), times=times))
+            between = torch.ones(_MEMORY, dtype=torch.uint8).max if shape.alone and count <= _COLD else None
+            found.append(fastest(*(partial(layer, x) for layer in layers), times=times, between=between))
     means = (math.prod(each) ** (1 / len(rows)) for each in zip(*found, strict=True))
     return dict(zip(every, means, strict=True))
 
@@ -221,11 +224,16 @@ def _example(outputs: int, inputs: int, device: str, rows: int) -> tuple[Source,
     return Source(weight, bias), x
 
 
-def fastest(*runs: Callable[[], object], times: int) -> list[float]:
-    """Seconds of the fastest of some calls of each of `runs`, in turn, since other programs come and go."""
+def fastest(*runs: Callable[[], object], times: int, between: Callable[[], object] | None = None) -> list[float]:
+    """Seconds of the fastest of some calls of each of `runs`, in turn, since other programs come and go.
+
+    between: what is done before each call.
+    """
     seconds = [[] for _ in runs]  # type: list[list[float]]
     for _ in range(times):
         for run, measured in zip(runs, seconds, strict=True):
+            if between is not None:
+                between()
             start = time.perf_counter()
             run()
             if torch.accelerator.is_available():

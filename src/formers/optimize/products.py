@@ -64,7 +64,8 @@ class Source:
             weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
             for layer, weight in zip(layers, weights, strict=True)
         ]
-        return cls(weight if smooth is None else weight * smooth, torch.cat(biases).float(), activation)
+        bias = None if all(layer.bias is None for layer in layers) else torch.cat(biases).float()
+        return cls(weight if smooth is None else weight * smooth, bias, activation)
 
     def fused(self) -> tuple[str, str, nn.Module | None]:
         """Operator and algorithm of the activation as oneDNN fuses it, and the activation where it has to follow."""

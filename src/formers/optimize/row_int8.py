@@ -99,6 +99,37 @@ class OnednnRows(RowInt8):
         return lambda x, scale, zero: product(Codes.made(x, scale, zero).codes, scale, zero, *weights, *form)
 
 
+class Finer(RowInt8):
+    """With what the codes of a row leave over as codes of a second one: weights are read once for both.
+
+    That is twice the work for many rows and hardly more for few; a row that has large numbers keeps its small ones.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.float()
+        span = x.abs().amax(1, keepdim=True).clamp_(min=_TINY)  # (N, 1)
+        x = x.mul(127 / span)
+        codes = x.round()
+        coarse, rest = self.run(torch.cat((codes / 127, (x - codes).mul_(2))), self.scale, self.zero).chunk(2)
+        y = coarse.add_(rest, alpha=1 / 254).mul_(span)  # what is left over is a half at most
+        y = y if self.bias is None else y.add_(self.bias)
+        return y if self.activation is None else self.activation(y)
+
+
+class FinerFbgemmRows(Finer, FbgemmRows):
+    """By FBGEMM."""
+
+
+class FinerOnednnRows(Finer, OnednnRows):
+    """By oneDNN."""
+
+
+def finer(make: object) -> type[Finer] | None:
+    """What makes the same products with finer codes; None where it is the weights that have few levels."""
+    found = {FbgemmRows: FinerFbgemmRows, OnednnRows: FinerOnednnRows}.get(make)  # type: ignore[call-overload]
+    return None if found is None or saturates(found.prepared) else found
+
+
 def feed_forward(make: type[RowInt8], up: Source, down: Source, gate: nn.Module | None = None) -> FeedForward:
     """Two products of bytes with an activation, or a gate, between them."""
     least = None if gate is not None or up.activation is None else _LEAST.get(type(up.activation))
