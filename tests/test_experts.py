@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import formers
 from formers import registry
 from formers.experts import Experts
+from formers.optimize.groups import Groups, groups_of
 
 SPARSE = ["mixtral", "qwen3_moe"]
 
@@ -88,3 +90,27 @@ def test_more_experts_than_there_are(change: dict[str, Any]) -> None:
     config = formers.MixtralConfig(**{**registry.load("mixtral").TINY, **change})
     with pytest.raises(formers.ConfigError, match=r"num_(local_)?experts"):
         formers.MixtralModel(config)
+
+
+@pytest.mark.parametrize("mode", ["int8", "float32"])
+@pytest.mark.parametrize("family", SPARSE)
+def test_experts_of_derived_weights(family: str, mode: str) -> None:
+    _, model = pair(family, "causal-lm", use_cache=True)
+    ids = torch.randint(3, 99, (2, 9), generator=torch.Generator().manual_seed(0))
+    experts = [module for module in model.modules() if isinstance(module, Experts)]
+    with torch.inference_mode():
+        expected = model(ids).logits
+        model.optimize(mode)
+        assert all(isinstance(vars(module)["derived"], Groups) for module in experts)
+        found = model(ids).logits
+        lost = difference(found, expected)
+        assert 1e-5 < lost < 0.2 if mode == "int8" else lost < 1e-5
+        assert difference(copy.deepcopy(model)(ids).logits, expected) < 1e-6
+    model(ids).logits.sum().backward()
+    assert experts[0].down_proj.grad is not None
+    with torch.no_grad():
+        experts[0].down_proj.mul_(0.5)
+        assert difference(model(ids).logits, expected) > 1e-3
+    assert groups_of(experts[0]) is None
+    assert model.optimize(None).optimized is None
+    assert not any(groups_of(module) for module in experts)

@@ -23,6 +23,7 @@ from .ops import losses
 from .ops.activations import activation
 from .ops.layout import Layout, is_tracing
 from .ops.step import Step
+from .optimize.groups import groups_of
 
 
 class Experts(nn.Module):
@@ -45,10 +46,22 @@ class Experts(nn.Module):
         (N, k), D, chosen = top_k_index.shape, hidden_states.shape[1], top_k_index.flatten()
         order = chosen.argsort(stable=True)
         counts = torch.bincount(chosen, minlength=self.num_experts).tolist()
-        gate, up = _grouped(hidden_states[order // k], self.gate_up_proj, counts).chunk(2, dim=-1)
-        found = _grouped(self.act_fn(gate) * up, self.down_proj, counts)
+        gate, up = self._grouped("gate_up_proj", hidden_states[order // k], counts).chunk(2, dim=-1)
+        found = self._grouped("down_proj", self.act_fn(gate) * up, counts)
         in_order = found[order.argsort()].view(N, k, D)
         return (in_order * top_k_weights[..., None]).sum(1).to(hidden_states.dtype)
+
+    def groups(self) -> dict[str, Tensor]:
+        """The weights of all experts, for `optimize`."""
+        return {"gate_up_proj": self.gate_up_proj, "down_proj": self.down_proj}
+
+    def _grouped(self, name: str, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """Rows in the order of their experts, through weights (E, outputs, inputs): a product an expert."""
+        if (derived := groups_of(self)) is not None and derived.usable(rows):
+            return derived(name, rows, counts)
+        weights: Tensor = getattr(self, name)
+        found = [F.linear(part, weights[i]) for i, part in enumerate(rows.split(list(counts))) if len(part)]
+        return torch.cat(found) if found else rows.new_zeros(0, weights.shape[1])
 
     def _all(self, rows: Tensor, index: Tensor, weights: Tensor) -> Tensor:
         """Every expert of every row: for a graph, in which the numbers of each expert's rows would become constants."""
@@ -56,12 +69,6 @@ class Experts(nn.Module):
         found = (self.act_fn(gate) * up) @ self.down_proj.transpose(1, 2)  # (E, N, D)
         shares = weights.new_zeros(len(rows), self.num_experts).scatter(1, index, weights)  # (N, E)
         return (found * shares.t()[..., None]).sum(0).to(rows.dtype)
-
-
-def _grouped(rows: Tensor, weights: Tensor, counts: Sequence[int]) -> Tensor:
-    """Rows in the order of their experts, through weights (E, outputs, inputs): a product for each that has rows."""
-    found = [F.linear(part, weights[i]) for i, part in enumerate(rows.split(list(counts))) if len(part)]
-    return torch.cat(found) if found else rows.new_zeros(0, weights.shape[1])
 
 
 class Router(nn.Module):

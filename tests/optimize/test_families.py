@@ -39,7 +39,7 @@ def test_layers_of_other_forms_are_left_alone(family: str) -> None:
     with torch.inference_mode():
         expected = model(**inputs).last_hidden_state
         assert model.optimize("float32").optimized.stacks == 0
-        assert torch.equal(model(**inputs).last_hidden_state, expected)
+        assert difference(model(**inputs).last_hidden_state, expected) < 1e-6
 
 
 def test_projections_that_read_distances_too() -> None:

@@ -27,7 +27,7 @@ from torch import nn
 from ..config import longest_text
 from ..errors import ArgumentError, InputError, near
 from ..logging import logger
-from . import calibrate, linear, probe, row_int8, stack
+from . import calibrate, groups, linear, probe, row_int8, stack
 from .agreement import Agreement, Batch, Limits, Results, mask_of
 from .guard import hooks_of, watched
 from .int8 import NotFinite
@@ -241,7 +241,7 @@ def take_back(model: Any) -> None:
 
 def _pieces(model: Any) -> Iterator[Any]:
     for module in model.modules():
-        if (piece := stack_of(module) or linear.linear_of(module)) is not None:
+        if (piece := stack_of(module) or groups.groups_of(module) or linear.linear_of(module)) is not None:
             yield piece
 
 
@@ -276,10 +276,13 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
             else:
                 plan = Plan(make, make, make, make, context=probe.attends_in(device))
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
-        # heads that label are small, and sensitive: never of bytes; what scores a vocabulary is neither
-        bytes_too = mode != "int8" or shape.alone
+        # what is outside of stacks was not tried on texts; heads that label are sensitive, and small: never of bytes
+        other = make if mode != "int8" or (shape.alone and finer is None) else longer_make
         for layer in alone:
-            linear.derive(layer, (make if bytes_too else longer_make)(Source.of(layer), torch.float32))
+            linear.derive(layer, other(Source.of(layer), torch.float32))
+        for module in model.modules():
+            if (weights := groups.weights_of(module)) is not None:
+                vars(module)["derived"] = groups.Groups(module, weights, other)
     if max(longer):
         note = f"{max(longer):.0%} of its products are of {half}: bytes would harm most there."
     pieces = list(_pieces(model))
