@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from .errors import ArgumentError, InputError
+from .machine import free_memory
 from .ops.layout import Layout
 
 _GROWTH = 1.5  # of the room, when it is too small
+_LARGE = 2**28  # bytes that are worth asking for what there is
 
 
 @dataclass(frozen=True)
@@ -393,6 +395,19 @@ class Cache:
         """Bytes of memory."""
         trunk = () if self.trunk is None else (*self.trunk.keys, *self.trunk.values)
         return sum(x.untyped_storage().nbytes() for x in (*self.keys, *self.values, *trunk))
+
+    def check_room(self, tokens: int) -> None:
+        """Raise InputError where the keys and values of so many more tokens need more memory than there is."""
+        needed = tokens * sum(x.shape[1] * x.shape[3] * x.element_size() for x in (*self.keys, *self.values))
+        if needed < _LARGE:
+            return
+        device = self.keys[0].device
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+        if free is not None and needed > free:
+            raise InputError(
+                f"The keys and values of {tokens:,} new tokens need {needed / 2**30:.1f} GiB of memory, but {device} "
+                f"has {free / 2**30:.1f} GiB left: set a smaller max_new_tokens, or write fewer texts at once."
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} layers, {self.columns} columns of {len(self.lengths)} texts)"

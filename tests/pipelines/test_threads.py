@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import formers.machine
 from formers.pipelines import threads
 
 Machine = Callable[..., None]
@@ -27,7 +28,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(content)
-        monkeypatch.setattr(threads, "_ROOT", tmp_path)
+        monkeypatch.setattr(formers.machine, "_ROOT", tmp_path)
         monkeypatch.setattr(os, "cpu_count", lambda: 8)
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -68,7 +69,7 @@ CASES: dict[str, tuple[dict[str, str], int]] = {
 def test_quotas(case: str, machine: Machine) -> None:
     files, expected = CASES[case]
     machine(8, files)
-    assert threads.processors() == expected
+    assert formers.machine.processors() == expected
 
 
 def test_fewer_processors_than_the_machine_has(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:

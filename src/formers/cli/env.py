@@ -25,7 +25,7 @@ def run(given: argparse.Namespace) -> None:
     import huggingface_hub.constants as hub_constants
     import torch
 
-    from ..pipelines.threads import processors
+    from ..machine import processors
 
     versions: dict[str, str | None] = {"formers": __version__, "python": platform.python_version()}
     for library in _LIBRARIES:

@@ -77,6 +77,7 @@ def write_many(
         if joining:
             found = runner.begin([text.ids for text in joining], [text.number for text in joining])
             logits.update(zip((text.number for text in joining), found, strict=True))
+            runner.cache.check_room(sum(text.longest - len(text.new) for text in texts.values()))
         if not texts:
             return
         order = sorted(texts)

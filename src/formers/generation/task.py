@@ -197,6 +197,7 @@ class Task:
                 raise InputError("past_key_values hold all of a prompt: give at least one token beyond them.")
             runner = Runner(self.model, cache, **self.more)
             logits = runner.begin(self.prompts)
+        runner.cache.check_room(sum(self.longest))
         if self.times > 1:
             runner.repeat(self.times)
             logits = logits.repeat_interleave(self.times, 0)
