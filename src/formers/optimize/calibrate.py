@@ -76,7 +76,10 @@ def plans(blocks: list[Block], inputs: list[Inputs], make: Maker, context: torch
         # rows that come in from more than one layer cannot be divided by either, nor without a norm
         whole = block.repeats or (block.pre and type(block.attention_norm) is nn.Identity)
         before.append(None if whole else _smoothing(given.qkv, *block.projections))
-    middle = [_smoothing(given.up, *b.ups) for b, given in zip(blocks, inputs, strict=True)]
+    middle = [
+        None if block.pre and type(block.output_norm) is nn.Identity else _smoothing(given.up, *block.ups)
+        for block, given in zip(blocks, inputs, strict=True)
+    ]
     after = [None if block.pre else smooth for block, smooth in zip(blocks, [*before[1:], None], strict=True)]
     return [Plan(make, make, make, make, *smooth, context) for smooth in zip(before, middle, after, strict=True)]
 

@@ -5,7 +5,7 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, H hea
     rows ─┬─ query·key·value ─ attention ─ output ─(+)─ norm ─┬─ up ─ activation ─ down ─(+)─ norm ─▶
           └─────────────────────────────────────────┘          └──────────────────────────┘
 
-or, with `pre`, with the norms at the start of both branches.
+or, with `pre`, with the norms at the start of both branches, and maybe others at their ends.
 
 The rows between products are float32; only what goes into a product, or through attention, is of a shorter type.
 """
@@ -55,6 +55,10 @@ class Block:
         up: one layer, or two side by side.
         gated: whether `up` gives, after what the activation reads, as many numbers that the result is multiplied by.
         repeats: whether the layer is used again after itself, or after another one that is.
+        split: from what one projection for all makes to queries, keys and values; thirds if left out.
+        after: norms of what attention and the feed-forward add, with `pre`.
+        scale: what both are multiplied by before they are added, with `pre`.
+        parallel: whether the feed-forward reads the same rows as attention, with `pre`.
     """
 
     heads: int
@@ -69,13 +73,18 @@ class Block:
     pre: bool = False
     gated: bool = False
     repeats: bool = False
+    split: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+    after: tuple[nn.Module | None, nn.Module | None] = (None, None)
+    scale: float = 1.0
+    parallel: bool = False
 
     def standard(self) -> bool:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
         linears = (*self.projections, self.output, *self.ups, self.down)
         norms = (nn.LayerNorm, nn.Identity) if self.pre else (nn.LayerNorm,)
-        return all(type(x) in (nn.Linear, Conv1D) for x in linears) and all(
-            type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm)
+        last = [norm for norm in self.after if norm is not None]
+        return all(type(x).forward in (nn.Linear.forward, Conv1D.forward) for x in linears) and all(
+            type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm, *last)
         )
 
     @property
@@ -140,9 +149,9 @@ class Plan:
         """What each product of `block` is made from."""
         return {
             "qkv": Source.of(*block.projections, smooth=self.before),
-            "output": Source.of(block.output),
+            "output": Source.of(block.output, scale=block.scale),
             "up": Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle),
-            "down": Source.of(block.down),
+            "down": Source.of(block.down, scale=block.scale),
         }
 
     def otherwise(self, part: str, make: Maker) -> Plan:
@@ -201,6 +210,7 @@ class FusedBlock:
         gate = block.activation if block.gated else None
         self.feed_forward = feed_forward(plan, sources["up"], sources["down"], gate)
         self.output_norm = Norm(block.output_norm, plan.middle if block.pre else plan.after)
+        self.after = [None if norm is None else Norm(norm, None) for norm in block.after]
         self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
 
     def otherwise(self, part: str, other: FusedBlock) -> FusedBlock:
@@ -226,7 +236,8 @@ class FusedBlock:
     def __call__(self, rows: Tensor, step: Step) -> Tensor:
         """Rows (N, D) to rows."""
         read = self.attention_norm(rows) if self.block.pre else rows
-        query, key, value = self.qkv(read).split(self.block.widths, dim=1)
+        made = self.qkv(read)
+        query, key, value = made.split(self.block.widths, dim=1) if self.block.split is None else self.block.split(made)
         if self.block.attend is None:
             return self._after(attend(query, key, value, step.layout, self.block.heads), rows)
         shape = (-1,) if step.layout.index is not None else (step.layout.batch, step.layout.columns)
@@ -247,8 +258,11 @@ class FusedBlock:
 
     def _after(self, context: Tensor, rows: Tensor) -> Tensor:
         if self.block.pre:
-            rows = _plus(self.output(context), rows, None)
-            return _plus(self.feed_forward(self.output_norm(rows)), rows, None)
+            attended, fed = self.after
+            added = self.output(context)
+            whole = _plus(added if attended is None else attended(added.float()), rows, None)
+            added = self.feed_forward(self.output_norm(rows if self.block.parallel else whole))
+            return _plus(added if fed is None else fed(added.float()), whole, None)
         rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
         return self.output_norm(_plus(self.feed_forward(rows), rows, self.plan.middle))
 
