@@ -132,8 +132,12 @@ class GenerationMixin:
         if mask is not None:
             found["attention_mask"] = mask
             if "position_ids" in self.inputs():  # type: ignore[attr-defined]
-                found["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new.shape[1] :]
+                found["position_ids"] = self.places_of(mask)[:, -new.shape[1] :]
         return found
+
+    def places_of(self, mask: Tensor) -> Tensor:
+        """The `position_ids` of columns (B, T) of which a mask says which are tokens, as the model counts them."""
+        return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
     @staticmethod
     def _reorder_cache(past_key_values: Any, beam_idx: Tensor) -> Any:

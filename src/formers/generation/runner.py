@@ -108,12 +108,16 @@ class ColumnRunner:
     who want hidden states or attentions.
 
     ids, mask: (B, T) of the prompts. outputs: what each pass returned.
+    Padding goes to the left, wherever the caller's was: windows count columns, and none may lie before a new token.
     """
 
     def __init__(self, model: Any, ids: Tensor, mask: Tensor, options: dict[str, Any], **more: Any) -> None:
-        self.model, self.mask, self.options, self.more = model, mask.bool(), options, more
+        order = mask.int().argsort(dim=1, stable=True)  # (B, T), padding first
+        rows = torch.arange(len(ids), device=ids.device)[:, None]
+        self.model, self.mask, self.options = model, mask.bool()[rows, order], options
         self.cache, self.outputs, self.rows = DynamicCache(), list[Any](), list(range(len(ids)))
-        self.ids = ids
+        self.ids = ids[rows, order]
+        self.more = more | {name: more[name].expand(order.shape)[rows, order] for name in OF_TOKENS if name in more}
 
     def begin(self) -> Tensor:
         """The logits (B, V) after each prompt."""
@@ -126,7 +130,7 @@ class ColumnRunner:
     def _pass(self, new: Tensor, real: Tensor) -> Tensor:
         if self.cache.columns:
             self.mask = torch.cat([self.mask, real], dim=1)
-        places = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -new.shape[1] :]
+        places = self.model.places_of(self.mask)[:, -new.shape[1] :]
         takes = self.model.inputs()
         inputs: dict[str, Any] = {"inputs_embeds" if new.dim() == 3 else "input_ids": new, **self._beside(new)}
         inputs |= {"position_ids": places} if "position_ids" in takes else {}
