@@ -138,8 +138,8 @@ def test_a_talk_goes_on(family: str) -> None:
     more = torch.randint(3, PAD, (3, 3), generator=torch.Generator().manual_seed(8))
     for mask in ("alone", "left"):
         ids, keep = prompts(mask)
-        for cache in (None, formers.DynamicCache(), formers.StaticCache(ours.config, max_cache_len=64)):
-            whole, real, kept = ids, keep, cache
+        for first in (None, formers.DynamicCache(), formers.StaticCache(ours.config, max_cache_len=64)):
+            whole, real, kept = ids, keep, first
             for _ in range(3):
                 expected = ours.generate(whole, attention_mask=real, **asked).sequences
                 found = ours.generate(whole, attention_mask=real, past_key_values=kept, **asked)
@@ -148,3 +148,6 @@ def test_a_talk_goes_on(family: str) -> None:
                 real = torch.nn.functional.pad(real, (0, 8), value=1)
             if mask == "alone":
                 assert torch.equal(theirs.generate(whole[:, :-8], **asked).sequences, expected)
+            # and a pass of the caller's own goes on, too
+            again = ours(whole[:, -4:], attention_mask=real, past_key_values=kept).logits
+            assert difference(again[0], ours(whole[:1], attention_mask=real[:1]).logits[0, -4:]) < 1e-5

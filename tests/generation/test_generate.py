@@ -197,6 +197,50 @@ def test_a_cache_goes_on(models: tuple[Any, Any]) -> None:
     assert torch.equal(of_vectors, model.generate(ids, max_new_tokens=5)[:, 9:])
 
 
+@pytest.mark.parametrize("hook", [False, True])
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_cache_of_texts_that_ended_apart(models: tuple[Any, Any], beams: int, hook: bool) -> None:
+    """The cache is of the caller's texts in the caller's order, and of all of them."""
+    _, model = models
+    ids, keep = prompts("left")
+    handle = model.get_input_embeddings().register_forward_hook(lambda *_: None) if hook else None
+    asked = {"max_new_tokens": 8, "no_repeat_ngram_size": 1, "suppress_tokens": [98]}
+    plain = model.generate(ids, attention_mask=keep, **asked, eos_token_id=None)
+    ends = [int(plain[0, 11]), int(plain[1, 13])]
+    asked |= {"return_dict_in_generate": True, "eos_token_id": ends, "num_beams": beams}
+    first = model.generate(ids, attention_mask=keep, num_return_sequences=beams, **asked)
+    if handle is not None:
+        handle.remove()
+    if beams > 1:
+        assert len(first.past_key_values.lengths) == 6  # of beams, whichever they were in the end
+        return
+    real = torch.cat([keep, (first.sequences[:, 9:] != 98).long()], 1)
+    assert len({*real[:, 9:].sum(1).tolist()}) > 1
+    held = [length - 1 for length in real.sum(1).tolist()]
+    assert first.past_key_values.lengths == held
+    whole, real = torch.cat([first.sequences, ids[:, -2:]], 1), torch.nn.functional.pad(real, (0, 2), value=1)
+    expected = model.generate(whole, attention_mask=real, max_new_tokens=5)
+    again = model.generate(whole, attention_mask=real, past_key_values=first.past_key_values, max_new_tokens=5)
+    assert torch.equal(again, expected)
+    with pytest.raises(formers.InputError, match="past_key_values is of 3 texts, but there are 2"):
+        model.generate(whole[:2], attention_mask=real[:2], past_key_values=first.past_key_values)
+    with pytest.raises(formers.InputError, match=r"hold \d+ tokens of text 0, and its prompt has 2"):
+        model.generate(whole[:, -2:], past_key_values=first.past_key_values)
+
+
+def test_padding_of_texts_that_ended_takes_no_places() -> None:
+    """While another text of a watched batch goes on to the last position."""
+    _, model = pair("gpt2", "causal-lm", use_cache=True, pad_token_id=98)
+    ids = torch.randint(3, 98, (2, 30), generator=torch.Generator().manual_seed(0))
+    keep = torch.ones_like(ids)
+    keep[1, :27] = 0
+    options = {"attention_mask": keep, "max_length": 40, "eos_token_id": None, "pad_token_id": 98}
+    expected = model.generate(ids, **options)
+    model.get_input_embeddings().register_forward_hook(lambda *_: None)
+    assert torch.equal(model.generate(ids, **options), expected)
+    assert expected.shape == (2, 67)
+
+
 def test_names_of_4_20(models: tuple[Any, Any]) -> None:
     _, model = models
     ids, _ = prompts("none")

@@ -103,6 +103,41 @@ class Runner:
         self.cache.lengths = [min(old, new) for old, new in zip(self.cache.lengths, lengths, strict=True)]
 
 
+class WholeRunner(Runner):
+    """The same for callers who get the cache, to go on with it: texts that have ended stay there."""
+
+    def begin(self, prompts: Sequence[Tensor], rows: Sequence[int] | None = None) -> Tensor:
+        """As Runner's, of all texts at once."""
+        logits = super().begin(prompts, rows)
+        self.slots = {row: slot for slot, row in enumerate(self.rows)}
+        return logits
+
+    def repeat(self, times: int) -> None:
+        """Each text so many times: number r becomes numbers r · times and on."""
+        super().repeat(times)
+        self.slots = {row: slot for slot, row in enumerate(self.rows)}
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """One more token (B,) of every text that goes on, in the order of their numbers: the logits (B, V) after it."""
+        slots = torch.tensor([self.slots[row] for row in sorted(self.rows)], device=tokens.device)
+        order = slots.argsort()
+        return self.feed(slots[order].tolist(), tokens[order, None])[order.argsort()]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these texts alone."""
+        self.rows = [row for row in self.rows if row in rows]
+
+    def finish(self, real: Tensor) -> Cache:
+        """The cache of all texts, in the order of their numbers. real: (B, T + s) which columns hold tokens, of which
+        the last of each text has never been fed."""
+        self.cache.select([self.slots[row] for row in sorted(self.slots)])
+        kept = real.cpu() & (real.cpu().cumsum(1) <= torch.tensor(self.cache.lengths)[:, None])
+        kept = kept[:, :-1]
+        self.cache.columns, self.cache.lengths = kept.shape[1], kept.sum(1).tolist()
+        self.cache.real = None if bool(kept.all()) else kept
+        return self.cache
+
+
 class ColumnRunner:
     """The same in a padded batch, for what sees whole batches: hooks, further inputs of each text or token, and callers
     who want hidden states or attentions.
@@ -116,7 +151,7 @@ class ColumnRunner:
         rows = torch.arange(len(ids), device=ids.device)[:, None]
         self.model, self.mask, self.options = model, mask.bool()[rows, order], options
         self.cache, self.outputs, self.rows = DynamicCache(), list[Any](), list(range(len(ids)))
-        self.ids = ids[rows, order]
+        self.ids, self.going = ids[rows, order], torch.ones(len(ids), dtype=torch.bool, device=ids.device)
         self.more = more | {name: more[name].expand(order.shape)[rows, order] for name in OF_TOKENS if name in more}
 
     def begin(self) -> Tensor:
@@ -124,8 +159,8 @@ class ColumnRunner:
         return self._pass(self.ids, self.mask)
 
     def step(self, tokens: Tensor) -> Tensor:
-        """One more token (B,) of every text."""
-        return self._pass(tokens[:, None], torch.ones_like(tokens[:, None], dtype=torch.bool))
+        """One more token (B,) of every text; those of texts that have ended are padding."""
+        return self._pass(tokens[:, None], self.going[:, None])
 
     def _pass(self, new: Tensor, real: Tensor) -> Tensor:
         if self.cache.columns:
@@ -149,7 +184,12 @@ class ColumnRunner:
         return self.more | last
 
     def keep(self, rows: Sequence[int]) -> None:
-        """All texts go on, as hooks expect."""
+        """All texts stay in the batch, as hooks expect, but take no further places."""
+        self.going = torch.zeros_like(self.going).index_fill(0, torch.tensor(list(rows), device=self.mask.device), True)
+
+    def finish(self, real: Tensor) -> Cache:
+        """The cache of all texts."""
+        return self.cache
 
     def repeat(self, times: int) -> None:
         """Each text so many times."""
@@ -157,6 +197,7 @@ class ColumnRunner:
         of_texts = {name: value for name, value in self.more.items() if isinstance(value, Tensor)}
         self.more |= {name: value.repeat_interleave(times, 0) for name, value in of_texts.items()}
         self.mask = self.mask.repeat_interleave(times, 0)
+        self.going = self.going.repeat_interleave(times, 0)
         self.rows = list(range(len(self.mask)))
 
     def move(self, origins: Sequence[int]) -> None:

@@ -22,7 +22,7 @@ from .assisted import assisted
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
 from .processors import LogitsProcessorList
-from .runner import ColumnRunner, Runner
+from .runner import ColumnRunner, Runner, WholeRunner
 from .stopping import StoppingCriteriaList, StopStringCriteria
 
 _MODES = {
@@ -192,15 +192,28 @@ class Task:
             runner = ColumnRunner(self.model, self.whole, self.mask, asked, **self.more)
             logits = runner.begin()
         else:
-            cache = None if self.cache is None else Cache.of(self.cache, self.mask)
-            if cache is not None and max(cache.lengths, default=0) >= min(map(len, self.prompts)):
-                raise InputError("past_key_values hold all of a prompt: give at least one token beyond them.")
-            runner = Runner(self.model, cache, **self.more)
+            cache = self._taken_cache()
+            runner = (WholeRunner if c.return_dict_in_generate else Runner)(self.model, cache, **self.more)
             logits = runner.begin(self.prompts)
         if self.times > 1:
             runner.repeat(self.times)
             logits = logits.repeat_interleave(self.times, 0)
         return runner, logits
+
+    def _taken_cache(self) -> Cache | None:
+        """The cache that the caller gives, which has to hold a part of each prompt."""
+        cache = None if self.cache is None else Cache.of(self.cache, self.mask)
+        if cache is None or not cache.lengths:
+            return cache
+        if len(cache.lengths) != len(self.prompts):
+            raise InputError(f"past_key_values is of {len(cache.lengths)} texts, but there are {len(self.prompts)}.")
+        for row, (held, prompt) in enumerate(zip(cache.lengths, self.prompts, strict=True)):
+            if held >= len(prompt):
+                raise InputError(
+                    f"past_key_values hold {held} tokens of text {row}, and its prompt has {len(prompt)}: give the "
+                    "whole text, what is in past_key_values too, and at least one token beyond it."
+                )
+        return cache
 
     def steps(self) -> Iterator[tuple[writing.Draft, Tensor]]:
         """Greedy search or sampling, step by step."""
@@ -239,7 +252,7 @@ class Task:
             scores=tuple(draft.scores) if c.output_scores else None,
             logits=tuple(draft.logits) if c.output_logits else None,
             **_collected(runner, c),
-            past_key_values=runner.cache,
+            past_key_values=runner.finish(self._columns(draft.real[:, draft.prompt :])),
             ended=draft.ended,
         )
 
@@ -271,6 +284,7 @@ class Task:
         assert sequences.shape[1] == T + length
         if not c.return_dict_in_generate:
             return sequences
+        new = torch.ones(len(self.ids), done.tokens.shape[2], dtype=torch.bool, device=ids.device)
         return outputs.GenerateBeamDecoderOnlyOutput(
             sequences=sequences,
             sequences_scores=done.scores[:, :R].flatten() if c.output_scores else None,
@@ -278,8 +292,12 @@ class Task:
             logits=None if raw is None else tuple(raw),
             beam_indices=origins[:, :length],
             **_collected(runner, c),
-            past_key_values=runner.cache,
+            past_key_values=runner.finish(self._columns(new)),
         )
+
+    def _columns(self, new: Tensor) -> Tensor:
+        """(B · R, T + s) which columns hold tokens, of the prompts or their vectors, and of `new` (B · R, s)."""
+        return torch.cat([self.mask.repeat_interleave(self.times, 0), new], dim=1)
 
     def _ends(self, tokens: Tensor) -> Tensor:
         """(B, C) which candidates (B, C, s) are at their end."""

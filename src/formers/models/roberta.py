@@ -157,8 +157,8 @@ class RobertaForCausalLM(RobertaForMaskedLM, heads.CausalLM):
     SIGNATURE = bert.BertLMHeadModel.SIGNATURE
 
     def places_of(self, mask: Tensor) -> Tensor:
-        padding: int = self.base_model.embeddings.padding_idx
-        return super().places_of(mask) + padding + 1
+        embeddings: Any = self.base_model.embeddings
+        return super().places_of(mask) + int(embeddings.padding_idx) + 1
 
 
 class RobertaClassificationHead(nn.Module):
