@@ -111,22 +111,37 @@ def test_what_is_asked_for_beside_changes_nothing(family: str, mask: str) -> Non
     found = ours.generate(ids, attention_mask=keep, output_attentions=True, output_hidden_states=True, **named)
     assert found.sequences[:, 9:].tolist() == expected
     assert len(found.attentions) == len(found.hidden_states) == 4
-    assert found.attentions[0][-1].shape == (len(ids), 4, 9, 9) and found.attentions[3][-1].shape == (
-        len(ids),
-        4,
-        1,
-        12,
-    )
+    assert found.attentions[0][-1].shape == (len(ids), 4, 9, 9)
+    assert found.attentions[3][-1].shape == (len(ids), 4, 1, 12)
     assert found.hidden_states[0][-1].shape[:2] == (len(ids), 9)
     handle = ours.get_input_embeddings().register_forward_hook(lambda *_: None)
     assert written(ours, mask, **SHORT) == expected
     handle.remove()
     assert written(ours, mask, use_cache=False, **SHORT) == expected
-    assert written(ours, mask, num_beams=3, num_return_sequences=3, **SHORT)[::3] == written(
-        ours, mask, num_beams=3, **SHORT
-    )
     drawn = written(ours, mask, do_sample=True, num_return_sequences=2, top_k=1, **SHORT)
     assert drawn[::2] == drawn[1::2] == expected
+    best = written(ours, mask, num_beams=3, **SHORT)
+    assert written(ours, mask, num_beams=3, num_return_sequences=3, **SHORT)[::3] == best
+    if family not in ("gemma", "gemma2", "gemma3"):
+        vectors = ours.get_input_embeddings()(ids)
+        assert ours.generate(inputs_embeds=vectors, attention_mask=keep, **SHORT).tolist() == expected
+
+
+@few
+@pytest.mark.parametrize("family", FAMILIES)
+def test_some_of_the_logits(family: str) -> None:
+    """The last ones, or those of some columns; with a cache and without one."""
+    _, ours = writers(family)
+    ids, keep = prompts("left")
+    with torch.no_grad():
+        whole = ours(ids, attention_mask=keep).logits
+        first = ours(ids[:, :4], attention_mask=keep[:, :4])
+        rest = ours(ids[:, 4:], attention_mask=keep, past_key_values=first.past_key_values, logits_to_keep=2).logits
+        assert difference(ours(ids, attention_mask=keep, logits_to_keep=2).logits, whole[:, -2:]) < 1e-5
+        columns = torch.tensor([8, 7])
+        assert difference(ours(ids, attention_mask=keep, logits_to_keep=columns).logits, whole[:, [8, 7]]) < 1e-5
+        assert rest.shape == (3, 2, 99)
+        assert difference(rest[1:], whole[1:, -2:]) < 1e-5 or family == "roformer"
 
 
 @few
