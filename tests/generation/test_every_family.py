@@ -122,9 +122,8 @@ def test_what_is_asked_for_beside_changes_nothing(family: str, mask: str) -> Non
     assert drawn[::2] == drawn[1::2] == expected
     best = written(ours, mask, num_beams=3, **SHORT)
     assert written(ours, mask, num_beams=3, num_return_sequences=3, **SHORT)[::3] == best
-    if family not in ("gemma", "gemma2", "gemma3"):
-        vectors = ours.get_input_embeddings()(ids)
-        assert ours.generate(inputs_embeds=vectors, attention_mask=keep, **SHORT).tolist() == expected
+    vectors = ours.get_input_embeddings()(ids)
+    assert ours.generate(inputs_embeds=vectors, attention_mask=keep, **SHORT).tolist() == expected
 
 
 @few
@@ -133,6 +132,7 @@ def test_some_of_the_logits(family: str) -> None:
     """The last ones, or those of some columns; with a cache and without one."""
     _, ours = writers(family)
     ids, keep = prompts("left")
+    ids = ids.masked_fill(keep == 0, 1)  # by its id RoBERTa tells what takes no position
     with torch.no_grad():
         whole = ours(ids, attention_mask=keep).logits
         first = ours(ids[:, :4], attention_mask=keep[:, :4])
@@ -140,8 +140,7 @@ def test_some_of_the_logits(family: str) -> None:
         assert difference(ours(ids, attention_mask=keep, logits_to_keep=2).logits, whole[:, -2:]) < 1e-5
         columns = torch.tensor([8, 7])
         assert difference(ours(ids, attention_mask=keep, logits_to_keep=columns).logits, whole[:, [8, 7]]) < 1e-5
-        assert rest.shape == (3, 2, 99)
-        assert difference(rest[1:], whole[1:, -2:]) < 1e-5 or family == "roformer"
+        assert difference(rest, whole[:, -2:]) < 1e-5
 
 
 @few
