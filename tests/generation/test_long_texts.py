@@ -12,6 +12,7 @@ from test_cache import SCALED
 
 import formers
 
+
 def models(family: str, given: dict[str, Any], **changes: Any) -> tuple[Any, Any]:
     theirs, ours = pair(family, "causal-lm", use_cache=True, rope_parameters=given, **changes)
     theirs.generation_config, ours.generation_config = transformers.GenerationConfig(), formers.GenerationConfig()

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ..cache import Cache
 from ..config import read_json
-from ..errors import InputError
+from ..errors import ArgumentError, InputError
 from .chain import Allowed
 from .configuration import GENERATION_CONFIG_NAME, GenerationConfig
-from .processors import LogitsProcessorList
+from .processors import LogitsProcessorList, listed
 from .stopping import StoppingCriteriaList
 from .task import Task
 
@@ -83,8 +83,12 @@ class GenerationMixin:
         Errors: InputError for what contradicts itself, or would be longer than the model's positions.
         """
         task = Task(self, inputs, generation_config, kwargs)
-        task.given, task.allowed = LogitsProcessorList(logits_processor or ()), prefix_allowed_tokens_fn
-        task.criteria = StoppingCriteriaList(stopping_criteria or ())
+        task.given = LogitsProcessorList(listed("logits_processor", logits_processor))
+        task.criteria = StoppingCriteriaList(listed("stopping_criteria", stopping_criteria))
+        task.allowed = prefix_allowed_tokens_fn
+        for name, given, needed in (("streamer", streamer, "put"), ("assistant_model", assistant_model, "next_logits")):
+            if given is not None and not hasattr(given, needed):
+                raise ArgumentError(f"{name} is a {type(given).__name__}, which has no `{needed}`.")
         task.read_stops(tokenizer)
         if streamer is not None and (len(task.ids) > 1 or task.beams > 1):
             raise InputError("A streamer shows one text: give one prompt, num_beams=1 and num_return_sequences=1.")
