@@ -100,6 +100,7 @@ class Task:
         self._pass_over(kwargs, takes)
         if ids is None and vectors is None:
             ids = self._first()
+            kwargs.setdefault("attention_mask", torch.ones_like(ids))
         source: Any = ids if vectors is None else vectors
         if ids is not None and not isinstance(ids, Tensor):
             how = "generate(**encoding)" if isinstance(ids, Mapping) else 'tokenizer(texts, return_tensors="pt")'
@@ -112,26 +113,31 @@ class Task:
                 f"input_ids has shape {tuple(ids.shape)}, but inputs_embeds is of {(batch, columns)} tokens: give the "
                 "tokens of these vectors, or none."
             )
-        mask, self.cache = kwargs.pop("attention_mask", None), kwargs.pop("past_key_values", None)
+        real = self._read_mask(kwargs.pop("attention_mask", None), ids, source)
+        self.cache = kwargs.pop("past_key_values", None)
         for name in ("position_ids", "cache_position", "use_cache"):  # which follow from the mask
             kwargs.pop(name, None)
+        self.prompts = [source[b][real[b]] for b in range(batch)]
+        self.ids = torch.zeros(batch, 0, dtype=torch.long, device=source.device) if ids is None else ids
+        self.real, self.whole = real[:, : self.ids.shape[1]], source
+        self.tokens = [row[kept] for row, kept in zip(self.ids, self.real, strict=True)]
+        self.mask, self.more = real, {name: value for name, value in kwargs.items() if value is not None}
+
+    def _read_mask(self, mask: Any, ids: Tensor | None, source: Tensor) -> Tensor:
+        """(B, T) bool which columns of the prompts are tokens. Errors: InputError for a prompt without any."""
         pad, ends = self.config.pad_token_id, eos_ids(self.config.eos_token_id)
         if ids is not None and mask is None and pad is not None and pad not in ends:
             mask = ids != pad  # which nothing but padding can be
-        real = torch.ones(batch, columns, dtype=torch.bool, device=source.device)
+        real = torch.ones(source.shape[:2], dtype=torch.bool, device=source.device)
         if mask is not None:
-            real = read_mask(mask, batch, columns)
+            real = read_mask(mask, *source.shape[:2])
             if real.dim() == 4:
                 raise InputError("generate takes a mask (batch, columns), not one for each query.")
             real = real.to(source.device)
         if not bool(real.any(1).all()):
             row = int((~real.any(1)).nonzero()[0])
             raise InputError(f"Prompt {row} has no tokens: give at least one, such as the tokenizer's bos_token_id.")
-        self.prompts = [source[b][real[b]] for b in range(batch)]
-        self.ids = torch.zeros(batch, 0, dtype=torch.long, device=source.device) if ids is None else ids
-        self.real, self.whole = real[:, : self.ids.shape[1]], source
-        self.tokens = [row[kept] for row, kept in zip(self.ids, self.real, strict=True)]
-        self.mask, self.more = real, {name: value for name, value in kwargs.items() if value is not None}
+        return real
 
     def _pass_over(self, kwargs: dict[str, Any], takes: set[str]) -> None:
         """Take away what asks for nothing, and raise ArgumentError for what nothing here heeds."""
