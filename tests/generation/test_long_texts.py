@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from families import pair
-from test_cache import SCALED
+from test_cache import LONG, SCALED
 
 import formers
 
@@ -35,3 +35,30 @@ def test_tokens_before_and_behind_the_border(name: str) -> None:
             theirs(text(5))  # with "dynamic" it goes on from the longest text before, until there is a short one
             expected, found = (model.generate(text(length), num_beams=beams, **GROWING) for model in (theirs, ours))
             assert torch.equal(found, expected), (length, beams)
+
+
+PHI: dict[str, Any] = {
+    "original_max_position_embeddings": 10,
+    "rope_parameters": {"rope_type": "longrope", "rope_theta": 100.0, **LONG},
+}
+
+
+@pytest.mark.parametrize("way", ["greedy", "beams", "guesses", "a talk"])
+@pytest.mark.parametrize("length", [5, 9, 10, 11, 20])
+def test_phi_3_turns_all_keys_again_at_the_border(length: int, way: str) -> None:
+    """What it writes is what it writes without a cache."""
+    theirs, ours = pair("phi3", "causal-lm", use_cache=True, **PHI)
+    theirs.generation_config, ours.generation_config = transformers.GenerationConfig(), formers.GenerationConfig()
+    assert ours.border() == 10 and pair("phi3", "causal-lm")[1].border() is None
+    options = {**GROWING, "num_beams": 3 if way == "beams" else 1}
+    expected = theirs.generate(text(length), **options, use_cache=False)
+    if way == "guesses":
+        assert torch.equal(ours.generate(text(length), **options, assistant_model=ours), expected)
+    elif way == "a talk":
+        first = ours.generate(text(length), **options | {"max_new_tokens": 3, "return_dict_in_generate": True})
+        rest = options | {"max_new_tokens": 9}
+        found = ours.generate(first.sequences, past_key_values=first.past_key_values, **rest)
+        assert torch.equal(found, expected)
+    else:
+        assert torch.equal(theirs.generate(text(length), **options), expected)
+        assert torch.equal(ours.generate(text(length), **options), expected)

@@ -104,8 +104,10 @@ def assisted(
         text = draft.ids[0][draft.real[0]]
         runner.back([len(text) - 1])  # without the guesses that did not hold
         left = draft.longest[0] - (draft.ids.shape[1] - draft.prompt) - 1
+        if (border := runner.model.border()) is not None and len(text) <= border:
+            left = min(left, border - len(text))  # what is on its other side is computed in another way
         guessed, chances = guess(text, min(most, left)) if left > 0 else (text[:0], None)
-        ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None]
+        ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None, -1 - len(guessed) :]
 
 
 def _held(

@@ -97,7 +97,8 @@ def search(
         if bool(ends.all()) or not bool(open_.any()) or (asked.early_stopping is True and bool(full.all())):
             return done
         runner.move(running.origins[:, :, -1].flatten().tolist())
-        logits = runner.step(running.tokens[:, :, -1].flatten())
+        runner.written = running.tokens.flatten(0, 1)
+        logits = runner.step(runner.written[:, -1])
 
 
 def _empty(B: int, K: int, device: torch.device) -> Hypotheses:

@@ -139,6 +139,10 @@ class GenerationMixin:
                 found["position_ids"] = self.places_of(mask)[:, -new.shape[1] :]
         return found
 
+    def border(self) -> int | None:
+        """The length of texts behind which the model turns all their keys otherwise; None for most."""
+        return None
+
     def places_of(self, mask: Tensor) -> Tensor:
         """The `position_ids` of columns (B, T) of which a mask says which are tokens, as the model counts them."""
         return (mask.long().cumsum(-1) - 1).clamp(min=0)

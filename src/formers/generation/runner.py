@@ -8,7 +8,8 @@ Letters: B texts, T columns of a pass, V vocabulary, D width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,7 +27,10 @@ class Runner:
     rows: the number of each text, in the order of the cache, which is that of their lengths: so neighbours have about
         as many tokens, and what attention reads of them lies together.
     more: further inputs of every pass, the same for all texts.
+    recall: from a text's number to its tokens so far (t,), which models with a border read again; None for none.
     """
+
+    recall: Callable[[int], Tensor] | None = None
 
     def __init__(self, model: Any, cache: Cache | None = None, **more: Any) -> None:
         self.model, self.more = model, more
@@ -66,7 +70,8 @@ class Runner:
 
         Each is (T,) tokens or (T, D) vectors; a tensor has as many for all.
         """
-        cache, lengths = self.cache, [len(tokens) for tokens in new]
+        cache, new = self.cache, self._renewed(slots, new)
+        lengths = [len(tokens) for tokens in new]
         cache.chosen = list(slots)
         past = [cache.lengths[slot] for slot in slots]
         layout = Layout.of_lengths(lengths, device=new[0].device, past=past)
@@ -77,6 +82,22 @@ class Runner:
         finally:
             cache.chosen = None
         return found
+
+    def _renewed(self, slots: Sequence[int], new: Sequence[Tensor] | Tensor) -> Sequence[Tensor] | Tensor:
+        """The same, but all tokens of texts that come over the border behind which the model turns keys otherwise."""
+        border, lengths = self.model.border(), self.cache.lengths
+        if border is None or self.recall is None:
+            return new
+        found, numbers = list(new), self.numbers()
+        for i, slot in enumerate(slots):
+            if 0 < lengths[slot] <= border < lengths[slot] + len(found[i]):
+                found[i] = torch.cat([self.recall(numbers[slot])[: lengths[slot]], found[i]])
+                lengths[slot] = 0
+        return found
+
+    def numbers(self) -> list[int]:
+        """The number of the text in each slot of the cache."""
+        return self.rows
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these texts alone, in the order of their lengths."""
@@ -106,6 +127,8 @@ class Runner:
 class WholeRunner(Runner):
     """The same for callers who get the cache, to go on with it: texts that have ended stay there."""
 
+    slots: Mapping[int, int] = MappingProxyType({})  # of each text's number, where its keys are
+
     def begin(self, prompts: Sequence[Tensor], rows: Sequence[int] | None = None) -> Tensor:
         """As Runner's, of all texts at once."""
         logits = super().begin(prompts, rows)
@@ -122,6 +145,10 @@ class WholeRunner(Runner):
         slots = torch.tensor([self.slots[row] for row in sorted(self.rows)], device=tokens.device)
         order = slots.argsort()
         return self.feed(slots[order].tolist(), tokens[order, None])[order.argsort()]
+
+    def numbers(self) -> list[int]:
+        """The number of the text in each slot of the cache."""
+        return list(self.slots) or self.rows
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these texts alone."""

@@ -229,6 +229,8 @@ class Task:
         else:
             cache = self._taken_cache()
             runner = (WholeRunner if c.return_dict_in_generate else Runner)(self.model, cache, **self.more)
+            if self.whole.dim() == 2:
+                runner.recall = self.prompts.__getitem__
             logits = runner.begin(self.prompts)
         if self.times > 1:
             runner.repeat(self.times)
@@ -254,6 +256,8 @@ class Task:
         """Greedy search or sampling, step by step."""
         draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
         runner, logits = self.begin()
+        if self.whole.dim() == 2:
+            runner.recall = lambda row: draft.ids[row][draft.real[row]]
         for tokens in self._written(draft, runner, logits):
             yield draft, tokens
 
@@ -273,6 +277,8 @@ class Task:
         if c.return_dict_in_generate:
             draft.keep_scores, draft.keep_logits = bool(c.output_scores), bool(c.output_logits)
         runner, logits = self.begin()
+        if self.whole.dim() == 2:
+            runner.recall = lambda row: draft.ids[row][draft.real[row]]
         if (assistant is not None or c.prompt_lookup_num_tokens) and isinstance(runner, Runner) and len(self.ids) == 1:
             steps = assisted(
                 draft, runner, logits, self.rules(), c, assistant, self.generators, self.criteria, self.deadline
@@ -312,6 +318,8 @@ class Task:
             K, max(self.longest), len(self.eos), self._ends, 1.0 if c.length_penalty is None else c.length_penalty,
             c.early_stopping or False, bool(c.do_sample), self.pad,
         )  # fmt: skip
+        if self.whole.dim() == 2:
+            runner.recall = lambda row: torch.cat([self.prompts[row // K], runner.written[row]])
         done = beams.search(asked, runner, logits, apply, (scores, raw), self.deadline)
         R = self.returned
         origins = done.origins[:, :R].flatten(0, 1)
