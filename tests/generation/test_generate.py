@@ -319,6 +319,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"prefix_allowed_tokens_fn": lambda *_: None}, "prefix_allowed_tokens_fn gave None for text 0"),
     ({"prefix_allowed_tokens_fn": lambda *_: [-1]}, r"prefix_allowed_tokens_fn=\[-1\]"),
     ({"prefix_allowed_tokens_fn": lambda *_: [99]}, r"prefix_allowed_tokens_fn=\[99\]: the vocabulary has 99"),
+    ({"position_ids": torch.arange(9) + 5}, "position_ids are not those"),
+    ({"position_ids": torch.zeros(3, 4)}, "position_ids are not those"),
     ({"streamer": "a"}, "streamer is a str, which has no `put`"),
     ({"assistant_model": "a"}, "assistant_model is a str"),
     ({"inputs_embeds": torch.zeros(3, 4, 32)}, r"input_ids has shape \(3, 9\), but inputs_embeds is of \(3, 4\)"),
@@ -409,12 +411,25 @@ def test_padding_without_a_mask(models: tuple[Any, Any], way: str) -> None:
     assert torch.equal(told, ours.generate(ids, attention_mask=keep, max_new_tokens=6, **WAYS[way]))
 
 
+@pytest.mark.parametrize(
+    ("family", "changes"), [("bert", {"is_decoder": False}), ("gemma3", {"use_bidirectional_attention": True})]
+)
+def test_models_that_see_what_comes(family: str, changes: dict[str, Any]) -> None:
+    _, model = pair(family, "causal-lm", **changes)
+    with pytest.raises(formers.InputError, match=r"cannot write on.*is_decoder=True"):
+        model.generate(prompts("none")[0])
+    with pytest.raises(formers.InputError, match="cannot write on"):
+        next(model.stream(prompts("none")[0]))
+
+
 def test_what_asks_for_nothing(models: tuple[Any, Any]) -> None:
     _, model = models
     ids, _ = prompts("none")
     nothing: dict[str, Any] = dict.fromkeys(("custom_generate", "assistant_tokenizer", "negative_prompt_ids"))
     found = model.generate(ids, labels=ids, trust_remote_code=True, max_new_tokens=3, **nothing)
     assert torch.equal(found, model.generate(ids, max_new_tokens=3))
+    for places in (torch.arange(9), torch.arange(9)[None], torch.arange(9).expand(3, 9)):
+        assert torch.equal(found, model.generate(ids, position_ids=places, max_new_tokens=3))
     if "token_type_ids" not in model.inputs():
         with pytest.raises(formers.ArgumentError, match="return_token_type_ids=False"):
             model.generate(ids, token_type_ids=ids)

@@ -73,8 +73,9 @@ class GenerationMixin:
     ) -> Any:
         """Write on: tokens (B · R, T + s), the prompts first, and padding after the end of a text.
 
-        inputs: input_ids (B, T), padded on either side, which makes no difference, as `attention_mask` says; or
-        inputs_embeds (B, T, D), after which only new tokens are returned.
+        inputs: input_ids (B, T), padded on either side, which makes no difference, as `attention_mask` says, or without
+        one pad_token_id, if that ends no text; or inputs_embeds (B, T, D), after which only new tokens are returned.
+        past_key_values: what an earlier call returned; inputs are the whole texts then, too, as long as they are now.
         Keywords are keys of GenerationConfig, and inputs of the model. They go before `generation_config`, that before
         the model's own. How long a text becomes (`max_length`) counts its own tokens, not its padding.
         logits_processor, stopping_criteria: functions of (ids, scores), as those of this package.

@@ -61,6 +61,11 @@ class Task:
 
     def __init__(self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any]) -> None:
         self.model = model
+        if not model.causal():
+            raise InputError(
+                f"{type(model).__name__} cannot write on: its tokens see those after them. If it was trained to predict "
+                "the next token, load it with is_decoder=True, or without use_bidirectional_attention."
+            )
         keys = {name: kwargs.pop(name) for name in list(kwargs) if name in KEYS}
         if config is not None and not isinstance(config, GenerationConfig):
             raise ArgumentError(f"generation_config is a {type(config).__name__}: give GenerationConfig(…).")
@@ -115,7 +120,8 @@ class Task:
             )
         real = self._read_mask(kwargs.pop("attention_mask", None), ids, source)
         self.cache = kwargs.pop("past_key_values", None)
-        for name in ("position_ids", "cache_position", "use_cache"):  # which follow from the mask
+        self._check_places(kwargs.pop("position_ids", None), real)
+        for name in ("cache_position", "use_cache"):  # which change nothing of what is written
             kwargs.pop(name, None)
         self.prompts = [source[b][real[b]] for b in range(batch)]
         self.ids = torch.zeros(batch, 0, dtype=torch.long, device=source.device) if ids is None else ids
@@ -138,6 +144,18 @@ class Task:
             row = int((~real.any(1)).nonzero()[0])
             raise InputError(f"Prompt {row} has no tokens: give at least one, such as the tokenizer's bos_token_id.")
         return real
+
+    def _check_places(self, given: Any, real: Tensor) -> None:
+        """Raise InputError for positions that are not those which follow from the mask."""
+        if given is None:
+            return
+        places = self.model.places_of(real)
+        fits = isinstance(given, Tensor) and given.shape[-1:] == places.shape[-1:] and given.dim() <= 2
+        if not fits or bool(((given.to(places.device) - places)[real] != 0).any()):
+            raise InputError(
+                "position_ids are not those of the tokens that attention_mask shows, which generate counts itself: "
+                "leave them out."
+            )
 
     def _pass_over(self, kwargs: dict[str, Any], takes: set[str]) -> None:
         """Take away what asks for nothing, and raise ArgumentError for what nothing here heeds."""
