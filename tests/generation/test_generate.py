@@ -264,6 +264,11 @@ def test_streams(models: tuple[Any, Any]) -> None:
         assert set(row[len(tokens) :]) <= {98}
 
 
+def test_beams_are_no_stream(models: tuple[Any, Any]) -> None:
+    with pytest.raises(formers.InputError, match="num_beams=1"):
+        next(models[1].stream(prompts("none")[0], num_beams=2))
+
+
 def test_an_error_reaches_who_reads_the_stream(models: tuple[Any, Any]) -> None:
     _, model = models
     ids = prompts("none")[0][:1]

@@ -110,6 +110,11 @@ class GenerationMixin:
         """Write many texts at once: yields (number of a text, its next piece) as pieces come, text where a tokenizer is
         given, which holds back incomplete characters, else tokens. Arguments are those of `generate`."""
         task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs)
+        if task.beams > 1:
+            raise InputError(
+                f"stream gives tokens as they are chosen, and which of {task.beams} beams is the best is only known at the "
+                "end: set num_beams=1, or call generate."
+            )
         task.given, task.criteria = LogitsProcessorList(), StoppingCriteriaList()
         task.read_stops(tokenizer)
         pieces = [Pieces(tokenizer) for _ in task.ids]

@@ -63,8 +63,8 @@ class Task:
         self.model = model
         if not model.causal():
             raise InputError(
-                f"{type(model).__name__} cannot write on: its tokens see those after them. If it was trained to predict "
-                "the next token, load it with is_decoder=True, or without use_bidirectional_attention."
+                f"{type(model).__name__} cannot write on: its tokens see those after them. If it was trained to "
+                "predict the next token, load it with is_decoder=True, or without use_bidirectional_attention."
             )
         keys = {name: kwargs.pop(name) for name in list(kwargs) if name in KEYS}
         if config is not None and not isinstance(config, GenerationConfig):
