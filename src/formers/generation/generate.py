@@ -112,8 +112,8 @@ class GenerationMixin:
         task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs)
         if task.beams > 1:
             raise InputError(
-                f"stream gives tokens as they are chosen, and which of {task.beams} beams is the best is only known at the "
-                "end: set num_beams=1, or call generate."
+                f"stream gives tokens as they are chosen, and which of {task.beams} beams is the best is only known at "
+                "the end: set num_beams=1, or call generate."
             )
         task.given, task.criteria = LogitsProcessorList(), StoppingCriteriaList()
         task.read_stops(tokenizer)
