@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,13 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import MASKS, difference, having, pair
+from families import MASKS, difference, having, pair, written_out
 
 import formers
 from formers import registry
-from formers.decoders import Decoding
 
-CACHED = [family for family in having("causal-lm") if issubclass(registry.load(family).HEADS["causal-lm"], Decoding)]
-few: pytest.MarkDecorator = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2"))
+CACHED = having("causal-lm")
+few: pytest.MarkDecorator = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2", "roberta"))
 TOLERANCE = 1e-5
 
 
@@ -63,7 +63,7 @@ def test_a_pass_in_two_parts(family: str, kernel: str) -> None:
 def test_texts_of_different_lengths(family: str, mask: str, how: str) -> None:
     """Beside the reference: a prompt with padding, two tokens more of each text, and then one."""
     theirs, ours = both(family)
-    theirs.set_attn_implementation("eager")
+    written_out(theirs)
     if how == "hook":
         ours.get_input_embeddings().register_forward_hook(lambda *_: None)
     if how == "eager":
@@ -83,6 +83,31 @@ def test_texts_of_different_lengths(family: str, mask: str, how: str) -> None:
         for a, b in zip(got.attentions or (), expected.attentions or (), strict=True):
             a, b = a.transpose(1, 2)[real], b.transpose(1, 2)[real]
             assert difference(a[..., -b.shape[-1] :], b) < TOLERANCE  # there a window forgets what is behind it
+
+
+@few
+@pytest.mark.parametrize("mask", ["none", "right", "left", "holes"])
+@pytest.mark.parametrize("family", CACHED)
+def test_parts_cut_anywhere(family: str, mask: str) -> None:
+    """Beside the reference's own cache: twelve columns in two parts and in three, of lengths of every kind."""
+    theirs, ours = both(family)
+    written_out(theirs)
+    keep, ids = torch.nn.functional.pad(torch.tensor(MASKS[mask]), (0, 3), value=1), drawn(12)
+    with torch.no_grad():
+        whole = ours(ids, **given(ours, keep)).logits
+        assert difference(whole[keep.bool()], theirs(ids, **given(ours, keep)).logits[keep.bool()]) < TOLERANCE
+        for cuts in [(i,) for i in range(1, 12)] + [(1, 2), (1, 11), (3, 4), (4, 8), (5, 6), (9, 10), (10, 11)]:
+            kept: list[Any] = [None, None]
+            for start, end in itertools.pairwise((0, *cuts, 12)):
+                seen = given(ours, keep[:, :end], start)
+                a, b = (
+                    model(ids[:, start:end], past_key_values=past, **seen)
+                    for model, past in zip((theirs, ours), kept, strict=True)
+                )
+                kept, real = [a.past_key_values, b.past_key_values], keep[:, start:end].bool()
+                if real.any():
+                    assert difference(b.logits[real], whole[:, start:end][real]) < TOLERANCE, cuts
+                    assert difference(b.logits[real], a.logits[real]) < TOLERANCE, cuts
 
 
 @few
@@ -137,9 +162,10 @@ def test_what_is_done_with_a_cache(family: str) -> None:
 
 
 @few
-@pytest.mark.parametrize("mask", ["none", "right"])
+@pytest.mark.parametrize("tuples", [False, True])
+@pytest.mark.parametrize("mask", ["none", "right", "left"])
 @pytest.mark.parametrize("family", CACHED)
-def test_gradients_through_a_cache(family: str, mask: str) -> None:
+def test_gradients_through_a_cache(family: str, mask: str, tuples: bool) -> None:
     _, ours = both(family)
     ids, keep = drawn(9), torch.tensor(MASKS[mask])
     real = keep.bool()
@@ -150,7 +176,8 @@ def test_gradients_through_a_cache(family: str, mask: str) -> None:
     cache: Any = None
     for start, end in ((0, 2), (2, 5), (5, 9)):
         out = ours(ids[:, start:end], past_key_values=cache, **given(ours, keep[:, :end], start))
-        parts, cache = [*parts, out.logits], out.past_key_values
+        cache = out.past_key_values.to_legacy_cache() if tuples else out.past_key_values
+        parts.append(out.logits)
     torch.cat(parts, 1)[real].square().sum().backward()
     largest = max(float(g.abs().max()) for g in expected.values())
     for name, parameter in ours.named_parameters():

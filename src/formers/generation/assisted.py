@@ -10,6 +10,7 @@ Letters: n guessed tokens, V vocabulary.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..errors import InputError
 from . import sampling
 from .chain import Rules
 from .runner import Runner
+from .writing import chosen
 
 _GUESSES, _NGRAM = 20, 2
 # from the text so far, (T,), and how many tokens are wanted, to guesses (n,), and what they were drawn from, (n, V)
@@ -75,8 +77,9 @@ def assisted(
     assistant: Any,
     generators: Sequence[torch.Generator] | None,
     criteria: Any,
+    deadline: float | None = None,
 ) -> Iterator[Tensor]:
-    """Write one text; yields each token (1,)."""
+    """Write one text; yields each token (1,). deadline: of time.monotonic(), after which it ends."""
     sample = bool(config.do_sample)
     apply = lambda ids, scores: rules(ids, torch.ones_like(ids, dtype=torch.bool), scores, [0])  # noqa: E731
     if assistant is None:
@@ -88,19 +91,23 @@ def assisted(
     guessed, chances = draft.ids[0, :0], None
     while not draft.ended[0]:
         text = draft.ids[0][draft.real[0]]
-        tokens = _held(text, guessed, chances, ahead[0], apply, sample, generators)
-        for token in tokens:
+        for i, (token, scores) in enumerate(_held(text, guessed, chances, ahead[0], apply, sample, generators)):
+            draft.keep(scores, ahead[0, i : i + 1].float())
             draft.add(torch.tensor([token], device=text.device))
             if criteria:
-                draft.stop(criteria(draft.ids, None).tolist(), "stop")
+                draft.stop(criteria(draft.ids, draft.kept()).tolist(), "stop")
+            if deadline is not None and time.monotonic() >= deadline:
+                draft.stop([True], "time")
             yield draft.ids[:, -1]
             if draft.ended[0]:
                 return
         text = draft.ids[0][draft.real[0]]
         runner.back([len(text) - 1])  # without the guesses that did not hold
         left = draft.longest[0] - (draft.ids.shape[1] - draft.prompt) - 1
+        if (border := runner.model.border()) is not None and len(text) <= border:
+            left = min(left, border - len(text))  # what is on its other side is computed in another way
         guessed, chances = guess(text, min(most, left)) if left > 0 else (text[:0], None)
-        ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None]
+        ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None, -1 - len(guessed) :]
 
 
 def _held(
@@ -111,18 +118,18 @@ def _held(
     rules: Callable[[Tensor, Tensor], Tensor],
     sample: bool,
     generators: Sequence[torch.Generator] | None,
-) -> list[int]:
-    """The guesses that hold, and the model's own token after them. logits: (n + 1, V)."""
-    found: list[int] = []
+) -> list[tuple[int, Tensor]]:
+    """The guesses that hold, and the model's own token after them, each with its scores (1, V). logits: (n + 1, V)."""
+    found: list[tuple[int, Tensor]] = []
     for i in range(len(guessed) + 1):
         scores = rules(text[None], logits[i : i + 1].float())
         if not sample:
-            own = int(scores.argmax(-1))
+            own = int(chosen(scores, [0], False, None))
         elif i == len(guessed) or chances is None:
             own = int(sampling.draw(scores, generators))
         else:
             own = _drawn(scores.softmax(-1)[0], chances[i], int(guessed[i]), generators)
-        found.append(own)
+        found.append((own, scores))
         if i == len(guessed) or own != int(guessed[i]):
             break
         text = torch.cat([text, guessed[i : i + 1]])

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from . import penalties, processors, warpers
 from .processors import InfNanRemoveLogitsProcessor, LogitNormalization, LogitsProcessorList
 
@@ -128,7 +129,17 @@ class Rules:
             scores = scores.clone()
             for row in rows:
                 scores[row] = self.own[row](ids[row][real[row]][None], scores[row : row + 1])[0]
-        return self.last(ids, self.given(ids, scores))
+        return self.last(ids, self._after_given(ids, scores))
+
+    def _after_given(self, ids: Tensor, scores: Tensor) -> Tensor:
+        found: Any = self.given(ids, scores)
+        if not isinstance(found, Tensor) or found.shape != scores.shape:
+            got = tuple(found.shape) if isinstance(found, Tensor) else found
+            raise InputError(
+                f"logits_processor gave {got} for scores of shape {tuple(scores.shape)}: a processor returns all of "
+                "them, changed, in the same shape."
+            )
+        return found
 
 
 def eos_ids(value: Any) -> list[int]:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,7 @@ class GenerationConfig:
         """The rules for what the caller set, and for what a file says when texts are about to be written by it."""
         values = self._values()
         each = (((name,), rules.broken(name, value)) for name, value in values.items() if not self._harmless(name))
-        for names, wrong in (*each, *rules.impossible(values)):
+        for names, wrong in chain(each, rules.impossible(values)):  # lazily: together they are only read if each fits
             if wrong and any(self.source(name) == "caller" for name in names):
                 raise InputError(wrong)
             if wrong and files_too:

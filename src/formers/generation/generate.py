@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ..cache import Cache
 from ..config import read_json
-from ..errors import InputError
+from ..errors import ArgumentError, InputError
 from .chain import Allowed
 from .configuration import GENERATION_CONFIG_NAME, GenerationConfig
-from .processors import LogitsProcessorList
+from .processors import LogitsProcessorList, listed
 from .stopping import StoppingCriteriaList
 from .task import Task
 
@@ -73,8 +73,9 @@ class GenerationMixin:
     ) -> Any:
         """Write on: tokens (B · R, T + s), the prompts first, and padding after the end of a text.
 
-        inputs: input_ids (B, T), padded on either side, which makes no difference, as `attention_mask` says; or
-        inputs_embeds (B, T, D), after which only new tokens are returned.
+        inputs: input_ids (B, T), padded on either side, which makes no difference, as `attention_mask` says, or without
+        one pad_token_id, if that ends no text; or inputs_embeds (B, T, D), after which only new tokens are returned.
+        past_key_values: what an earlier call returned; inputs are the whole texts then, too, as long as they are now.
         Keywords are keys of GenerationConfig, and inputs of the model. They go before `generation_config`, that before
         the model's own. How long a text becomes (`max_length`) counts its own tokens, not its padding.
         logits_processor, stopping_criteria: functions of (ids, scores), as those of this package.
@@ -83,8 +84,12 @@ class GenerationMixin:
         Errors: InputError for what contradicts itself, or would be longer than the model's positions.
         """
         task = Task(self, inputs, generation_config, kwargs)
-        task.given, task.allowed = LogitsProcessorList(logits_processor or ()), prefix_allowed_tokens_fn
-        task.criteria = StoppingCriteriaList(stopping_criteria or ())
+        task.given = LogitsProcessorList(listed("logits_processor", logits_processor))
+        task.criteria = StoppingCriteriaList(listed("stopping_criteria", stopping_criteria))
+        task.allowed = prefix_allowed_tokens_fn
+        for name, given, needed in (("streamer", streamer, "put"), ("assistant_model", assistant_model, "next_logits")):
+            if given is not None and not hasattr(given, needed):
+                raise ArgumentError(f"{name} is a {type(given).__name__}, which has no `{needed}`.")
         task.read_stops(tokenizer)
         if streamer is not None and (len(task.ids) > 1 or task.beams > 1):
             raise InputError("A streamer shows one text: give one prompt, num_beams=1 and num_return_sequences=1.")
@@ -105,6 +110,11 @@ class GenerationMixin:
         """Write many texts at once: yields (number of a text, its next piece) as pieces come, text where a tokenizer is
         given, which holds back incomplete characters, else tokens. Arguments are those of `generate`."""
         task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs)
+        if task.beams > 1:
+            raise InputError(
+                f"stream gives tokens as they are chosen, and which of {task.beams} beams is the best is only known at "
+                "the end: set num_beams=1, or call generate."
+            )
         task.given, task.criteria = LogitsProcessorList(), StoppingCriteriaList()
         task.read_stops(tokenizer)
         pieces = [Pieces(tokenizer) for _ in task.ids]
@@ -132,8 +142,16 @@ class GenerationMixin:
         if mask is not None:
             found["attention_mask"] = mask
             if "position_ids" in self.inputs():  # type: ignore[attr-defined]
-                found["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new.shape[1] :]
+                found["position_ids"] = self.places_of(mask)[:, -new.shape[1] :]
         return found
+
+    def border(self) -> int | None:
+        """The length of texts behind which the model turns all their keys otherwise; None for most."""
+        return None
+
+    def places_of(self, mask: Tensor) -> Tensor:
+        """The `position_ids` of columns (B, T) of which a mask says which are tokens, as the model counts them."""
+        return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
     @staticmethod
     def _reorder_cache(past_key_values: Any, beam_idx: Tensor) -> Any:

@@ -101,8 +101,9 @@ RULES: dict[str, Rule] = {
         ("max_cache_len", "prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_early_exit"), _COUNT
     ),
     **dict.fromkeys(("max_matching_ngram_size", "assistant_lookbehind", "target_lookbehind"), _COUNT),
-    **dict.fromkeys(("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size", "seed"), _AMOUNT),
+    **dict.fromkeys(("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size"), _AMOUNT),
     "encoder_no_repeat_ngram_size": _AMOUNT,
+    "seed": ((lambda x: _is_whole(x, 0) and x < 2**62), "a whole number, at least 0 and below 2**62"),
     **dict.fromkeys(("do_sample", "use_cache", "renormalize_logits", "remove_invalid_values", "token_healing"), _BOOL),
     **dict.fromkeys(("output_attentions", "output_hidden_states", "output_scores", "output_logits"), _BOOL),
     **dict.fromkeys(("return_dict_in_generate", "is_assistant", "low_memory", "disable_compile", "use_mtp"), _BOOL),
@@ -225,3 +226,7 @@ def idle(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for which in ("max", "min"):
         if values.get(f"{which}_new_tokens") is not None and values.get(f"{which}_length") is not None:
             yield f"{which}_length", f"does not count beside {which}_new_tokens"
+    for unit in ("new_tokens", "length"):
+        least, most = (values.get(f"{which}_{unit}") for which in ("min", "max"))
+        if least and most and least > most:
+            yield f"min_{unit}", f"cannot be reached, max_{unit}={most} ends texts before: raise that"

@@ -136,7 +136,11 @@ class Phi3Model(Phi3PreTrainedModel, decoders.DecoderModel):
 
 
 class Phi3ForCausalLM(Phi3PreTrainedModel, decoders.LMHead):
-    pass
+    """Predicts the next token."""
+
+    def border(self) -> int | None:
+        given = self.config.rope_parameters
+        return int(given["original_max_position_embeddings"]) if given["rope_type"] == "longrope" else None
 
 
 class Phi3ForSequenceClassification(Phi3PreTrainedModel, decoders.LastClassifier):

@@ -98,7 +98,8 @@ class WritingPipeline(TextPipeline):
         if not (own and self.by_tokens) or asked.keys() - {*KEYS, "generation_config"}:
             return None
         config = asked.pop("generation_config", None)
-        call = Call(self.model, torch.ones(1, 1, dtype=torch.long), copy.deepcopy(config), asked)
+        one = torch.ones(1, 1, dtype=torch.long)  # a prompt, whatever its id stands for
+        call = Call(self.model, one, copy.deepcopy(config), {**asked, "attention_mask": one})
         c = call.config
         alone = (call.beams > 1, call.returned > 1, c.max_time is not None, c.return_dict_in_generate)
         if any(alone) or c.get_generation_mode() not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
