@@ -44,10 +44,11 @@ def weights(path: Path) -> None:
 
 
 def packed(path: Path) -> None:
-    from formers import gguf
+    from formers import AutoTokenizer, gguf
     from formers.errors import FormersError
 
-    for attempt in (weights, gguf.config_values, gguf.tensors, gguf.tokenizer):
+    readers = (gguf.config_values, gguf.generation_values, gguf.tensors, AutoTokenizer.from_pretrained)
+    for attempt in (weights, *readers):
         with contextlib.suppress(FormersError):
             attempt(path)
 

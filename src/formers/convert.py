@@ -29,6 +29,7 @@ from .hub.reading import unchanged
 from .loading import resolve_dtype
 from .logging import shows_bars
 from .report import differing, judge, listed
+from .tokenization import PreTrainedTokenizer
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
@@ -303,7 +304,7 @@ def _unpacked_tokenizer(path: Path, stage: Path) -> list[str]:
     """Write the tokenizer that is within a GGUF file; gives a note where there is none."""
     with tempfile.TemporaryDirectory() as folder:  # the stage is locked, as saving locks what it saves to
         try:
-            gguf.tokenizer(path).save_pretrained(folder)
+            PreTrainedTokenizer.from_pretrained(path).save_pretrained(folder)
         except TokenizerError as error:
             return [f"No tokenizer was written: {error}"]
         for name in os.listdir(folder):

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import gguf
 from ..cache import Cache
 from ..config import read_json
 from ..errors import InputError
@@ -42,11 +43,18 @@ class GenerationMixin:
     def generation_config(self, value: GenerationConfig) -> None:
         self.__dict__["_generation_config"] = value
 
-    def read_beside(self, source: Any) -> None:
-        """Read generation_config.json, where there is one."""
-        super().read_beside(source)  # type: ignore[misc]
+    def read_beside(self, source: Any, packed: Path | None = None) -> None:
+        """Read generation_config.json, or what the GGUF file says, where there is one."""
+        super().read_beside(source, packed)  # type: ignore[misc]
         if (path := source.file(GENERATION_CONFIG_NAME)) is not None:
             self.generation_config = GenerationConfig.from_dict(read_json(path) | {"_where": str(path)})
+        elif packed is not None:
+            said = gguf.generation_values(packed)
+            own = GenerationConfig.from_model_config(self.config).to_diff_dict()
+            ends, end = said.get("eos_token_id"), own.get("eos_token_id")
+            if isinstance(ends, list) and end in ends:  # unless the caller chose another
+                own["eos_token_id"] = ends
+            self.generation_config = GenerationConfig.from_dict(said | own | {"_where": str(packed)})
 
     def write_beside(self, folder: Path) -> None:
         """Write generation_config.json."""
