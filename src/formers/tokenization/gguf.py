@@ -115,7 +115,15 @@ def from_metadata(values: Mapping[str, Any], where: str, cls: Any = PreTrainedTo
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
     given["padding_side"] = "left" if architecture.startswith("gemma") else "right"
-    return cls(tokenizer_object=made, **{**given, **options})
+    tokenizer = cls(tokenizer_object=made, **{**given, **options})
+    tokenizer._template_file = repr(where)
+    if "add_prefix_space" not in options and _splits(tokenizer.backend_tokenizer) != _splits(made):
+        raise TokenizerError(f"{where}: its texts are not split as {cls.__name__} does it. Load it with AutoTokenizer.")
+    return tokenizer
+
+
+def _splits(tokenizer: Tokenizer) -> tuple[str, str]:
+    return str(tokenizer.normalizer), str(tokenizer.pre_tokenizer)
 
 
 def _token(keys: _Keys, key: str, tokens: list[str]) -> str | None:
