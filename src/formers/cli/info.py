@@ -29,10 +29,11 @@ def run(given: argparse.Namespace) -> None:
     file = Path(given.model).expanduser() if gguf.is_gguf(Path(given.model).expanduser()) else None
     source = hub.locate(file.parent if file else given.model, revision=given.revision)
     if (packed := file or gguf.only_one(source)) is not None:
-        show(given, facts := _facts_of_packed(packed), table(facts))
+        facts = _facts_of_packed(packed)
+        show(given, facts, table(facts))
         return
     values = required_values(source)
-    facts: dict[str, Any] = {
+    facts = {
         "model": source.name,
         "commit": source.commit,
         "folder": str(source.folder),
