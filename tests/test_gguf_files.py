@@ -342,6 +342,14 @@ def test_absurd_values(tmp_path: Path, key: str, value: Any) -> None:
         everything(path)
 
 
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_angles_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+    """Attention hides them: a kernel of torch gives numbers for keys that are none."""
+    path = byte_level(tmp_path, architecture="llama", **{"llama.rope.freq_base": value})
+    with pytest.raises(ConfigError, match="number, of which no angles come"):
+        formers.AutoModelForCausalLM.from_pretrained(path)
+
+
 @pytest.mark.parametrize(
     ("template", "words"),
     [
