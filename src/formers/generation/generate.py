@@ -133,15 +133,23 @@ class GenerationMixin:
         return found
 
     def prepare_inputs_for_generation(self, input_ids: Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
-        """The inputs of the next pass, for loops of people's own: only the tokens that the cache lacks."""
+        """The inputs of the next pass, for loops of people's own: only the tokens that the cache lacks, or the last one
+        where it holds more than the tokens given, such as a learned prompt. One that a class or program puts in its
+        place is what `generate` asks at every pass."""
         cache = None if past_key_values is None else Cache.of(past_key_values)
-        mask, new = kwargs.get("attention_mask"), input_ids[:, 0 if cache is None else cache.columns :]
+        first = 0 if cache is None else min(cache.columns, input_ids.shape[1] - 1)
+        mask, new = kwargs.get("attention_mask"), input_ids[:, first:]
         found = {"input_ids": new, "past_key_values": past_key_values, "use_cache": kwargs.get("use_cache", True)}
         if mask is not None:
             found["attention_mask"] = mask
             if "position_ids" in self.inputs():  # type: ignore[attr-defined]
                 found["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -new.shape[1] :]
         return found
+
+    def prepares_inputs(self) -> bool:
+        """Whether `prepare_inputs_for_generation` is another than that of this package."""
+        own = getattr(self.prepare_inputs_for_generation, "__func__", None)
+        return own is not GenerationMixin.prepare_inputs_for_generation
 
     @staticmethod
     def _reorder_cache(past_key_values: Any, beam_idx: Tensor) -> Any:
