@@ -131,7 +131,11 @@ def test_models_load(tmp_path: Path, name: str) -> None:
 def test_converted_to_a_folder(tmp_path: Path) -> None:
     """Also where the family is not known: then the names of the tensors are those of Transformers all the same."""
     done = convert(byte_level(tmp_path, architecture="llama"), tmp_path / "folder")
-    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(done.files)
+    assert {
+        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
+    } <= set(done.files)  # fmt: skip
+    said = formers.GenerationConfig.from_pretrained(tmp_path / "folder")
+    assert said.eos_token_id == formers.GenerationConfig.from_pretrained(tmp_path / "x.gguf").eos_token_id
     found = open_checkpoint(tmp_path / "folder" / "model.safetensors")
     name = "model.layers.1.self_attn.k_proj.weight"
     assert torch.equal(found[name].load(), model("llama").state_dict()[name])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import gguf_files
 import pytest
 import torch
 from damage import flipped, patched
+from hub_server import HubServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_gguf import byte_level, learned
@@ -30,7 +31,7 @@ Q8 = theirs.GGMLQuantizationType.Q8_0
 IDS = torch.tensor([[5, 17, 80, 3, 44, 9]])
 
 
-@cache
+@functools.cache
 def llama() -> Any:
     return gguf_files.model("llama")
 
@@ -133,6 +134,18 @@ def test_parts_with_fewer_tensors_than_the_first_says(parts: list[Path], tmp_pat
 def test_a_whole_file_called_like_a_part(tmp_path: Path) -> None:
     path = saved(tmp_path).rename(tmp_path / "x-00002-of-00003.gguf")
     assert gguf.config_values(path)["num_hidden_layers"] == 2
+
+
+def test_parts_on_the_hub(parts: list[Path], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = parts[0].parent / "served/acme/tiny"
+    folder.mkdir(parents=True)
+    for part in parts:
+        shutil.copy(part, folder)
+    with HubServer(folder.parents[1]) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        model = formers.AutoModelForCausalLM.from_pretrained("acme/tiny", gguf_file=parts[1].name)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(IDS).logits, llama()(IDS).logits, rtol=1e-4, atol=1e-4)
 
 
 # Types

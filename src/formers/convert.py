@@ -25,6 +25,7 @@ from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError, TokenizerError
 from .fitting import Fit, closest_class, fit, named_classes
+from .generation.configuration import GENERATION_CONFIG_NAME
 from .hub.reading import unchanged
 from .loading import resolve_dtype
 from .logging import shows_bars
@@ -35,7 +36,7 @@ _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "chat_template.jinja",
 )  # fmt: skip
-_BESIDE_A_FILE = (*_TOKENIZER, "generation_config.json")  # its folder may be anything, full of other things
+_BESIDE_A_FILE = (*_TOKENIZER, GENERATION_CONFIG_NAME)  # its folder may be anything, full of other things
 _COMPANIONS = ("*.json", "*.txt", "*.model", "*.md", "*.jinja", "LICENSE*", "NOTICE*")
 _LARGEST_COMPANION = 100_000_000  # bytes
 _FRAMEWORKS = {
@@ -138,6 +139,8 @@ def convert(
     with replacing(folder, stale=() if in_place else (*_WEIGHTS, *_TOKENIZER, CONFIG_NAME)) as stage:
         if packed:
             notes += _unpacked_tokenizer(packed, stage)
+            text = json.dumps(gguf.generation_values(packed), indent=2, sort_keys=True)
+            (stage / GENERATION_CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         elif not in_place:
             notes += _copy(source, stage, _BESIDE_A_FILE if file else _COMPANIONS)
         if plan.config is not None:

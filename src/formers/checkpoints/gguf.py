@@ -233,7 +233,9 @@ def _unread(name: str, kind: int) -> str:
 def _unpacked(
     file: MappedFile, at: int, size: int, blocks: ggml.Blocks, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Tensor:
-    return ggml.dequantised(file.tensor(at, torch.uint8, (size,)), blocks, dtype).view(shape)
+    # a copy, so that the pages of what nobody reads again are given back: a load takes no more than its result
+    data = file.copy(at, size) if size else file.tensor(at, torch.uint8, (0,))
+    return ggml.dequantised(data, blocks, dtype).view(shape)
 
 
 def _check_spans(file: MappedFile, spans: list[tuple[int, int, str]], room: int) -> None:
