@@ -306,8 +306,12 @@ def _tokenizer(subject: _Subject) -> _Found:
         return
     tokenizer("a text")
     if tokenizer.chat_template is not None:
-        with suppress(InputError):  # what a template says itself of a conversation that it does not take
+        try:
             tokenizer.apply_chat_template([{"role": "user", "content": "a text"}], tokenize=False)
+        except InputError:  # what a template says itself of a conversation that it does not take
+            pass
+        except FormersError as error:
+            yield "warning", " ".join(str(error).split())
     ids = tokenizer.get_vocab().values()
     size, rows = max(ids, default=-1) + 1, getattr(config, "vocab_size", None)
     if rows is not None and size > rows:

@@ -450,8 +450,14 @@ def config_values(source: hub.Source) -> dict[str, Any] | None:
 
 def required_values(source: hub.Source) -> dict[str, Any]:
     """The same, but NotFoundError without either."""
-    found = config_values(source)
-    return _values(source.require(CONFIG_NAME)) if found is None else found
+    if (found := config_values(source)) is not None:
+        return found
+    if packed := [name for name in source.names() if name.endswith(".gguf")]:
+        raise NotFoundError(
+            f"{source.where} has no {CONFIG_NAME}. It has {', '.join(packed[:12])}, all of a model: load that "
+            f"file by its path, or give gguf_file={packed[0]!r}."
+        )
+    return _values(source.require(CONFIG_NAME))
 
 
 def _values(path: Path) -> dict[str, Any]:
