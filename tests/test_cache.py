@@ -14,6 +14,7 @@ from families import MASKS, difference, having, pair, written_out
 
 import formers
 from formers import registry
+from formers.errors import InputError
 
 CACHED = having("causal-lm")
 few: pytest.MarkDecorator = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2", "roberta"))
@@ -289,3 +290,34 @@ def test_files_of_4_x_say_how_angles_grow(family: str, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps(values | {"rotary_pct": 0.5, "rotary_emb_base": 9.0}))
         config = formers.AutoConfig.from_pretrained(tmp_path)
         assert config.rope_parameters["partial_rotary_factor"] == 0.5
+
+
+@few
+@pytest.mark.parametrize("family", CACHED)
+def test_caches_of_other_libraries(family: str) -> None:
+    """The reference's cache as it is, one made of it, and gradients through the keys that it holds."""
+    theirs, ours = both(family)
+    ids = drawn(9)
+    with torch.no_grad():
+        expected = ours(ids).logits[:, 5:]
+        cache = theirs(ids[:, :5]).past_key_values
+    assert type(cache) is transformers.DynamicCache
+    pairs = [(layer.keys, layer.values) for layer in cache.layers]
+    if family == "qwen2":  # whose second layer has a window, all that its cache holds
+        with pytest.raises(InputError, match="layers that hold 3, 5 of 5 columns, as caches of windows do"):
+            ours(ids[:, 5:], past_key_values=cache)
+        return
+    static = transformers.StaticCache(theirs.config, max_cache_len=20)
+    with torch.no_grad():
+        theirs(ids[:, :5], past_key_values=static)
+    for given_cache in (cache, static, formers.DynamicCache(pairs), formers.DynamicCache(iter(pairs)), tuple(pairs)):
+        with torch.no_grad():
+            found = ours(ids[:, 5:], past_key_values=given_cache)
+        assert difference(found.logits, expected) < TOLERANCE
+        assert found.past_key_values.get_seq_length() == 9
+    with torch.no_grad():
+        assert difference(ours(ids, past_key_values=transformers.DynamicCache()).logits[:, 5:], expected) < TOLERANCE
+    assert len(formers.DynamicCache(config=ours.config)) == len(formers.DynamicCache(ours.config)) == 0
+    learned = [tuple(x.clone().requires_grad_() for x in pair) for pair in pairs]
+    ours(ids[:, 5:], past_key_values=transformers.DynamicCache(learned)).logits.sum().backward()
+    assert all(bool(x.grad.abs().sum() > 0) for pair in learned for x in pair)

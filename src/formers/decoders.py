@@ -70,9 +70,15 @@ def own_key(config: Any, name: str, default: Any = None) -> Any:
 
 
 def head_width(config: Any) -> int:
-    """d: the key head_dim, which not every family has."""
-    width: int | None = getattr(config, "head_dim", None)
-    return config.hidden_size // config.num_attention_heads if width is None else width
+    """d: the key head_dim, which not every family has. Errors: ConfigError for heads that are not a number wide."""
+    given: int | None = getattr(config, "head_dim", None)
+    width: int = config.hidden_size // config.num_attention_heads if given is None else given
+    if width < 1:
+        raise ConfigError(
+            f"head_dim={given}, hidden_size={config.hidden_size} and num_attention_heads={config.num_attention_heads} "
+            f"make a head {width} numbers wide; at least 1 is needed."
+        )
+    return width
 
 
 OLDER = ("rope_scaling", "rope_theta", "partial_rotary_factor")  # keys of 4.x

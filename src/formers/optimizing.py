@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +13,7 @@ from .errors import ArgumentError, FormersError, InputError
 from .optimize import Limits, Optimized, optimize, optimized, take_back
 from .optimize.sample import SAMPLE
 from .pretrained import Pretrained
+from .tokenization import PreTrainedTokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -111,7 +111,7 @@ class Optimizable(Pretrained):
             return None
         try:
             if gguf.is_gguf(self.config.name_or_path):
-                return gguf.tokenizer(Path(self.config.name_or_path))
+                return PreTrainedTokenizer.from_pretrained(self.config.name_or_path)
             return family.TOKENIZER.from_pretrained(self.config.name_or_path)
         except FormersError:
             return None

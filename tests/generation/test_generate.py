@@ -516,3 +516,38 @@ def test_derived_weights(models: tuple[Any, Any], mode: str) -> None:
             assert alone.tolist() == whole[9:][: len(alone)].tolist()
     finally:
         model.optimize(None)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("mask", MASKS)
+def test_inputs_that_a_program_prepares(models: tuple[Any, Any], mask: str, beams: int) -> None:
+    """Vectors that it puts before the prompt, and the tokens that it takes out of it, at every pass."""
+    model = models[1]
+    ids, keep = prompts(mask)
+    vectors = torch.randn(1, 3, model.get_input_embeddings().embedding_dim, generator=torch.Generator().manual_seed(3))
+    asked: dict[str, Any] = {"max_new_tokens": 6, "num_beams": beams}
+    before = torch.cat([vectors.expand(3, -1, -1), model.get_input_embeddings()(ids)], 1)
+    wide = torch.cat([torch.ones(3, 3, dtype=torch.long), keep], 1)
+    expected = model.generate(inputs_embeds=before, attention_mask=wide, **asked)
+    plain, usual = model.generate(ids, attention_mask=keep, **asked), model.prepare_inputs_for_generation
+    passes = []
+
+    def prepared(input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
+        found = usual(input_ids, past_key_values=past_key_values, **kwargs)
+        passes.append(found["input_ids"].shape[1])
+        found["attention_mask"] = torch.cat([torch.ones(len(input_ids), 3), found["attention_mask"]], 1)
+        new = 1 if past_key_values is not None else 3 + input_ids.shape[1]
+        found["position_ids"] = (found["attention_mask"].cumsum(1) - 1).clamp(min=0)[:, -new:].long()
+        if past_key_values is None:
+            ids = found.pop("input_ids")
+            found["inputs_embeds"] = torch.cat([vectors.expand(len(ids), -1, -1), model.get_input_embeddings()(ids)], 1)
+        return found
+
+    model.prepare_inputs_for_generation = prepared
+    try:
+        found = model.generate(ids, attention_mask=keep, **asked)
+    finally:
+        del model.prepare_inputs_for_generation
+    assert passes[0] == ids.shape[1] and set(passes[1:]) == {1}
+    assert found[:, : ids.shape[1]].tolist() == ids.tolist() and found[:, ids.shape[1] :].tolist() == expected.tolist()
+    assert model.generate(ids, attention_mask=keep, **asked).tolist() == plain.tolist()

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .. import hub
+from .. import gguf, hub
 from ..atomic import replacing
 from ..config import read_json, refuse_push
 from ..errors import ArgumentError, ConfigError, InputError, near
@@ -243,9 +243,14 @@ class GenerationConfig:
     ) -> Any:
         """Load generation_config.json from a folder or a hub name; keywords that are keys override it.
 
+        A GGUF file, or `gguf_file` in the folder or on the hub, has it within.
+
         Raises NotFoundError when it is not there, ConfigError when it cannot be read.
         """
+        packed = gguf.given(pretrained_model_name, kwargs)
         where = hub.hub_arguments(kwargs)
+        if packed is not None:
+            return cls.from_dict(gguf.generation_values(packed) | {"_where": str(packed)}, **kwargs)
         source = hub.locate(pretrained_model_name, **where)
         values = read_json(path := source.require(config_file_name or GENERATION_CONFIG_NAME))
         return cls.from_dict(values | {"_where": str(path)}, **kwargs)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import gguf
 from ..cache import Cache
 from ..config import read_json
 from ..errors import ArgumentError, InputError
@@ -42,11 +43,18 @@ class GenerationMixin:
     def generation_config(self, value: GenerationConfig) -> None:
         self.__dict__["_generation_config"] = value
 
-    def read_beside(self, source: Any) -> None:
-        """Read generation_config.json, where there is one."""
-        super().read_beside(source)  # type: ignore[misc]
+    def read_beside(self, source: Any, packed: Path | None = None) -> None:
+        """Read generation_config.json, or what the GGUF file says, where there is one."""
+        super().read_beside(source, packed)  # type: ignore[misc]
         if (path := source.file(GENERATION_CONFIG_NAME)) is not None:
             self.generation_config = GenerationConfig.from_dict(read_json(path) | {"_where": str(path)})
+        elif packed is not None:
+            said = gguf.generation_values(packed)
+            own = GenerationConfig.from_model_config(self.config).to_diff_dict()
+            ends, end = said.get("eos_token_id"), own.get("eos_token_id")
+            if isinstance(ends, list) and end in ends:  # unless the caller chose another
+                own["eos_token_id"] = ends
+            self.generation_config = GenerationConfig.from_dict(said | own | {"_where": str(packed)})
 
     def write_beside(self, folder: Path) -> None:
         """Write generation_config.json."""
@@ -135,9 +143,12 @@ class GenerationMixin:
         return found
 
     def prepare_inputs_for_generation(self, input_ids: Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
-        """The inputs of the next pass, for loops of people's own: only the tokens that the cache lacks."""
+        """The inputs of the next pass, for loops of people's own: only the tokens that the cache lacks, or the last one
+        where it holds more than the tokens given, such as a learned prompt. One that a class or program puts in its
+        place is what `generate` asks at every pass."""
         cache = None if past_key_values is None else Cache.of(past_key_values)
-        mask, new = kwargs.get("attention_mask"), input_ids[:, 0 if cache is None else cache.columns :]
+        first = 0 if cache is None else min(cache.columns, input_ids.shape[1] - 1)
+        mask, new = kwargs.get("attention_mask"), input_ids[:, first:]
         found = {"input_ids": new, "past_key_values": past_key_values, "use_cache": kwargs.get("use_cache", True)}
         if mask is not None:
             found["attention_mask"] = mask
@@ -152,6 +163,11 @@ class GenerationMixin:
     def places_of(self, mask: Tensor) -> Tensor:
         """The `position_ids` of columns (B, T) of which a mask says which are tokens, as the model counts them."""
         return (mask.long().cumsum(-1) - 1).clamp(min=0)
+
+    def prepares_inputs(self) -> bool:
+        """Whether `prepare_inputs_for_generation` is another than that of this package."""
+        own = getattr(self.prepare_inputs_for_generation, "__func__", None)
+        return own is not GenerationMixin.prepare_inputs_for_generation
 
     @staticmethod
     def _reorder_cache(past_key_values: Any, beam_idx: Tensor) -> Any:

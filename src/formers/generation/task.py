@@ -21,6 +21,7 @@ from . import beams, outputs, sampling, writing
 from .assisted import assisted
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
+from .prepared import PreparedRunner
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner, WholeRunner
 from .stopping import StoppingCriteriaList, StopStringCriteria
@@ -241,7 +242,10 @@ class Task:
         if asked and not c.return_dict_in_generate:
             asked = {}
         runner: Any
-        if asked or self.more or keeps_padding(self.model.modules()):
+        if self.vectors is None and self.model.prepares_inputs():
+            runner = PreparedRunner(self.model, self.whole, self.mask, asked, **self.more)
+            logits = runner.begin()
+        elif asked or self.more or keeps_padding(self.model.modules()):
             runner = ColumnRunner(self.model, self.whole, self.mask, asked, **self.more)
             logits = runner.begin()
         else:
