@@ -119,16 +119,21 @@ class Rules:
         self.own, self.given, self.last = list(own), given, last
         self.alike = alike or not any(own)
 
-    def __call__(self, ids: Tensor, real: Tensor, scores: Tensor, rows: Sequence[int]) -> Tensor:
+    def of(self, rows: Sequence[int]) -> Rules:
+        """Those of these texts alone."""
+        own = self.own if self.alike else [self.own[row] for row in rows]
+        return Rules(own, self.given, self.last, self.alike)
+
+    def __call__(self, ids: Tensor, real: Tensor, scores: Tensor, rows: Sequence[int], **more: Any) -> Tensor:
         """Scores (B, V) after them. ids, real: (B, T) the texts so far, and which of their columns are tokens.
-        rows: those that go on."""
+        rows: those that go on. more: what given ones may take beside the texts and scores."""
         if self.alike:
             scores = self.own[0](ids, scores)
         else:
             scores = scores.clone()
             for row in rows:
                 scores[row] = self.own[row](ids[row][real[row]][None], scores[row : row + 1])[0]
-        return self.last(ids, self.given(ids, scores))
+        return self.last(ids, self.given(ids, scores, **more))
 
 
 def eos_ids(value: Any) -> list[int]:

@@ -91,7 +91,7 @@ class GenerationMixin:
         try:
             if streamer is not None:
                 streamer.put(task.ids.cpu())
-            found = task.beam_search() if task.beams > 1 else task.write(assistant_model, streamer)
+            found = task.run(assistant_model, streamer)
         except BaseException as error:
             if hasattr(streamer, "fail"):
                 streamer.fail(error)

@@ -17,18 +17,13 @@ from ..config import longest_text
 from ..errors import ArgumentError, InputError, NotTensorError, near
 from ..layers import keeps_padding
 from ..ops.checks import batch_shape, read_mask
-from . import beams, outputs, sampling, writing
+from . import outputs, sampling, searching, writing
 from .assisted import assisted
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner
 from .stopping import StoppingCriteriaList, StopStringCriteria
-
-_MODES = {
-    GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE, GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE,
-    GenerationMode.ASSISTED_GENERATION,
-}  # fmt: skip
 
 # keys that would change what is written, and that nothing here heeds
 _ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp", "dola_layers")
@@ -59,9 +54,7 @@ class Task:
         self.model = model
         keys = {name: kwargs.pop(name) for name in list(kwargs) if name in KEYS}
         self.config = (config or GenerationConfig()).over(model.generation_config, **keys)
-        mode = self.config.get_generation_mode()
-        if mode not in _MODES:
-            raise ArgumentError(f"generate has no {mode.value} here; greedy, sampling and beams are, and assistants.")
+        self.mode = self.config.get_generation_mode()
         refuse(self.config)
         self._read_inputs(inputs, kwargs)
         c = self.config
@@ -71,6 +64,8 @@ class Task:
                 f"num_return_sequences={self.returned}, but greedy search writes one text: set do_sample=True, or "
                 "num_beams to at least as many."
             )
+        if self.returned > self.beams > 1:
+            raise InputError(f"num_return_sequences={self.returned} is more than num_beams={self.beams}.")
         self.eos = eos_ids(c.eos_token_id)
         self._check_eos()
         pads = (c.pad_token_id, self.eos[0] if self.eos else None, 0)
@@ -220,6 +215,14 @@ class Task:
 
     # ---- ways of choosing
 
+    def run(self, assistant: Any = None, streamer: Any = None) -> Any:
+        """What is asked for, in the way that is asked for."""
+        if self.mode in (GenerationMode.GROUP_BEAM_SEARCH, GenerationMode.CONSTRAINED_BEAM_SEARCH):
+            return searching.group_search(self)
+        if self.beams > 1:
+            return searching.beam_search(self)
+        return self.write(assistant, streamer)
+
     def write(self, assistant: Any = None, streamer: Any = None) -> Any:
         """Greedy search, sampling, or either with the help of guesses."""
         c = self.config
@@ -238,67 +241,7 @@ class Task:
             sequences=draft.ids,
             scores=tuple(draft.scores) if c.output_scores else None,
             logits=tuple(draft.logits) if c.output_logits else None,
-            **_collected(runner, c),
+            **outputs.collected(runner, c),
             past_key_values=runner.cache,
             ended=draft.ended,
         )
-
-    def beam_search(self) -> Any:
-        """Beams, the best or drawn."""
-        c, K = self.config, self.beams
-        if self.returned > K:
-            raise InputError(f"num_return_sequences={self.returned} is more than num_beams={K}.")
-        runner, logits = self.begin()
-        rules, T = self.rules(), self.ids.shape[1]
-        scores: list[Tensor] | None = [] if c.return_dict_in_generate and c.output_scores else None
-        raw: list[Tensor] | None = [] if c.return_dict_in_generate and c.output_logits else None
-
-        def apply(tokens: Tensor, found: Tensor) -> Tensor:
-            new = torch.ones_like(tokens, dtype=torch.bool)
-            ids, real = torch.cat([self.ids, tokens], 1), torch.cat([self.real, new], 1)
-            return rules(ids, real, found, range(len(ids)))
-
-        asked = beams.Search(
-            K, max(self.longest), len(self.eos), self._ends, 1.0 if c.length_penalty is None else c.length_penalty,
-            c.early_stopping or False, bool(c.do_sample), self.pad,
-        )  # fmt: skip
-        done = beams.search(asked, runner, logits, apply, (scores, raw), self.deadline)
-        R = self.returned
-        origins = done.origins[:, :R].flatten(0, 1)
-        length = int((origins >= 0).sum(1).max())
-        ids = self.ids[::K].repeat_interleave(R, 0)
-        sequences = torch.cat([ids, done.tokens[:, :R].flatten(0, 1)[:, :length]], dim=1)
-        assert sequences.shape[1] == T + length
-        if not c.return_dict_in_generate:
-            return sequences
-        return outputs.GenerateBeamDecoderOnlyOutput(
-            sequences=sequences,
-            sequences_scores=done.scores[:, :R].flatten() if c.output_scores else None,
-            scores=None if scores is None else tuple(scores),
-            logits=None if raw is None else tuple(raw),
-            beam_indices=origins[:, :length],
-            **_collected(runner, c),
-            past_key_values=runner.cache,
-        )
-
-    def _ends(self, tokens: Tensor) -> Tensor:
-        """(B, C) which candidates (B, C, s) are at their end."""
-        B, C, s = tokens.shape
-        ends = torch.zeros(B, C, dtype=torch.bool, device=tokens.device)
-        for token in self.eos:
-            ends |= tokens[:, :, -1] == token
-        longest = torch.tensor(self.longest[:: self.times], device=tokens.device)
-        ends |= (s >= longest)[:, None]
-        if self.criteria:
-            ids = self.ids[:: self.times].repeat_interleave(C, 0)
-            ends |= self.criteria(torch.cat([ids, tokens.flatten(0, 1)], 1), None).view(B, C)
-        return ends
-
-
-def _collected(runner: Any, config: Any) -> dict[str, Any]:
-    """Attentions and hidden states of every pass, where they were asked for."""
-    passes = getattr(runner, "outputs", [])
-    found = {}
-    for name, asked in (("attentions", config.output_attentions), ("hidden_states", config.output_hidden_states)):
-        found[name] = tuple(one[name] for one in passes) if asked and passes else None
-    return found

@@ -79,7 +79,7 @@ def write(
     deadline: of time.monotonic(), after which texts end.
     """
     while live := draft.live:
-        full = _whole(logits, live, len(draft.ended))
+        full = whole(logits, live, len(draft.ended))
         scores = rules(draft.ids, draft.real, full, live)
         if keep_logits:
             draft.logits.append(full)
@@ -101,7 +101,7 @@ def write(
             logits = logits[torch.tensor(going, device=logits.device)]
 
 
-def _whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
+def whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
     """(B, V) in float32, zeros for the texts that have ended."""
     logits = logits.float()
     if len(rows) == count:
@@ -116,7 +116,7 @@ def chosen(scores: Tensor, live: Sequence[int], sample: bool, generators: Sequen
     if not sample:
         best, tokens = scores.max(dim=-1)
         if bool(best.isnan().any()) or bool((best == -torch.inf).any()):
-            raise InputError(_NOT_FINITE)
+            raise InputError(NOT_FINITE)
         return tokens
     if generators is None:
         return sampling.draw(scores)
@@ -126,7 +126,7 @@ def chosen(scores: Tensor, live: Sequence[int], sample: bool, generators: Sequen
     return tokens
 
 
-_NOT_FINITE = (
+NOT_FINITE = (
     "The model's logits are not finite, or all tokens are ruled out: no token can be chosen. Look for weights that are "
     "not finite, or a type that is too short for them; remove_invalid_values=True replaces such logits."
 )
