@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..logging import warn_once
 from .constraints import Constraint, ConstraintListState
 from .groups import Candidate
 
@@ -34,23 +35,35 @@ class Banks:
         """Whether the text of a row contains all."""
         return self.states[row].completed
 
-    def advance(self, text: int, chosen: list[Candidate], tokens: Tensor, totals: Tensor) -> list[Candidate]:
+    def advance(self, text: int, chosen: list[Candidate], tokens: Tensor, scores: Tensor) -> list[Candidate]:
         """K beams: of those chosen, and of continuations of the text's beams that are a step on. See groups.Guide."""
         first = text * self.beams
         begun = tokens.tolist()
         found = [(one, self._after(one)) for one in chosen]
-        seen = {(*begun[row - first], token) for _, token, row in chosen}
+        seen = set[tuple[int, ...]]()  # of these alone: one that was chosen too comes twice, as in Transformers
         for i in range(self.beams):
             state = self.states[first + i]
             for token in (None if state.completed else state.advance()) or ():
                 if (*begun[i], token) not in seen:
                     seen.add((*begun[i], token))
-                    one = (float(totals[i, token]), token, first + i)
+                    one = (float(scores[i, token]), token, first + i)
                     found.append((one, self._after(one)))
         if len(found) > len(chosen):
             found = [found[i] for i in _order(found)[: self.beams]]
         self.states[first : first + self.beams] = [state for _, state in found]
         return [one for one, _ in found]
+
+    def warn_of_lacking(self, prompts: Sequence[Tensor], texts: Sequence[Sequence[int]]) -> None:
+        """Warn where one of the texts, as many of each prompt, does not contain all."""
+        each = len(texts) // len(prompts)
+        for number, text in enumerate(texts):
+            state = ConstraintListState(self.states[0].constraints)
+            state.reset([*prompts[number // each].tolist(), *text])
+            if not state.completed:
+                warn_once(
+                    f"Text {number % each} of prompt {number // each} does not contain all that it should: there was no "
+                    "time for it. Give more max_new_tokens or num_beams, or fewer num_return_sequences."
+                )
 
     def _after(self, candidate: Candidate) -> ConstraintListState:
         state = self.states[candidate[2]].copy()

@@ -20,6 +20,7 @@ from ..errors import InputError
 from .chain import Allowed
 from .configuration import GENERATION_CONFIG_NAME, GenerationConfig
 from .processors import LogitsProcessorList
+from .scorers import read_scorer
 from .stopping import StoppingCriteriaList
 from .task import Task
 
@@ -152,8 +153,28 @@ class GenerationMixin:
 
     def beam_search(self, input_ids: Tensor, beam_scorer: Any = None, **kwargs: Any) -> Any:
         """`generate` with beams, by its name in 4.20: `input_ids` (B · K, T), with each prompt K times."""
-        K = getattr(beam_scorer, "num_beams", None) or kwargs.pop("num_beams", 1)
-        return self._older(input_ids[::K], kwargs, do_sample=False, num_beams=K)
+        return self._of_scorer(input_ids, beam_scorer, kwargs)
+
+    def group_beam_search(self, input_ids: Tensor, beam_scorer: Any = None, **kwargs: Any) -> Any:
+        """The same with groups of beams. A HammingDiversityLogitsProcessor in `logits_processor` keeps them apart."""
+        return self._of_scorer(input_ids, beam_scorer, kwargs)
+
+    def constrained_beam_search(self, input_ids: Tensor, constrained_beam_scorer: Any = None, **kwargs: Any) -> Any:
+        """The same for texts that contain what the ConstrainedBeamSearchScorer says."""
+        return self._of_scorer(input_ids, constrained_beam_scorer, kwargs)
+
+    def contrastive_search(self, input_ids: Tensor, **kwargs: Any) -> Any:
+        """`generate` with `penalty_alpha` and `top_k`, by its name in 4.24 to 4.40."""
+        return self._older(input_ids, kwargs, do_sample=False, num_beams=1)
+
+    def _of_scorer(self, input_ids: Tensor, scorer: Any, kwargs: dict[str, Any]) -> Any:
+        asked = read_scorer(scorer, kwargs)
+        K = asked.setdefault("num_beams", 1)
+        if len(input_ids) % K:
+            raise InputError(f"{len(input_ids)} rows of input_ids: give each prompt num_beams={K} times.")
+        mask = kwargs.pop("attention_mask", None)
+        kwargs |= {} if mask is None else {"attention_mask": mask[::K]}
+        return self._older(input_ids[::K], kwargs, do_sample=False, **asked)
 
     def _older(self, input_ids: Tensor, kwargs: dict[str, Any], **fixed: Any) -> Any:
         if (most := kwargs.pop("max_length", None)) is not None:

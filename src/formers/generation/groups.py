@@ -32,9 +32,9 @@ class Guide(Protocol):
     def fulfilled(self, row: int) -> bool:
         """Whether the text of a row contains it."""
 
-    def advance(self, text: int, chosen: list[Candidate], tokens: Tensor, totals: Tensor) -> list[Candidate]:
-        """Beams that go on: of those chosen, and of others that come nearer. tokens (K, s), totals (K, V): of the
-        text's beams, and of their continuations."""
+    def advance(self, text: int, chosen: list[Candidate], tokens: Tensor, scores: Tensor) -> list[Candidate]:
+        """Beams that go on: of those chosen, and of others that come nearer. tokens (K, s): of the text's beams;
+        scores (K, V): of their continuations, without those of the tokens before, as Transformers 4.20 takes them."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +94,10 @@ class Beams:
             first = b * asked.beams + group * S
             rows, tokens = index[b] // V + first, index[b] % V
             candidates = list(zip(values[b].tolist(), tokens.tolist(), rows.tolist(), strict=True))
-            found += self._going(b, first, candidates, totals[b * S : (b + 1) * S])
+            found += self._going(b, first, candidates, scores[b * S : (b + 1) * S])
         return found
 
-    def _going(self, b: int, first: int, candidates: list[Candidate], totals: Tensor) -> list[Candidate]:
+    def _going(self, b: int, first: int, candidates: list[Candidate], scores: Tensor) -> list[Candidate]:
         """The candidates of text b that go on."""
         asked, length = self.asked, self.asked.prompts[b] + self.tokens.shape[1]
         if b in self.over:  # by a group before, in this step
@@ -111,7 +111,7 @@ class Beams:
             if len(going) == self.size:
                 break
         if asked.guide is not None:
-            going = asked.guide.advance(b, going, self.tokens[first : first + self.size], totals)
+            going = asked.guide.advance(b, going, self.tokens[first : first + self.size], scores)
         if self.kept[b].settled(candidates[0][0], max(length, 1)):
             self.over.add(b)
         return going

@@ -7,7 +7,7 @@ Transformers 5 (beams.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,10 +128,10 @@ class ConstrainedBeamSearchScorer(BeamSearchScorer):
         return {**super().asked(), "constraints": self.constraints}
 
 
-def read_scorer(scorer: Any, kwargs: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """What a scorer asks for, or keywords by its names in GenerationConfig. Errors: ArgumentError for another scorer."""
+def read_scorer(scorer: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What a scorer asks for, or `num_beams` of the keywords. Errors: ArgumentError for a scorer of another kind."""
     if scorer is None:
-        return {name: kwargs.pop(name) for name in names if name in kwargs}
+        return {"num_beams": kwargs.pop("num_beams", 1)}
     if not isinstance(scorer, BeamSearchScorer) or type(scorer).process is not BeamScorer.process:
         raise ArgumentError(f"{type(scorer).__name__} is a scorer of another kind. {_SILENT}")
     return scorer.asked()

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
-from ..logging import warn_once
 from . import beams, groups, outputs
 from .constrained import Banks
 from .constraints import constraints_of
@@ -46,29 +44,27 @@ def beam_search(task: Task) -> Any:
 def group_search(task: Task) -> Any:
     """Beams in groups, or one group of texts that have to contain something."""
     c, K, R = task.config, task.beams, task.returned
-    guide = None
+    before = task.prompts if task.vectors is None else [prompt[:0, 0] for prompt in task.prompts]
     wanted = constraints_of(c, getattr(task.model.config, "vocab_size", None))
-    if wanted:
-        guide = Banks(wanted, task.prompts if task.vectors is None else [p[:0, 0] for p in task.prompts], K)
+    guide = Banks(wanted, before, K) if wanted else None
     runner, logits = task.begin()
     rules, stores, count = task.rules(), _stores(c), (c.num_beam_groups or 1) if guide is None else 1
     diverse = HammingDiversityLogitsProcessor(c.diversity_penalty, K, count) if c.diversity_penalty else None
-    own = [rules.of([b * K + g * (K // count) + i for b in range(len(task.prompts)) for i in range(K // count)])
-           for g in range(count)]  # fmt: skip
 
     def apply(g: int, rows: list[int], tokens: Tensor, found: Tensor, taken: Tensor, live: list[int]) -> Tensor:
         ids, real = _so_far(task, tokens, rows)
         if diverse is not None:
             found = diverse(ids, found, taken, g)
-        return own[g](ids, real, found, live, current_tokens=taken, beam_group_idx=g)
+        return rules.of(rows)(ids, real, found, live, current_tokens=taken, beam_group_idx=g)
 
-    prompts = [len(prompt) if task.vectors is None else 0 for prompt in task.prompts]
     asked = groups.Search(
-        K, count, prompts, task.longest[::K], task.eos, lambda tokens: _stopped(task, tokens), _length_penalty(c),
+        K, count, [len(prompt) for prompt in before], task.longest[::K], task.eos, lambda tokens: _stopped(task, tokens), _length_penalty(c),
         c.early_stopping or False, R, guide,
     )  # fmt: skip
     kept = groups.search(asked, runner, logits, apply, stores, task.deadline)
     best = [text for one in kept for text in one.best(R)]
+    if guide is not None:
+        guide.warn_of_lacking(before, [text.tokens for text in best])
     return _results(task, runner, *_padded(task, best), stores)
 
 
