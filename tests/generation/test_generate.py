@@ -255,9 +255,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"eos_token_id": 1000}, "eos_token_id=1000"),
     ({"max_new_token": 3}, "max_new_token.*max_new_tokens"),
     ({"stop_strings": "a"}, "tokenizer=tokenizer"),
-    ({"guidance_scale": 2.0}, "guidance_scale=2.0 is not available"),
-    ({"dola_layers": "low"}, "dola"),
-    ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5}, "group_beam_search"),
     ({"attention_mask": torch.zeros(3, 9, dtype=torch.long)}, "Prompt 0 has no tokens"),
     ({"attention_mask": torch.ones(3, 4, dtype=torch.long)}, "attention_mask has shape"),
 ]

@@ -1,4 +1,4 @@
-"""Ways of choosing tokens that later releases of Transformers have no more, beside what the last that had them wrote."""
+"""Ways of choosing tokens that Transformers has no more, beside what releases wrote that had them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def model_of(name: str) -> Any:
 
 
 @pytest.mark.parametrize(("release", "way", "name", "case", "options"), CASES, ids=[", ".join(c[1:4]) for c in CASES])
-def test_tokens_are_those_of_the_release(
-    release: str, way: str, name: str, case: str, options: dict[str, Any]
-) -> None:
+def test_tokens_are_those_of_the_release(release: str, way: str, name: str, case: str, options: dict[str, Any]) -> None:
     found = [generation.written(model_of(name), options, prompt) for prompt in generation.PROMPTS]
     expected = GOLDENS[release][f"{way}, {name}, {case}"]
     if (way, name, case) not in LACKING:
@@ -54,7 +52,9 @@ def batches(prompts: list[list[int]]) -> Any:
     width = max(map(len, prompts))
     for left in (True, False):
         rows = [[0] * (width - len(p)) + p if left else p + [0] * (width - len(p)) for p in prompts]
-        mask = [[0] * (width - len(p)) + [1] * len(p) if left else [1] * len(p) + [0] * (width - len(p)) for p in prompts]
+        mask = [
+            [0] * (width - len(p)) + [1] * len(p) if left else [1] * len(p) + [0] * (width - len(p)) for p in prompts
+        ]
         yield torch.tensor(rows), torch.tensor(mask)
 
 
@@ -64,6 +64,10 @@ WAYS = {
     "long groups with rules": generation.GROUPS["with rules"] | {"length_penalty": 2.0, "num_return_sequences": 2},
     "constrained": generation.CONSTRAINED["two"],
     "one of several": generation.CONSTRAINED["both kinds"],
+    "contrastive": generation.CONTRASTIVE["usual"],
+    "contrastive with rules": generation.CONTRASTIVE["with rules"],
+    "layers": generation.DOLA["low"],
+    "later layers": generation.DOLA["high"],
 }
 
 
@@ -73,7 +77,9 @@ def test_a_text_does_not_depend_on_others(way: str, name: str) -> None:
     model, end = model_of(name), generation.ENDS[name]
     options = {**WAYS[way], "eos_token_id": end, "max_new_tokens": generation.NEW}
     alone = [generation.written(model, {**WAYS[way], "eos_token_id": end}, prompt) for prompt in generation.PROMPTS]
-    assert name == "llama" or any(end in text for texts in alone for text in texts)  # some end before others
+    assert (
+        name == "llama" or "layers" in way or any(end in text for texts in alone for text in texts)
+    )  # some end before others
     for ids, mask in batches(generation.PROMPTS):
         torch.manual_seed(1)
         rows = model.generate(ids, attention_mask=mask, **options)[:, ids.shape[1] :].tolist()
@@ -137,6 +143,20 @@ class Between(formers.Constraint):
         return new
 
 
+def test_contrastive_search_by_its_name() -> None:
+    model, prompt = model_of("gpt2"), torch.tensor([generation.PROMPTS[0]])
+    found = model.contrastive_search(prompt, penalty_alpha=0.9, top_k=3, max_length=23)
+    assert torch.equal(found, model.generate(prompt, penalty_alpha=0.9, top_k=3, max_length=23))
+    assert not torch.equal(found, model.generate(prompt, max_length=23))
+
+
+def test_layers_with_guesses() -> None:
+    model, prompt = model_of("gpt2"), torch.tensor([generation.PROMPTS[0]])
+    expected = model.generate(prompt, dola_layers="low", max_new_tokens=20)
+    found = model.generate(prompt, dola_layers="low", max_new_tokens=20, prompt_lookup_num_tokens=3)
+    assert torch.equal(found, expected)
+
+
 def test_a_constraint_of_one_s_own() -> None:
     model, prompt = model_of("gpt2"), torch.tensor([generation.PROMPTS[1]])
     plain = model.generate(prompt, num_beams=4, max_new_tokens=12)[0, 5:]
@@ -165,7 +185,9 @@ def test_constraints_that_contradict_themselves() -> None:
 
 
 def test_a_phrase_step_by_step() -> None:
-    state = formers.ConstraintListState([formers.PhrasalConstraint([7, 8, 9]), formers.DisjunctiveConstraint([[3], [4, 5]])])
+    state = formers.ConstraintListState(
+        [formers.PhrasalConstraint([7, 8, 9]), formers.DisjunctiveConstraint([[3], [4, 5]])]
+    )
     assert sorted(state.advance()) == [3, 4, 7]
     state.add(7)
     assert (state.advance(), state.get_bank(), state.completed) == ([8], 1, False)
@@ -204,6 +226,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"num_beams": 2, "force_words_ids": [[3]], "do_sample": True}, "do_sample=True"),
     ({"num_beams": 4, "force_words_ids": [[3]], "num_beam_groups": 2}, "num_beam_groups=2"),
     ({"num_beams": 2, "dola_layers": "low"}, "Set num_beams=1"),
+    ({"dola_layers": "middle"}, "'low', 'high'"),
+    ({"dola_layers": [2]}, r"dola_layers=\[2\].*0 to 1"),
+    ({"dola_layers": "low", "output_attentions": True, "return_dict_in_generate": True}, "dola_generation is for"),
+    ({"penalty_alpha": 0.6, "top_k": 4, "token_type_ids": torch.tensor([[3, 4]])}, "contrastive_search is for"),
     ({"use_mtp": True}, "use_mtp=True is not available"),
 ]
 

@@ -75,7 +75,7 @@ CONTRASTIVE: dict[str, dict[str, Any]] = {
 DOLA: dict[str, dict[str, Any]] = {
     "low": {"dola_layers": "low"},
     "high": {"dola_layers": "high"},
-    "some": {"dola_layers": [1, 2]},
+    "some": {"dola_layers": [0, 1]},
     "one": {"dola_layers": [1]},
     "with rules": {"dola_layers": "high", "repetition_penalty": 1.2},
     "drawn": {"dola_layers": "low", "do_sample": True, "temperature": 1.5},

@@ -61,8 +61,8 @@ class Banks:
             state.reset([*prompts[number // each].tolist(), *text])
             if not state.completed:
                 warn_once(
-                    f"Text {number % each} of prompt {number // each} does not contain all that it should: there was no "
-                    "time for it. Give more max_new_tokens or num_beams, or fewer num_return_sequences."
+                    f"Text {number % each} of prompt {number // each} does not contain all that it should: "
+                    "there was no time for it. Give more max_new_tokens or num_beams, or fewer num_return_sequences."
                 )
 
     def _after(self, candidate: Candidate) -> ConstraintListState:

@@ -147,7 +147,7 @@ class DisjunctiveConstraint(_Phrases):
         lists = isinstance(nested_token_ids, (list, tuple)) and len(nested_token_ids) > 0
         if not lists or not all(_is_phrase(phrase) for phrase in nested_token_ids):
             raise InputError(
-                f"nested_token_ids={str(nested_token_ids)[:200]}: give a list of lists of token ids, none of them empty."
+                f"nested_token_ids={str(nested_token_ids)[:200]}: give a list of lists of token ids, none of it empty."
             )
         self.token_ids = [list(phrase) for phrase in nested_token_ids]
         for i, one in enumerate(self.token_ids):
@@ -254,7 +254,7 @@ class ConstraintListState:
 def constraints_of(config: Any, vocabulary: int | None) -> list[Any]:
     """What `constraints` and `force_words_ids` of a configuration ask for.
 
-    Errors: ArgumentError for what is no constraint, InputError for what is empty or has an id outside of the vocabulary.
+    Errors: ArgumentError for what is no constraint, InputError for what is empty, and for ids that the vocabulary lacks.
     """
     given, words = config.constraints, config.force_words_ids
     for name, value in (("constraints", given), ("force_words_ids", words)):
@@ -262,7 +262,9 @@ def constraints_of(config: Any, vocabulary: int | None) -> list[Any]:
             raise InputError(f"{name}={value!r}: give a list with at least one, or leave it out.")
     for one in given or ():
         if not isinstance(one, Constraint):
-            raise ArgumentError(f"constraints has a {type(one).__name__}: give formers.PhrasalConstraint(ids) or others.")
+            raise ArgumentError(
+                f"constraints has a {type(one).__name__}: give formers.PhrasalConstraint(ids) or others."
+            )
     found = list(given or ())
     for number, ids in enumerate(words or ()):
         nested = isinstance(ids, (list, tuple)) and len(ids) > 0 and isinstance(ids[0], (list, tuple))
@@ -274,5 +276,7 @@ def constraints_of(config: Any, vocabulary: int | None) -> list[Any]:
     for one in found:
         outside = [i for p in getattr(one, "phrases", ()) for i in p if vocabulary is not None and i >= vocabulary]
         if outside:
-            raise InputError(f"A text is to contain token {outside[0]}: the vocabulary has ids 0 to {(vocabulary or 0) - 1}.")
+            raise InputError(
+                f"A text is to contain token {outside[0]}: the vocabulary has ids 0 to {(vocabulary or 0) - 1}."
+            )
     return found

@@ -99,8 +99,8 @@ class BeamSearchScorer(BeamScorer):
             raise ArgumentError(f"{type(self).__name__} takes no {unknown[0]!r}.")
         if num_beams < 2 or num_beams % self.num_beam_groups:
             raise InputError(
-                f"num_beams={num_beams}, num_beam_groups={self.num_beam_groups}: give at least two beams, and groups of "
-                "equal size."
+                f"num_beams={num_beams}, num_beam_groups={self.num_beam_groups}: give at least two beams, and "
+                "groups of equal size."
             )
         self.group_size = num_beams // self.num_beam_groups
 

@@ -1,6 +1,7 @@
 """The searches with beams that a task asks for, and what they return.
 
-Letters: B texts, T columns of prompts, s generated columns, R = num_return_sequences, K beams, C candidates, V vocabulary.
+Letters: B texts, T columns of prompts, s generated columns, R = num_return_sequences, K beams, C candidates,
+V vocabulary.
 """
 
 from __future__ import annotations
@@ -57,8 +58,9 @@ def group_search(task: Task) -> Any:
             found = diverse(ids, found, taken, g)
         return rules.of(rows)(ids, real, found, live, current_tokens=taken, beam_group_idx=g)
 
+    lengths = [len(prompt) for prompt in before]
     asked = groups.Search(
-        K, count, [len(prompt) for prompt in before], task.longest[::K], task.eos, lambda tokens: _stopped(task, tokens), _length_penalty(c),
+        K, count, lengths, task.longest[::K], task.eos, lambda tokens: _stopped(task, tokens), _length_penalty(c),
         c.early_stopping or False, R, guide,
     )  # fmt: skip
     kept = groups.search(asked, runner, logits, apply, stores, task.deadline)
@@ -77,9 +79,7 @@ def _padded(task: Task, texts: list[Finished]) -> tuple[Tensor, Tensor, Tensor]:
     return torch.tensor(tokens, device=device), scores, torch.tensor(origins, device=device)
 
 
-def _results(
-    task: Task, runner: Any, tokens: Tensor, scores: Tensor, origins: Tensor, stores: tuple[Any, Any]
-) -> Any:
+def _results(task: Task, runner: Any, tokens: Tensor, scores: Tensor, origins: Tensor, stores: tuple[Any, Any]) -> Any:
     c, ids = task.config, task.ids[:: task.beams].repeat_interleave(task.returned, 0)
     sequences = torch.cat([ids, tokens], dim=1)
     if not c.return_dict_in_generate:

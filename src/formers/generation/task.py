@@ -21,19 +21,22 @@ from . import outputs, sampling, searching, writing
 from .assisted import assisted
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
+from .contrastive import States, contrastive
+from .layer_contrast import Contrasted
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner
 from .stopping import StoppingCriteriaList, StopStringCriteria
 
 # keys that would change what is written, and that nothing here heeds
-_ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp", "dola_layers")
+_ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp")
+_CONTRASTIVE = GenerationMode.CONTRASTIVE_SEARCH
 
 
 def refuse(config: GenerationConfig) -> None:
     """Raise ArgumentError for what is asked for and not here, instead of passing over it in silence."""
     for name in _ABSENT:
         value = getattr(config, name)
-        if value not in (None, False, 1):
+        if value not in (None, False) and not (name == "guidance_scale" and value == 1):
             raise ArgumentError(f"{name}={value!r} is not available in generate; leave it out, or set it to None.")
 
 
@@ -176,38 +179,58 @@ class Task:
         own = [of(0)] if alike else [of(row) for row in range(len(self.ids))]
         return Rules(own, given, warping(c, self.eos), alike)
 
-    def begin(self) -> tuple[Any, Tensor]:
-        """A runner that has computed the prompts, and the logits (B · R, V) after them."""
+    def begin(self, reader: Any = None) -> tuple[Any, Tensor]:
+        """A runner that has computed the prompts, and the logits (B · R, V) after them. reader: who computes them in
+        place of the model."""
         c = self.config
         asked = {n: True for n in ("output_attentions", "output_hidden_states") if getattr(c, n)}
         if asked and not c.return_dict_in_generate:
             asked = {}
         runner: Any
-        if asked or self.more or keeps_padding(self.model.modules()):
+        whole = asked or self.more or keeps_padding(self.model.modules())
+        if reader is not None and (whole or (self.cache is not None and self.mode is _CONTRASTIVE)):
+            raise ArgumentError(
+                f"generate: {self.mode.value} is for input_ids or inputs_embeds alone. Leave out further inputs and "
+                "past_key_values, output_attentions and output_hidden_states, and take hooks off the model."
+            )
+        if whole:
             runner = ColumnRunner(self.model, self.whole, self.mask, asked, **self.more)
             logits = runner.begin()
         else:
             cache = None if self.cache is None else Cache.of(self.cache, self.mask)
             if cache is not None and max(cache.lengths, default=0) >= min(map(len, self.prompts)):
                 raise InputError("past_key_values hold all of a prompt: give at least one token beyond them.")
-            runner = Runner(self.model, cache, **self.more)
+            runner = Runner(self.model if reader is None else reader, cache, **self.more)
             logits = runner.begin(self.prompts)
         if self.times > 1:
             runner.repeat(self.times)
             logits = logits.repeat_interleave(self.times, 0)
         return runner, logits
 
+    def draft(self) -> writing.Draft:
+        """The texts, of which nothing is written."""
+        return writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
+
     def steps(self) -> Iterator[tuple[writing.Draft, Tensor]]:
-        """Greedy search or sampling, step by step."""
-        draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
-        runner, logits = self.begin()
-        for tokens in self._written(draft, runner, logits):
+        """What is asked for without beams, step by step."""
+        draft = self.draft()
+        for tokens in self._written(draft)[1]:
             yield draft, tokens
 
-    def _written(self, draft: writing.Draft, runner: Any, logits: Tensor) -> Iterator[Tensor]:
-        c = self.config
-        return writing.write(
-            draft, runner, logits, self.rules(), sample=bool(c.do_sample), generators=self.generators,
+    def _written(self, draft: writing.Draft, assistant: Any = None) -> tuple[Any, Iterator[Tensor]]:
+        """A runner, and the tokens of each step: greedy search, sampling, or either with the help of guesses; the
+        contrast of candidates, or of layers."""
+        c, rules = self.config, self.rules()
+        if self.mode is _CONTRASTIVE:
+            states = States(self.model)
+            runner, logits = self.begin(states)
+            return runner, contrastive(draft, runner, states, logits, rules, c, self.criteria, self.deadline)
+        layers = c.dola_layers
+        runner, logits = self.begin(None if layers is None else Contrasted(self.model, layers))
+        if (assistant is not None or c.prompt_lookup_num_tokens) and isinstance(runner, Runner) and len(self.ids) == 1:
+            return runner, assisted(draft, runner, logits, rules, c, assistant, self.generators, self.criteria)
+        return runner, writing.write(
+            draft, runner, logits, rules, sample=bool(c.do_sample), generators=self.generators,
             criteria=self.criteria, deadline=self.deadline,
             keep_scores=bool(c.return_dict_in_generate and c.output_scores),
             keep_logits=bool(c.return_dict_in_generate and c.output_logits),
@@ -224,14 +247,9 @@ class Task:
         return self.write(assistant, streamer)
 
     def write(self, assistant: Any = None, streamer: Any = None) -> Any:
-        """Greedy search, sampling, or either with the help of guesses."""
-        c = self.config
-        draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
-        runner, logits = self.begin()
-        if (assistant is not None or c.prompt_lookup_num_tokens) and isinstance(runner, Runner) and len(self.ids) == 1:
-            steps = assisted(draft, runner, logits, self.rules(), c, assistant, self.generators, self.criteria)
-        else:
-            steps = self._written(draft, runner, logits)
+        """The texts that are asked for without beams."""
+        c, draft = self.config, self.draft()
+        runner, steps = self._written(draft, assistant)
         for tokens in steps:
             if streamer is not None:
                 streamer.put(tokens.cpu())
