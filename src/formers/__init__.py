@@ -87,6 +87,9 @@ _HOME = {
         "TypicalLogitsWarper",
         "top_k_top_p_filtering",
     ),
+    "generation.watermarking": (
+        *("WatermarkDetector", "WatermarkDetectorOutput", "WatermarkLogitsProcessor", "WatermarkingConfig"),
+    ),
     "modeling": ("PreTrainedModel",),
     "old_paths.availability": (
         *("is_accelerate_available", "is_apex_available", "is_bitsandbytes_available", "is_datasets_available"),

@@ -69,6 +69,8 @@ class GenerationMixin:
         synced_gpus: bool | None = None,
         assistant_model: Any = None,
         streamer: Any = None,
+        negative_prompt_ids: Tensor | None = None,
+        negative_prompt_attention_mask: Tensor | None = None,
         tokenizer: Any = None,
         **kwargs: Any,
     ) -> Any:
@@ -79,6 +81,8 @@ class GenerationMixin:
         Keywords are keys of GenerationConfig, and inputs of the model. They go before `generation_config`, that before
         the model's own. How long a text becomes (`max_length`) counts its own tokens, not its padding.
         logits_processor, stopping_criteria: functions of (ids, scores), as those of this package.
+        negative_prompt_ids (1 or B, S): the prompts that `guidance_scale` leads away from; the last token of each prompt
+        if left out.
         prefix_allowed_tokens_fn: from a text's number and tokens to what may come next. tokenizer: for `stop_strings`.
         With `return_dict_in_generate` a GenerateDecoderOnlyOutput or GenerateBeamDecoderOnlyOutput.
         Errors: InputError for what contradicts itself, or would be longer than the model's positions.
@@ -86,6 +90,7 @@ class GenerationMixin:
         task = Task(self, inputs, generation_config, kwargs)
         task.given, task.allowed = LogitsProcessorList(logits_processor or ()), prefix_allowed_tokens_fn
         task.criteria = StoppingCriteriaList(stopping_criteria or ())
+        task.negative = negative_prompt_ids, negative_prompt_attention_mask
         task.read_stops(tokenizer)
         if streamer is not None and (len(task.ids) > 1 or task.beams > 1):
             raise InputError("A streamer shows one text: give one prompt, num_beams=1 and num_return_sequences=1.")

@@ -22,13 +22,15 @@ from .assisted import assisted
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
 from .contrastive import States, contrastive
+from .guidance import guidance_of
 from .layer_contrast import Contrasted
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner
 from .stopping import StoppingCriteriaList, StopStringCriteria
+from .watermarking import watermark_of
 
 # keys that would change what is written, and that nothing here heeds
-_ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp")
+_ABSENT = ("token_healing", "assistant_early_exit", "use_mtp")
 _CONTRASTIVE = GenerationMode.CONTRASTIVE_SEARCH
 
 
@@ -36,7 +38,7 @@ def refuse(config: GenerationConfig) -> None:
     """Raise ArgumentError for what is asked for and not here, instead of passing over it in silence."""
     for name in _ABSENT:
         value = getattr(config, name)
-        if value not in (None, False) and not (name == "guidance_scale" and value == 1):
+        if value not in (None, False):
             raise ArgumentError(f"{name}={value!r} is not available in generate; leave it out, or set it to None.")
 
 
@@ -49,6 +51,7 @@ class Task:
     given: LogitsProcessorList
     criteria: StoppingCriteriaList
     allowed: Allowed | None = None
+    negative: tuple[Any, Any] = (None, None)
     ids: Tensor
     real: Tensor
     prompts: list[Tensor]
@@ -177,7 +180,13 @@ class Task:
         of_prompts = c.encoder_repetition_penalty not in (None, 1.0) or bool(c.encoder_no_repeat_ngram_size)
         alike = bool(self.real.all()) and self.allowed is None and not of_prompts
         own = [of(0)] if alike else [of(row) for row in range(len(self.ids))]
-        return Rules(own, given, warping(c, self.eos), alike)
+        last, normal = warping(c, self.eos), bool(c.renormalize_logits)
+        return Rules(own, given, last, alike, guidance_of(self), self._mark(), normal)
+
+    def _mark(self) -> Any:
+        config = watermark_of(self.config.watermarking_config)
+        size = getattr(self.model.config, "vocab_size", 0)
+        return None if config is None else config.construct_processor(size, self.ids.device)
 
     def begin(self, reader: Any = None) -> tuple[Any, Tensor]:
         """A runner that has computed the prompts, and the logits (B · R, V) after them. reader: who computes them in
