@@ -254,7 +254,7 @@ class ConstraintListState:
 def constraints_of(config: Any, vocabulary: int | None) -> list[Any]:
     """What `constraints` and `force_words_ids` of a configuration ask for.
 
-    Errors: ArgumentError for what is no constraint, InputError for what is empty, and for ids that the vocabulary lacks.
+    Errors: ArgumentError for what is no constraint, InputError for what is empty, or not in the vocabulary.
     """
     given, words = config.constraints, config.force_words_ids
     for name, value in (("constraints", given), ("force_words_ids", words)):

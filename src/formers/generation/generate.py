@@ -72,6 +72,7 @@ class GenerationMixin:
         negative_prompt_ids: Tensor | None = None,
         negative_prompt_attention_mask: Tensor | None = None,
         tokenizer: Any = None,
+        assistant_tokenizer: Any = None,
         **kwargs: Any,
     ) -> Any:
         """Write on: tokens (B · R, T + s), the prompts first, and padding after the end of a text.
@@ -81,13 +82,15 @@ class GenerationMixin:
         Keywords are keys of GenerationConfig, and inputs of the model. They go before `generation_config`, that before
         the model's own. How long a text becomes (`max_length`) counts its own tokens, not its padding.
         logits_processor, stopping_criteria: functions of (ids, scores), as those of this package.
-        negative_prompt_ids (1 or B, S): the prompts that `guidance_scale` leads away from; the last token of each prompt
-        if left out.
-        prefix_allowed_tokens_fn: from a text's number and tokens to what may come next. tokenizer: for `stop_strings`.
+        negative_prompt_ids (1 or B, S): prompts that `guidance_scale` leads away from; the last token of each if left
+        out.
+        prefix_allowed_tokens_fn: from a text's number and tokens to what may come next. tokenizer: for
+        `stop_strings`, `token_healing`, and an assistant with another one, the `assistant_tokenizer`.
         With `return_dict_in_generate` a GenerateDecoderOnlyOutput or GenerateBeamDecoderOnlyOutput.
         Errors: InputError for what contradicts itself, or would be longer than the model's positions.
         """
-        task = Task(self, inputs, generation_config, kwargs)
+        task = Task(self, inputs, generation_config, kwargs, tokenizer)
+        task.tokenizers = tokenizer, assistant_tokenizer
         task.given, task.allowed = LogitsProcessorList(logits_processor or ()), prefix_allowed_tokens_fn
         task.criteria = StoppingCriteriaList(stopping_criteria or ())
         task.negative = negative_prompt_ids, negative_prompt_attention_mask
@@ -110,7 +113,7 @@ class GenerationMixin:
     def stream(self, inputs: Tensor | None = None, tokenizer: Any = None, **kwargs: Any) -> Iterator[tuple[int, Any]]:
         """Write many texts at once: yields (number of a text, its next piece) as pieces come, text where a tokenizer is
         given, which holds back incomplete characters, else tokens. Arguments are those of `generate`."""
-        task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs)
+        task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs, tokenizer)
         task.given, task.criteria = LogitsProcessorList(), StoppingCriteriaList()
         task.read_stops(tokenizer)
         pieces = [Pieces(tokenizer) for _ in task.ids]

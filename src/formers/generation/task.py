@@ -18,11 +18,12 @@ from ..errors import ArgumentError, InputError, NotTensorError, near
 from ..layers import keeps_padding
 from ..ops.checks import batch_shape, read_mask
 from . import outputs, sampling, searching, writing
-from .assisted import assisted
+from .assisted import assisted, guesses
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
 from .contrastive import States, contrastive
 from .guidance import guidance_of
+from .healing import healed, padded
 from .layer_contrast import Contrasted
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner
@@ -30,7 +31,7 @@ from .stopping import StoppingCriteriaList, StopStringCriteria
 from .watermarking import watermark_of
 
 # keys that would change what is written, and that nothing here heeds
-_ABSENT = ("token_healing", "assistant_early_exit", "use_mtp")
+_ABSENT = ("use_mtp",)
 _CONTRASTIVE = GenerationMode.CONTRASTIVE_SEARCH
 
 
@@ -52,11 +53,14 @@ class Task:
     criteria: StoppingCriteriaList
     allowed: Allowed | None = None
     negative: tuple[Any, Any] = (None, None)
+    tokenizers: tuple[Any, Any] = (None, None)  # of the model, and of its assistant
     ids: Tensor
     real: Tensor
     prompts: list[Tensor]
 
-    def __init__(self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any], tokenizer: Any = None
+    ) -> None:
         self.model = model
         keys = {name: kwargs.pop(name) for name in list(kwargs) if name in KEYS}
         self.config = (config or GenerationConfig()).over(model.generation_config, **keys)
@@ -76,6 +80,8 @@ class Task:
         self._check_eos()
         pads = (c.pad_token_id, self.eos[0] if self.eos else None, 0)
         self.pad = next(int(token) for token in pads if token is not None)
+        if c.token_healing:
+            self._heal(tokenizer)
         times = self.beams if self.beams > 1 else self.returned
         self.ids, self.real = (x.repeat_interleave(times, 0) for x in (self.ids, self.real))
         self.times = times
@@ -117,6 +123,13 @@ class Task:
         self.ids = source if vectors is None else torch.zeros(batch, 0, dtype=torch.long, device=source.device)
         self.real, self.vectors, self.whole = real[:, :written], vectors, source
         self.mask, self.more = real, {name: value for name, value in kwargs.items() if value is not None}
+
+    def _heal(self, tokenizer: Any) -> None:
+        if self.cache is not None or self.more:
+            raise ArgumentError("token_healing is for input_ids alone: leave out further inputs and past_key_values.")
+        self.prompts = healed(self.model, self.prompts, tokenizer)
+        self.ids, self.real = padded(self.prompts, self.pad)
+        self.whole, self.mask = self.ids, self.real
 
     def _first(self) -> Tensor:
         bos = self.config.bos_token_id
@@ -236,8 +249,10 @@ class Task:
             return runner, contrastive(draft, runner, states, logits, rules, c, self.criteria, self.deadline)
         layers = c.dola_layers
         runner, logits = self.begin(None if layers is None else Contrasted(self.model, layers))
-        if (assistant is not None or c.prompt_lookup_num_tokens) and isinstance(runner, Runner) and len(self.ids) == 1:
-            return runner, assisted(draft, runner, logits, rules, c, assistant, self.generators, self.criteria)
+        if isinstance(runner, Runner) and len(self.ids) == 1:
+            guess = guesses(self.model, c, rules, assistant, self.tokenizers)
+            if guess is not None:
+                return runner, assisted(draft, runner, logits, rules, c, guess, self.generators, self.criteria)
         return runner, writing.write(
             draft, runner, logits, rules, sample=bool(c.do_sample), generators=self.generators,
             criteria=self.criteria, deadline=self.deadline,

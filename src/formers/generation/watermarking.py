@@ -1,7 +1,7 @@
 """Watermarks: at each token a part of the vocabulary is green, drawn by what stands before it, and gets a bias; who has
 the key counts green tokens.
 
-    seed     of the key and the last token ("lefthash"), or of the key, the last tokens and the token itself ("selfhash")
+    seed     of the key and the last token ("lefthash"), or of the key, the last ones and the token itself ("selfhash")
     z        (green - ratio · n) / √(n · ratio · (1 - ratio)) of n tokens
 
 Source: Kirchenbauer et al. 2023 (arXiv 2301.10226, and arXiv 2306.04634 for the seeds).
@@ -80,14 +80,14 @@ def watermark_of(value: Any) -> WatermarkingConfig | None:
     if isinstance(value, dict):
         return WatermarkingConfig.from_dict(value)
     raise ArgumentError(
-        f"watermarking_config is a {type(value).__name__}: give a WatermarkingConfig, or a dictionary of its keys; other "
-        "watermarks go into logits_processor."
+        f"watermarking_config is a {type(value).__name__}: give a WatermarkingConfig, or a dictionary of its keys; "
+        "other watermarks go into logits_processor."
     )
 
 
 class WatermarkLogitsProcessor(LogitsProcessor):
-    """Adds `bias` to the scores of green tokens; arguments as those of WatermarkingConfig. Texts shorter than w are left
-    as they are. With "selfhash" the best 40 tokens are tried."""
+    """Adds `bias` to the scores of green tokens; arguments as those of WatermarkingConfig. Texts shorter than w stay as
+    they are. With "selfhash" the best 40 tokens are tried."""
 
     def __init__(
         self,
@@ -135,8 +135,8 @@ class WatermarkLogitsProcessor(LogitsProcessor):
 
 @dataclass
 class WatermarkDetectorOutput(ModelOutput):
-    """Of each text, (B,): tokens looked at and green ones, their share, the z score and its p-value, whether it is above
-    the threshold, and 1 - p-value."""
+    """Of each text, (B,): tokens looked at and green ones, their share, the z score and its p-value, whether the score
+    is above the threshold, and 1 - p-value."""
 
     num_tokens_scored: Any = None
     num_green_tokens: Any = None
