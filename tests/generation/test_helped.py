@@ -143,3 +143,35 @@ def test_bad_input(models: tuple[Any, Any], options: dict[str, Any], words: str)
         options = {**options, "assistant_model": pair("gpt2", "causal-lm", use_cache=True)[1]}
     with pytest.raises(formers.FormersError, match=words):
         models[1].generate(torch.tensor([[3, 4]]), max_new_tokens=3, **options)
+
+
+def test_the_pipeline_heeds_what_whole_batches_need(models: tuple[Any, Any]) -> None:
+    _, model = models
+    tokenizer = tokenizer_of(formers)
+    writer = formers.pipeline("text-generation", model=model, tokenizer=tokenizer)
+    texts = ["the stop s", "no t", "a st", *(f"{letter}t" for letter in "abcdefgijkl")]
+    for options in (
+        {"token_healing": True},
+        {"guidance_scale": 2.0},
+        {"watermarking_config": {"bias": 20.0}},
+        {"penalty_alpha": 0.9, "top_k": 4},
+        {"num_beams": 2, "force_words_ids": [[70, 71]]},
+    ):
+        asked: dict[str, Any] = {"max_new_tokens": 6, "do_sample": False, **options}
+        found = writer(texts, return_tensors=True, **asked)
+        changed = False
+        for text, one in zip(texts, found, strict=True):
+            encoded = torch.tensor([tokenizer(text)["input_ids"]])
+            expected = model.generate(encoded, **asked, tokenizer=tokenizer)[0].tolist()
+            assert one[0]["generated_token_ids"] == expected
+            changed |= expected != model.generate(encoded, max_new_tokens=6)[0].tolist()
+        assert changed
+
+
+def test_streams_are_of_single_texts(models: tuple[Any, Any]) -> None:
+    _, model = models
+    with pytest.raises(formers.InputError, match="num_beams=2"):
+        next(model.stream(torch.tensor([[3, 4]]), num_beams=2, max_new_tokens=3))
+    options = {"penalty_alpha": 0.9, "top_k": 4, "max_new_tokens": 6}
+    found = [token for _, token in model.stream(torch.tensor([[3, 4]]), **options)]
+    assert found == model.generate(torch.tensor([[3, 4]]), **options)[0, 2:].tolist()

@@ -114,6 +114,10 @@ class GenerationMixin:
         """Write many texts at once: yields (number of a text, its next piece) as pieces come, text where a tokenizer is
         given, which holds back incomplete characters, else tokens. Arguments are those of `generate`."""
         task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs, tokenizer)
+        if task.beams > 1:
+            raise InputError(
+                f"stream shows texts as they grow, and num_beams={task.beams} are compared at the end: set 1."
+            )
         task.given, task.criteria = LogitsProcessorList(), StoppingCriteriaList()
         task.read_stops(tokenizer)
         pieces = [Pieces(tokenizer) for _ in task.ids]

@@ -9,6 +9,7 @@ Letters: B prompts, t tokens of one, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def healed(model: Any, prompts: Sequence[Tensor], tokenizer: Any) -> list[Tensor
         raise ArgumentError("token_healing needs the text: give generate(…, tokenizer=tokenizer).")
     if any(prompt.dim() > 1 for prompt in prompts):
         raise InputError("token_healing needs tokens, and inputs_embeds are vectors: give input_ids.")
-    texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))])
+    texts = _texts(tokenizer, len(tokenizer))
     special = set(tokenizer.all_special_ids)
     found = [_stripped(prompt, texts) for prompt in prompts]
     bias = {}
@@ -44,6 +45,13 @@ def healed(model: Any, prompts: Sequence[Tensor], tokenizer: Any) -> list[Tensor
             raised = torch.zeros_like(row).index_fill(0, torch.tensor(longer, device=row.device), _LONGER)
             raised[found[b][-1]] = _SAME
             found[b] = torch.cat([found[b][:-1], (row + raised).argmax()[None]])
+    return found
+
+
+@lru_cache(4)
+def _texts(tokenizer: Any, size: int) -> list[str]:
+    """What each token says."""
+    found: list[str] = tokenizer.batch_decode([[i] for i in range(size)])
     return found
 
 

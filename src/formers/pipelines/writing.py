@@ -85,7 +85,7 @@ class WritingPipeline(TextPipeline):
             added["seed"] = known["seed"] + number * (known.get("num_return_sequences") or 1)
         if self.assistant_model is not None:
             added["assistant_model"] = self.assistant_model
-        if known.get("stop_strings") is not None:
+        if known.get("stop_strings") is not None or known.get("token_healing"):
             added["tokenizer"] = self.tokenizer
         return {**given, **added}
 
@@ -98,10 +98,15 @@ class WritingPipeline(TextPipeline):
         if not (own and self.by_tokens) or asked.keys() - {*KEYS, "generation_config"}:
             return None
         config = asked.pop("generation_config", None)
-        call = Call(self.model, torch.ones(1, 1, dtype=torch.long), copy.deepcopy(config), asked)
+        call = Call(self.model, torch.ones(1, 1, dtype=torch.long), copy.deepcopy(config), asked, tokenizer)
         c = call.config
         alone = (call.beams > 1, call.returned > 1, c.max_time is not None, c.return_dict_in_generate)
-        if any(alone) or c.get_generation_mode() not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        whole = (c.token_healing, c.guidance_scale not in (None, 1), c.watermarking_config is not None)
+        if (
+            any(alone)
+            or any(whole)
+            or c.get_generation_mode() not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+        ):
             return None
         call.criteria = StoppingCriteriaList()
         call.read_stops(tokenizer)
