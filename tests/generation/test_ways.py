@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from families import having, is_causal, pair
 from goldens import generation
+from of_families import facts
 
 import formers
 
@@ -238,3 +240,45 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 def test_bad_input(options: dict[str, Any], words: str) -> None:
     with pytest.raises(formers.FormersError, match=words):
         model_of("gpt2").generate(torch.tensor([[3, 4]]), **options)
+
+
+@pytest.mark.parametrize("way", ["groups", "groups that end early", "constrained", "one of several"])
+def test_hooks_change_no_tokens(way: str) -> None:
+    """A model with a hook computes whole batches, padding and texts that have ended included."""
+    model = model_of("gpt2")
+    ids, mask = next(iter(batches(generation.PROMPTS)))
+    options = {**WAYS[way], "eos_token_id": 9, "max_new_tokens": generation.NEW, "attention_mask": mask}
+    expected = model.generate(ids, **options)
+    shapes: list[Any] = []
+    handle = model.get_input_embeddings().register_forward_hook(lambda _, __, out: shapes.append(out.shape))
+    try:
+        assert torch.equal(model.generate(ids, **options), expected)
+    finally:
+        handle.remove()
+    assert shapes[0][:2] == ids.shape
+
+
+def test_layers_that_the_head_does_not_read() -> None:
+    _, model = pair("opt", "causal-lm", use_cache=True)
+    with pytest.raises(formers.ArgumentError, match="OPTForCausalLM narrows"):
+        model.generate(torch.tensor([[5, 6]]), dola_layers="high", max_new_tokens=2)
+
+
+@pytest.mark.parametrize("family", [family for family in having("causal-lm") if is_causal(family, "causal-lm")])
+def test_families(family: str) -> None:
+    """Ways that look into a model: a text of a batch is what it is alone, and what the model's own guesses change."""
+    if not facts(family).causal:
+        pytest.skip("an encoder that is made to write")
+    _, model = pair(family, "causal-lm", use_cache=True, **({"word_embed_proj_dim": 32} if family == "opt" else {}))
+    draw = torch.Generator().manual_seed(0)
+    prompts = [torch.randint(4, 98, (n,), generator=draw).tolist() for n in (7, 3)]
+    ids, mask = next(iter(batches(prompts)))
+    tokens = {"max_new_tokens": 5, "min_new_tokens": 5, "eos_token_id": 2, "pad_token_id": 0}
+    for way in ({"penalty_alpha": 0.6, "top_k": 3}, {"dola_layers": [0, 1]}, {"guidance_scale": 1.5}):
+        found = model.generate(ids, attention_mask=mask, **way, **tokens)[:, -5:]
+        alone = [model.generate(torch.tensor([prompt]), **way, **tokens)[0, -5:] for prompt in prompts]
+        assert torch.equal(found, torch.stack(alone)), way
+    if hasattr(model.base_model, "LAYERS"):
+        prompt = torch.tensor(prompts[:1])
+        found = model.generate(prompt, assistant_early_exit=1, **tokens)
+        assert torch.equal(found, model.generate(prompt, **tokens))

@@ -24,7 +24,8 @@ class Contrasted:
     """A model whose logits are contrasted with those of its early layers.
 
     dola_layers: "low" or "high", or the numbers of hidden states, of which 0 is what the first layer reads.
-    Errors: ArgumentError for something else, InputError for numbers that the model has no layer for.
+    Errors: ArgumentError for something else, and for a model whose head reads no early layer; InputError for numbers
+    that it has no layer for.
     """
 
     def __init__(self, model: Any, dola_layers: Any) -> None:
@@ -42,6 +43,11 @@ class Contrasted:
             return found
 
         late = self.model.compute_logits(read(body.last_hidden_state))
+        if body.hidden_states[0].shape[-1] != self.scores.weight.shape[1]:
+            raise ArgumentError(
+                f"dola_layers: {type(self.model).__name__} narrows its rows after the last layer, so that its head reads "
+                "no earlier one. Leave dola_layers out."
+            )
         early = [self.scores(read(layout.pack(body.hidden_states[i]))) for i in self.layers]
         return contrast(late.float(), torch.stack(early).float())
 
