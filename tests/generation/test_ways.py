@@ -282,3 +282,14 @@ def test_families(family: str) -> None:
         prompt = torch.tensor(prompts[:1])
         found = model.generate(prompt, assistant_early_exit=1, **tokens)
         assert torch.equal(found, model.generate(prompt, **tokens))
+
+
+def test_texts_that_lack_something_are_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, prompt = model_of("gpt2"), torch.tensor([generation.PROMPTS[1]])
+    monkeypatch.setattr("formers.logging._said", set())
+    model.generate(prompt, num_beams=3, max_new_tokens=4, force_words_ids=[[14, 15]])
+    assert "do not contain" not in caplog.text
+    model.generate(prompt, num_beams=3, max_new_tokens=2, force_words_ids=[[14, 15, 16]])
+    assert "1 of 1 texts, the first is number 0, do not contain" in caplog.text

@@ -55,15 +55,16 @@ class Banks:
 
     def warn_of_lacking(self, prompts: Sequence[Tensor], texts: Sequence[Sequence[int]]) -> None:
         """Warn where one of the texts, as many of each prompt, does not contain all."""
-        each = len(texts) // len(prompts)
+        each, lacking = len(texts) // len(prompts), list[int]()
         for number, text in enumerate(texts):
             state = ConstraintListState(self.states[0].constraints)
             state.reset([*prompts[number // each].tolist(), *text])
-            if not state.completed:
-                warn_once(
-                    f"Text {number % each} of prompt {number // each} does not contain all that it should: "
-                    "there was no time for it. Give more max_new_tokens or num_beams, or fewer num_return_sequences."
-                )
+            lacking += [] if state.completed else [number]
+        if lacking:
+            warn_once(
+                f"{len(lacking)} of {len(texts)} texts, the first is number {lacking[0]}, do not contain all that they "
+                "should: there was no room. Give more max_new_tokens or num_beams, or fewer num_return_sequences."
+            )
 
     def _after(self, candidate: Candidate) -> ConstraintListState:
         state = self.states[candidate[2]].copy()

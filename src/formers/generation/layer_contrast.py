@@ -45,8 +45,8 @@ class Contrasted:
         late = self.model.compute_logits(read(body.last_hidden_state))
         if body.hidden_states[0].shape[-1] != self.scores.weight.shape[1]:
             raise ArgumentError(
-                f"dola_layers: {type(self.model).__name__} narrows its rows after the last layer, so that its head reads "
-                "no earlier one. Leave dola_layers out."
+                f"dola_layers: {type(self.model).__name__} narrows its rows after the last layer, so that its head "
+                "reads no earlier one. Leave dola_layers out."
             )
         early = [self.scores(read(layout.pack(body.hidden_states[i]))) for i in self.layers]
         return contrast(late.float(), torch.stack(early).float())
