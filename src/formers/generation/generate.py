@@ -21,6 +21,7 @@ from ..errors import ArgumentError, InputError
 from .chain import Allowed
 from .configuration import GENERATION_CONFIG_NAME, GenerationConfig
 from .processors import LogitsProcessorList, listed
+from .scorers import read_scorer
 from .stopping import StoppingCriteriaList
 from .task import Task
 
@@ -76,7 +77,10 @@ class GenerationMixin:
         synced_gpus: bool | None = None,
         assistant_model: Any = None,
         streamer: Any = None,
+        negative_prompt_ids: Tensor | None = None,
+        negative_prompt_attention_mask: Tensor | None = None,
         tokenizer: Any = None,
+        assistant_tokenizer: Any = None,
         **kwargs: Any,
     ) -> Any:
         """Write on: tokens (B · R, T + s), the prompts first, and padding after the end of a text.
@@ -87,14 +91,19 @@ class GenerationMixin:
         Keywords are keys of GenerationConfig, and inputs of the model. They go before `generation_config`, that before
         the model's own. How long a text becomes (`max_length`) counts its own tokens, not its padding.
         logits_processor, stopping_criteria: functions of (ids, scores), as those of this package.
-        prefix_allowed_tokens_fn: from a text's number and tokens to what may come next. tokenizer: for `stop_strings`.
+        negative_prompt_ids (1 or B, S): prompts that `guidance_scale` leads away from; the last token of each if left
+        out.
+        prefix_allowed_tokens_fn: from a text's number and tokens to what may come next. tokenizer: for
+        `stop_strings`, `token_healing`, and an assistant with another one, the `assistant_tokenizer`.
         With `return_dict_in_generate` a GenerateDecoderOnlyOutput or GenerateBeamDecoderOnlyOutput.
         Errors: InputError for what contradicts itself, or would be longer than the model's positions.
         """
-        task = Task(self, inputs, generation_config, kwargs)
+        task = Task(self, inputs, generation_config, kwargs, tokenizer)
+        task.tokenizers = tokenizer, assistant_tokenizer
         task.given = LogitsProcessorList(listed("logits_processor", logits_processor))
         task.criteria = StoppingCriteriaList(listed("stopping_criteria", stopping_criteria))
         task.allowed = prefix_allowed_tokens_fn
+        task.negative = negative_prompt_ids, negative_prompt_attention_mask
         for name, given, needed in (("streamer", streamer, "put"), ("assistant_model", assistant_model, "next_logits")):
             if given is not None and not hasattr(given, needed):
                 raise ArgumentError(f"{name} is a {type(given).__name__}, which has no `{needed}`.")
@@ -104,7 +113,7 @@ class GenerationMixin:
         try:
             if streamer is not None:
                 streamer.put(task.ids.cpu())
-            found = task.beam_search() if task.beams > 1 else task.write(assistant_model, streamer)
+            found = task.run(assistant_model, streamer)
         except BaseException as error:
             if hasattr(streamer, "fail"):
                 streamer.fail(error)
@@ -117,11 +126,11 @@ class GenerationMixin:
     def stream(self, inputs: Tensor | None = None, tokenizer: Any = None, **kwargs: Any) -> Iterator[tuple[int, Any]]:
         """Write many texts at once: yields (number of a text, its next piece) as pieces come, text where a tokenizer is
         given, which holds back incomplete characters, else tokens. Arguments are those of `generate`."""
-        task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs)
+        task = Task(self, inputs, kwargs.pop("generation_config", None), kwargs, tokenizer)
         if task.beams > 1:
             raise InputError(
-                f"stream gives tokens as they are chosen, and which of {task.beams} beams is the best is only known at "
-                "the end: set num_beams=1, or call generate."
+                f"stream gives tokens as they are chosen, and num_beams={task.beams} are compared at the end: set "
+                "num_beams=1, or call generate."
             )
         task.given, task.criteria = LogitsProcessorList(), StoppingCriteriaList()
         task.read_stops(tokenizer)
@@ -186,8 +195,28 @@ class GenerationMixin:
 
     def beam_search(self, input_ids: Tensor, beam_scorer: Any = None, **kwargs: Any) -> Any:
         """`generate` with beams, by its name in 4.20: `input_ids` (B · K, T), with each prompt K times."""
-        K = getattr(beam_scorer, "num_beams", None) or kwargs.pop("num_beams", 1)
-        return self._older(input_ids[::K], kwargs, do_sample=False, num_beams=K)
+        return self._of_scorer(input_ids, beam_scorer, kwargs)
+
+    def group_beam_search(self, input_ids: Tensor, beam_scorer: Any = None, **kwargs: Any) -> Any:
+        """The same with groups of beams. A HammingDiversityLogitsProcessor in `logits_processor` keeps them apart."""
+        return self._of_scorer(input_ids, beam_scorer, kwargs)
+
+    def constrained_beam_search(self, input_ids: Tensor, constrained_beam_scorer: Any = None, **kwargs: Any) -> Any:
+        """The same for texts that contain what the ConstrainedBeamSearchScorer says."""
+        return self._of_scorer(input_ids, constrained_beam_scorer, kwargs)
+
+    def contrastive_search(self, input_ids: Tensor, **kwargs: Any) -> Any:
+        """`generate` with `penalty_alpha` and `top_k`, by its name in 4.24 to 4.40."""
+        return self._older(input_ids, kwargs, do_sample=False, num_beams=1)
+
+    def _of_scorer(self, input_ids: Tensor, scorer: Any, kwargs: dict[str, Any]) -> Any:
+        asked = read_scorer(scorer, kwargs)
+        K = asked.setdefault("num_beams", 1)
+        if len(input_ids) % K:
+            raise InputError(f"{len(input_ids)} rows of input_ids: give each prompt num_beams={K} times.")
+        mask = kwargs.pop("attention_mask", None)
+        kwargs |= {} if mask is None else {"attention_mask": mask[::K]}
+        return self._older(input_ids[::K], kwargs, do_sample=False, **asked)
 
     def _older(self, input_ids: Tensor, kwargs: dict[str, Any], **fixed: Any) -> Any:
         if (most := kwargs.pop("max_length", None)) is not None:

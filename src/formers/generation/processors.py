@@ -2,8 +2,8 @@
 
 Each is called with input_ids (B, T), the texts so far, and scores (B, V), logits or log probabilities, and returns
 scores (B, V); what it was given stays as it is. Names, arguments and results are those of Transformers. Its processors
-for single models (Whisper, Bark, Dia, codebooks) and its watermarks (WatermarkLogitsProcessor,
-SynthIDTextWatermarkLogitsProcessor) are not here; as any function of these arguments, they work in a list.
+for single models (Whisper, Bark, Dia, codebooks) and SynthIDTextWatermarkLogitsProcessor are not here; as any function
+of these arguments, they work in a list.
 
 Letters: B rows (texts, or beams of them), T columns so far, V vocabulary, n length of an n-gram, S columns of a source.
 """

@@ -85,7 +85,7 @@ class Runner:
 
     def _renewed(self, slots: Sequence[int], new: Sequence[Tensor] | Tensor) -> Sequence[Tensor] | Tensor:
         """The same, but all tokens of texts that come over the border behind which the model turns keys otherwise."""
-        border, lengths = self.model.border(), self.cache.lengths
+        lengths, border = self.cache.lengths, None if self.recall is None else self.model.border()
         if border is None or self.recall is None:
             return new
         found, numbers = list(new), self.numbers()
@@ -118,6 +118,10 @@ class Runner:
         wanted = [slots[origins[row]] for row in self.rows]
         if wanted != list(range(len(wanted))):
             self.cache.select(wanted)
+
+    def finish(self, real: Tensor) -> Cache:
+        """What the caller gets of the cache: see WholeRunner."""
+        return self.cache
 
     def back(self, lengths: Sequence[int]) -> None:
         """Forget tokens: each text, in the order of `rows`, keeps so many."""
@@ -159,7 +163,7 @@ class WholeRunner(Runner):
         the last of each text has never been fed."""
         self.cache.select([self.slots[row] for row in sorted(self.slots)])
         kept = real.cpu() & (real.cpu().cumsum(1) <= torch.tensor(self.cache.lengths)[:, None])
-        kept = kept[:, :-1]
+        kept = kept[:, : int(kept.any(0).nonzero().max()) + 1]  # nor have columns that no text has come to
         self.cache.columns, self.cache.lengths = kept.shape[1], kept.sum(1).tolist()
         self.cache.real = None if bool(kept.all()) else kept
         return self.cache

@@ -17,31 +17,32 @@ from ..config import longest_text
 from ..errors import ArgumentError, InputError, NotTensorError, near
 from ..layers import keeps_padding
 from ..ops.checks import batch_shape, read_mask
-from . import beams, outputs, sampling, writing
-from .assisted import assisted
+from . import outputs, sampling, searching, writing
+from .assisted import assisted, guesses
 from .chain import Allowed, Rules, Text, eos_ids, rules, warping
 from .configuration import KEYS, GenerationConfig, GenerationMode
+from .contrastive import States, contrastive
+from .guidance import guidance_of
+from .healing import healed, padded
+from .layer_contrast import Contrasted
 from .prepared import PreparedRunner
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner, WholeRunner
 from .stopping import StoppingCriteriaList, StopStringCriteria
-
-_MODES = {
-    GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE, GenerationMode.BEAM_SEARCH, GenerationMode.BEAM_SAMPLE,
-    GenerationMode.ASSISTED_GENERATION,
-}  # fmt: skip
+from .watermarking import watermark_of
 
 # arguments of the reference's `generate` that are accepted where they ask for nothing
-_OTHERS = ("custom_generate", "assistant_tokenizer", "negative_prompt_ids", "negative_prompt_attention_mask")
+_OTHERS = ("custom_generate",)
 # keys that would change what is written, and that nothing here heeds
-_ABSENT = ("guidance_scale", "watermarking_config", "token_healing", "assistant_early_exit", "use_mtp", "dola_layers")
+_ABSENT = ("use_mtp",)
+_CONTRASTIVE = GenerationMode.CONTRASTIVE_SEARCH
 
 
 def refuse(config: GenerationConfig) -> None:
     """Raise ArgumentError for what is asked for and not here, instead of passing over it in silence."""
     for name in _ABSENT:
         value = getattr(config, name)
-        if value not in (None, False) and not (name == "guidance_scale" and value == 1):
+        if value not in (None, False):
             raise ArgumentError(f"{name}={value!r} is not available in generate; leave it out, or set it to None.")
 
 
@@ -55,12 +56,16 @@ class Task:
     given: LogitsProcessorList
     criteria: StoppingCriteriaList
     allowed: Allowed | None = None
+    negative: tuple[Any, Any] = (None, None)
+    tokenizers: tuple[Any, Any] = (None, None)  # of the model, and of its assistant
     ids: Tensor
     real: Tensor
     tokens: list[Tensor]
     prompts: list[Tensor]
 
-    def __init__(self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, model: Any, inputs: Any, config: GenerationConfig | None, kwargs: dict[str, Any], tokenizer: Any = None
+    ) -> None:
         self.model = model
         if not model.causal():
             raise InputError(
@@ -71,9 +76,7 @@ class Task:
         if config is not None and not isinstance(config, GenerationConfig):
             raise ArgumentError(f"generation_config is a {type(config).__name__}: give GenerationConfig(…).")
         self.config = (config or GenerationConfig()).over(model.generation_config, **keys)
-        mode = self.config.get_generation_mode()
-        if mode not in _MODES:
-            raise ArgumentError(f"generate has no {mode.value} here; greedy, sampling and beams are, and assistants.")
+        self.mode = self.config.get_generation_mode()
         refuse(self.config)
         self._read_inputs(inputs, kwargs)
         c = self.config
@@ -83,10 +86,14 @@ class Task:
                 f"num_return_sequences={self.returned}, but greedy search writes one text: set do_sample=True, or "
                 "num_beams to at least as many."
             )
+        if self.returned > self.beams > 1:
+            raise InputError(f"num_return_sequences={self.returned} is more than num_beams={self.beams}.")
         self.eos = eos_ids(c.eos_token_id)
         self._check_eos()
         pads = (c.pad_token_id, self.eos[0] if self.eos else None, 0)
         self.pad = next(int(token) for token in pads if token is not None)
+        if c.token_healing:
+            self._heal(tokenizer)
         times = self.beams if self.beams > 1 else self.returned
         self.ids, self.real = (x.repeat_interleave(times, 0) for x in (self.ids, self.real))
         self.times = times
@@ -171,6 +178,13 @@ class Task:
                 hint = " This model has no token types: call the tokenizer with return_token_type_ids=False."
             raise ArgumentError(f"generate takes no {name!r}.{hint}")
 
+    def _heal(self, tokenizer: Any) -> None:
+        if self.cache is not None or self.more:
+            raise ArgumentError("token_healing is for input_ids alone: leave out further inputs and past_key_values.")
+        self.prompts = healed(self.model, self.prompts, tokenizer)
+        self.ids, self.real = padded(self.prompts, self.pad)
+        self.tokens, self.whole, self.mask = self.prompts, self.ids, self.real
+
     def _first(self) -> Tensor:
         bos = self.config.bos_token_id
         if bos is None:
@@ -233,25 +247,38 @@ class Task:
         of_prompts = c.encoder_repetition_penalty not in (None, 1.0) or bool(c.encoder_no_repeat_ngram_size)
         alike = bool(self.real.all()) and self.allowed is None and not of_prompts
         own = [of(0)] if alike else [of(row) for row in range(len(self.ids))]
-        return Rules(own, given, warping(c, self.eos), alike)
+        last, normal = warping(c, self.eos), bool(c.renormalize_logits)
+        return Rules(own, given, last, alike, guidance_of(self), self._mark(), normal)
 
-    def begin(self) -> tuple[Any, Tensor]:
-        """A runner that has computed the prompts, and the logits (B · R, V) after them."""
+    def _mark(self) -> Any:
+        config = watermark_of(self.config.watermarking_config)
+        size = getattr(self.model.config, "vocab_size", 0)
+        return None if config is None else config.construct_processor(size, self.ids.device)
+
+    def begin(self, reader: Any = None) -> tuple[Any, Tensor]:
+        """A runner that has computed the prompts, and the logits (B · R, V) after them. reader: who computes them in
+        place of the model."""
         c = self.config
         asked = {n: True for n in ("output_attentions", "output_hidden_states") if getattr(c, n)}
         if asked and not c.return_dict_in_generate:
             asked = {}
         runner: Any
-        if self.vectors is None and self.model.prepares_inputs():
-            runner = PreparedRunner(self.model, self.whole, self.mask, asked, **self.more)
-            logits = runner.begin()
-        elif asked or self.more or keeps_padding(self.model.modules()):
-            runner = ColumnRunner(self.model, self.whole, self.mask, asked, **self.more)
+        prepared = self.whole.dim() == 2 and self.model.prepares_inputs()
+        watched = prepared or asked or self.more or keeps_padding(self.model.modules())
+        if reader is not None and (watched or (self.cache is not None and self.mode is _CONTRASTIVE)):
+            raise ArgumentError(
+                f"generate: {self.mode.value} is for input_ids or inputs_embeds alone. Leave out further inputs and "
+                "past_key_values, output_attentions and output_hidden_states, and take hooks off the model."
+            )
+        if watched:
+            kind = PreparedRunner if prepared else ColumnRunner
+            runner = kind(self.model, self.whole, self.mask, asked, **self.more)
             logits = runner.begin()
         else:
-            cache = self._taken_cache()
-            runner = (WholeRunner if c.return_dict_in_generate else Runner)(self.model, cache, **self.more)
-            if self.whole.dim() == 2:
+            to_go_on = c.return_dict_in_generate and self.mode is not _CONTRASTIVE
+            reads = self.model if reader is None else reader
+            runner = (WholeRunner if to_go_on else Runner)(reads, self._taken_cache(), **self.more)
+            if self.whole.dim() == 2 and self.mode is not _CONTRASTIVE:
                 runner.recall = self.prompts.__getitem__
             logits = runner.begin(self.prompts)
         runner.cache.check_room(sum(self.longest))
@@ -275,39 +302,54 @@ class Task:
                 )
         return cache
 
+    def draft(self) -> writing.Draft:
+        """The texts, of which nothing is written."""
+        return writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
+
     def steps(self) -> Iterator[tuple[writing.Draft, Tensor]]:
-        """Greedy search or sampling, step by step."""
-        draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
-        runner, logits = self.begin()
-        if self.whole.dim() == 2:
-            runner.recall = lambda row: draft.ids[row][draft.real[row]]
-        for tokens in self._written(draft, runner, logits):
+        """What is asked for without beams, step by step."""
+        draft = self.draft()
+        for tokens in self._written(draft)[1]:
             yield draft, tokens
 
-    def _written(self, draft: writing.Draft, runner: Any, logits: Tensor) -> Iterator[Tensor]:
-        c = self.config
-        return writing.write(
-            draft, runner, logits, self.rules(), sample=bool(c.do_sample), generators=self.generators,
+    def _written(self, draft: writing.Draft, assistant: Any = None) -> tuple[Any, Iterator[Tensor]]:
+        """A runner, and the tokens of each step: greedy search, sampling, or either with the help of guesses; the
+        contrast of candidates, or of layers."""
+        c, rules = self.config, self.rules()
+        if self.mode is _CONTRASTIVE:
+            states = States(self.model)
+            runner, logits = self.begin(states)
+            return runner, contrastive(draft, runner, states, logits, rules, c, self.criteria, self.deadline)
+        layers = c.dola_layers
+        runner, logits = self.begin(None if layers is None else Contrasted(self.model, layers))
+        if self.whole.dim() == 2:
+            runner.recall = lambda row: draft.ids[row][draft.real[row]]
+        if isinstance(runner, Runner) and len(self.ids) == 1:
+            guess = guesses(self.model, c, rules, assistant, self.tokenizers)
+            if guess is not None:
+                beside = self.generators, self.criteria, self.deadline
+                return runner, assisted(draft, runner, logits, rules, c, guess, *beside)
+        return runner, writing.write(
+            draft, runner, logits, rules, sample=bool(c.do_sample), generators=self.generators,
             criteria=self.criteria, deadline=self.deadline,
         )  # fmt: skip
 
     # ---- ways of choosing
 
+    def run(self, assistant: Any = None, streamer: Any = None) -> Any:
+        """What is asked for, in the way that is asked for."""
+        if self.mode in (GenerationMode.GROUP_BEAM_SEARCH, GenerationMode.CONSTRAINED_BEAM_SEARCH):
+            return searching.group_search(self)
+        if self.beams > 1:
+            return searching.beam_search(self)
+        return self.write(assistant, streamer)
+
     def write(self, assistant: Any = None, streamer: Any = None) -> Any:
-        """Greedy search, sampling, or either with the help of guesses."""
-        c = self.config
-        draft = writing.Draft(self.ids, self.real, self.longest, self.eos, self.pad)
+        """The texts that are asked for without beams."""
+        c, draft = self.config, self.draft()
         if c.return_dict_in_generate:
             draft.keep_scores, draft.keep_logits = bool(c.output_scores), bool(c.output_logits)
-        runner, logits = self.begin()
-        if self.whole.dim() == 2:
-            runner.recall = lambda row: draft.ids[row][draft.real[row]]
-        if (assistant is not None or c.prompt_lookup_num_tokens) and isinstance(runner, Runner) and len(self.ids) == 1:
-            steps = assisted(
-                draft, runner, logits, self.rules(), c, assistant, self.generators, self.criteria, self.deadline
-            )
-        else:
-            steps = self._written(draft, runner, logits)
+        runner, steps = self._written(draft, assistant)
         for tokens in steps:
             if streamer is not None:
                 streamer.put(tokens.cpu())
@@ -317,74 +359,11 @@ class Task:
             sequences=draft.ids,
             scores=tuple(draft.scores) if c.output_scores else None,
             logits=tuple(draft.logits) if c.output_logits else None,
-            **_collected(runner, c),
-            past_key_values=runner.finish(self._columns(draft.real[:, draft.prompt :])),
+            **outputs.collected(runner, c),
+            past_key_values=runner.finish(self.columns(draft.real[:, draft.prompt :])),
             ended=draft.ended,
         )
 
-    def beam_search(self) -> Any:
-        """Beams, the best or drawn."""
-        c, K = self.config, self.beams
-        if self.returned > K:
-            raise InputError(f"num_return_sequences={self.returned} is more than num_beams={K}.")
-        runner, logits = self.begin()
-        rules, T = self.rules(), self.ids.shape[1]
-        scores: list[Tensor] | None = [] if c.return_dict_in_generate and c.output_scores else None
-        raw: list[Tensor] | None = [] if c.return_dict_in_generate and c.output_logits else None
-
-        def apply(tokens: Tensor, found: Tensor) -> Tensor:
-            new = torch.ones_like(tokens, dtype=torch.bool)
-            ids, real = torch.cat([self.ids, tokens], 1), torch.cat([self.real, new], 1)
-            return rules(ids, real, found, range(len(ids)))
-
-        asked = beams.Search(
-            K, max(self.longest), len(self.eos), self._ends, 1.0 if c.length_penalty is None else c.length_penalty,
-            c.early_stopping or False, bool(c.do_sample), self.pad,
-        )  # fmt: skip
-        if self.whole.dim() == 2:
-            runner.recall = lambda row: torch.cat([self.prompts[row // K], runner.written[row]])
-        done = beams.search(asked, runner, logits, apply, (scores, raw), self.deadline)
-        R = self.returned
-        origins = done.origins[:, :R].flatten(0, 1)
-        length = int((origins >= 0).sum(1).max())
-        ids = self.ids[::K].repeat_interleave(R, 0)
-        sequences = torch.cat([ids, done.tokens[:, :R].flatten(0, 1)[:, :length]], dim=1)
-        assert sequences.shape[1] == T + length
-        if not c.return_dict_in_generate:
-            return sequences
-        new = torch.ones(len(self.ids), done.tokens.shape[2], dtype=torch.bool, device=ids.device)
-        return outputs.GenerateBeamDecoderOnlyOutput(
-            sequences=sequences,
-            sequences_scores=done.scores[:, :R].flatten() if c.output_scores else None,
-            scores=None if scores is None else tuple(scores),
-            logits=None if raw is None else tuple(raw),
-            beam_indices=origins[:, :length],
-            **_collected(runner, c),
-            past_key_values=runner.finish(self._columns(new)),
-        )
-
-    def _columns(self, new: Tensor) -> Tensor:
+    def columns(self, new: Tensor) -> Tensor:
         """(B · R, T + s) which columns hold tokens, of the prompts or their vectors, and of `new` (B · R, s)."""
-        return torch.cat([self.mask.repeat_interleave(self.times, 0), new], dim=1)
-
-    def _ends(self, tokens: Tensor) -> Tensor:
-        """(B, C) which candidates (B, C, s) are at their end."""
-        B, C, s = tokens.shape
-        ends = torch.zeros(B, C, dtype=torch.bool, device=tokens.device)
-        for token in self.eos:
-            ends |= tokens[:, :, -1] == token
-        longest = torch.tensor(self.longest[:: self.times], device=tokens.device)
-        ends |= (s >= longest)[:, None]
-        if self.criteria:
-            ids = self.ids[:: self.times].repeat_interleave(C, 0)
-            ends |= self.criteria(torch.cat([ids, tokens.flatten(0, 1)], 1), None).view(B, C)
-        return ends
-
-
-def _collected(runner: Any, config: Any) -> dict[str, Any]:
-    """Attentions and hidden states of every pass, where they were asked for."""
-    passes = getattr(runner, "outputs", [])
-    found = {}
-    for name, asked in (("attentions", config.output_attentions), ("hidden_states", config.output_hidden_states)):
-        found[name] = tuple(one[name] for one in passes) if asked and passes else None
-    return found
+        return torch.cat([self.mask.repeat_interleave(self.times, 0), new.to(self.mask.device)], dim=1)

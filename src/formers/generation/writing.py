@@ -90,7 +90,7 @@ def write(
     deadline: of time.monotonic(), after which texts end.
     """
     while live := draft.live:
-        full = _whole(logits, live, len(draft.ended))
+        full = whole(logits, live, len(draft.ended))
         scores = rules(draft.ids, draft.real, full, live)
         draft.keep(scores, full)
         tokens = chosen(scores, live, sample, generators)
@@ -109,7 +109,7 @@ def write(
             logits = logits[torch.tensor(going, device=logits.device)]
 
 
-def _whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
+def whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
     """(B, V) in float32, zeros for the texts that have ended."""
     logits = logits.float()
     if len(rows) == count:
