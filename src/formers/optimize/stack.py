@@ -145,14 +145,13 @@ class Plan:
     after: Tensor | None = None
     context: torch.dtype = torch.bfloat16
 
-    def sources(self, block: Block) -> dict[str, Source]:
-        """What each product of `block` is made from."""
-        return {
-            "qkv": Source.of(*block.projections, smooth=self.before),
-            "output": Source.of(block.output, scale=block.scale),
-            "up": Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle),
-            "down": Source.of(block.down, scale=block.scale),
-        }
+    def source(self, part: str, block: Block) -> Source:
+        """What a product of `block` is made from."""
+        if part == "qkv":
+            return Source.of(*block.projections, smooth=self.before)
+        if part == "up":
+            return Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle)
+        return Source.of(block.output if part == "output" else block.down, scale=block.scale)
 
     def otherwise(self, part: str, make: Maker) -> Plan:
         """The plan with one product made in another way."""
@@ -202,27 +201,41 @@ class FusedBlock:
 
     def __init__(self, block: Block, plan: Plan) -> None:
         self.block, self.plan = block, plan
-        sources = plan.sources(block)
         self.between = plan.context if block.attend is None else torch.float32
-        self.qkv = plan.qkv(sources["qkv"], self.between)
-        self.output = plan.output(sources["output"], torch.float32)
+        self.qkv = plan.qkv(plan.source("qkv", block), self.between)
+        self.output = plan.output(plan.source("output", block), torch.float32)
         self.attention_norm = Norm(block.attention_norm, plan.before if block.pre else plan.middle)
         gate = block.activation if block.gated else None
-        self.feed_forward = feed_forward(plan, sources["up"], sources["down"], gate)
+        self.feed_forward = feed_forward(plan, plan.source("up", block), plan.source("down", block), gate)
         self.output_norm = Norm(block.output_norm, plan.middle if block.pre else plan.after)
         self.after = [None if norm is None else Norm(norm, None) for norm in block.after]
-        self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
 
-    def otherwise(self, part: str, other: FusedBlock) -> FusedBlock:
-        """The layer with one product of another one's."""
+    @property
+    def bytes(self) -> int:
+        return self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
+
+    def product(self, part: str) -> Product:
+        """One of the four."""
+        found: Product = getattr(self if part in ("qkv", "output") else self.feed_forward, part)
+        return found
+
+    def otherwise(self, part: str, product: Product) -> FusedBlock:
+        """The layer with another product in the place of one."""
         found = copy(self)
         if part in ("qkv", "output"):
-            setattr(found, part, getattr(other, part))
+            setattr(found, part, product)
         else:
-            products = {"up": self.feed_forward.up, "down": self.feed_forward.down}
-            products[part] = getattr(other.feed_forward, part)
+            products = {"up": self.feed_forward.up, "down": self.feed_forward.down, part: product}
             gate = self.block.activation if self.block.gated else None
             found.feed_forward = FeedForward(products["up"], products["down"], gate)
+        return found
+
+    def remade(self, part: str, make: Maker) -> FusedBlock:
+        """The layer with one product made in another way."""
+        dtype = {"qkv": self.between, "up": torch.bfloat16}.get(part, torch.float32)
+        found = self.otherwise(part, make(self.plan.source(part, self.block), dtype))
+        found.plan = self.plan.otherwise(part, make)
+        vars(found).pop("_query_alone", None)
         return found
 
     @cached_property
