@@ -11,12 +11,15 @@ from torch import Tensor
 from . import gguf, registry
 from .errors import ArgumentError, FormersError, InputError
 from .optimize import Limits, Optimized, optimize, optimized, take_back
+from .optimize.agreement import mask_of
 from .optimize.sample import SAMPLE
 from .pretrained import Pretrained
 from .tokenization import PreTrainedTokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_UNKNOWN = 0.5  # share of a text's tokens that its tokenizer does not know, of which nothing can be learned
 
 
 class Optimizable(Pretrained):
@@ -117,6 +120,10 @@ class Optimizable(Pretrained):
             return None
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        """A few texts that are in the package, as a batch; none without a tokenizer."""
+        """A few texts that are in the package, as a batch; none without a tokenizer that knows their words."""
         tokenizer = tokenizer or self._tokenizer()
-        return [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
+        batches = [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
+        if batches and (unknown := tokenizer.unk_token_id) is not None:
+            shown = [batch["input_ids"][mask_of(batch).bool()] == unknown for batch in batches]
+            return batches if float(torch.cat(shown).double().mean()) < _UNKNOWN else []
+        return batches
