@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -178,15 +179,15 @@ def work(name: str, folder: str) -> None:
 
 def started(name: str, folder: Path, engines: str, llama_cpp: str | None) -> subprocess.Popen[str] | None:
     """The process of a contestant that has loaded its model; None where it cannot be had."""
-    command, where = [engines if name.startswith("ctranslate2") else sys.executable, __file__, "--work"], None
-    command += [name, str(folder)]
+    python = engines if name.startswith("ctranslate2") else sys.executable
+    command = [python, __file__, "--work", name, str(folder)]
     if name == LLAMA_CPP:
         if llama_cpp is None:
             return None
-        script = (Path(__file__).parent / "llama_cpp.mjs").read_text()
-        command, where = ["node", "--input-type=module", "-e", script, str(write_gguf(folder))], llama_cpp
+        script = shutil.copy(Path(__file__).parent / "llama_cpp.mjs", llama_cpp)  # node looks for packages beside it
+        command = ["node", script, str(write_gguf(folder))]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=where
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
     return process if process.stdout.readline() else None
