@@ -198,7 +198,9 @@ class Cache:
         elif self.keys[layer].shape[2] < longest or self.keys[layer].shape[0] < len(self.lengths):
             for stored in (self.keys, self.values):
                 old = stored[layer]
-                room = max(longest, min(int(old.shape[2] * _GROWTH), self.room or 2**62), old.shape[2])
+                room = old.shape[2]
+                if room < longest:  # and not where it is more texts that come
+                    room = max(longest, min(int(room * _GROWTH), self.room or 2**62))
                 wider = old.new_zeros(len(self.lengths), old.shape[1], room, old.shape[3])
                 wider[: old.shape[0], :, : old.shape[2]] = old
                 stored[layer] = wider

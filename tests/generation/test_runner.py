@@ -71,3 +71,15 @@ def test_what_texts_begin_with_is_stored_once() -> None:
     alone = Runner(model)
     alone.begin([torch.arange(3, 23)])
     assert difference(logits[5:6], alone.step(torch.tensor([5]))) < TOLERANCE
+
+
+@torch.no_grad()
+def test_texts_that_join_make_no_room_for_longer_ones() -> None:
+    _, model = pair("gpt2", "causal-lm", use_cache=True)
+    runner = Runner(model)
+    for number in range(12):
+        runner.begin([torch.arange(3, 12)], [number])
+        runner.step(torch.full((len(runner.rows),), 5))
+        runner.keep([row for row in runner.rows if row > number - 3])
+    assert max(runner.cache.lengths) == 12
+    assert runner.cache.keys[0].shape[2] <= 18
