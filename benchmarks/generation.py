@@ -1,12 +1,15 @@
 """Writing texts: the prompt computed, then token by token, alone and eight at once, beside other engines.
 
     python benchmarks/generation.py [--rounds 5] [--model llama gpt2] [--only NAME] [--engines PYTHON]
+        [--llama-cpp FOLDER]
 
 The models have random weights, in the shape of a Llama of 387 million parameters and of GPT-2. Every contestant is a
 process that has loaded its model; in each round each does the work once, in turn, on the same cores. Texts are greedy,
 of a fixed length. "many" is 40 prompts whose texts end after 10 to 200 tokens; Transformers gets them in batches of
 eight, in the order given. Prints medians, and medians of the ratios of a round: the other's time over that of formers
 in float32, and in int8. `--engines` is a Python with what requirements.txt lists, where this one lacks CTranslate2.
+llama.cpp, for the Llama alone and without "many", is that of the npm package node-llama-cpp in a folder in which
+`npm install --omit=optional --ignore-scripts node-llama-cpp @node-llama-cpp/linux-x64` was run.
 """
 
 from __future__ import annotations
@@ -25,7 +28,10 @@ LLAMA = {
     "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
     "intermediate_size": 4864, "vocab_size": 32_000, "max_position_embeddings": 2048, "tie_word_embeddings": True,
 }  # fmt: skip
-CONTESTANTS = ("transformers", "transformers bf16", "ctranslate2 int8", "formers", "formers bf16", "formers int8")
+LLAMA_CPP = "llama.cpp Q8_0"
+CONTESTANTS = (
+    "transformers", "transformers bf16", "ctranslate2 int8", LLAMA_CPP, "formers", "formers bf16", "formers int8"
+)  # fmt: skip
 # name -> lengths of the prompts, and of what is written
 CASES: dict[str, tuple[list[int], int]] = {
     "prompt of 32": ([32], 1),
@@ -55,6 +61,41 @@ def write_model(name: str, folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     formers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+
+
+def write_gguf(folder: Path) -> Path:
+    """The Llama's weights for llama.cpp, unless they are there."""
+    path = folder / "q8_0.gguf"
+    if path.exists():
+        return path
+    import gguf
+    import torch
+    from safetensors.torch import load_file
+
+    sizes = {name: LLAMA[name] for name in ("hidden_size", "num_hidden_layers", "intermediate_size", "vocab_size")}
+    out = gguf.GGUFWriter(path, "llama")
+    out.add_context_length(2048)
+    out.add_embedding_length(sizes["hidden_size"])
+    out.add_block_count(sizes["num_hidden_layers"])
+    out.add_feed_forward_length(sizes["intermediate_size"])
+    out.add_head_count(LLAMA["num_attention_heads"])
+    out.add_head_count_kv(LLAMA["num_key_value_heads"])
+    out.add_layer_norm_rms_eps(1e-6)
+    out.add_tokenizer_model("llama")
+    bytes_, rest = [f"<0x{i:02X}>" for i in range(256)], sizes["vocab_size"] - 259
+    out.add_token_list(["<unk>", "<s>", "</s>", *bytes_, *(f"w{i}" for i in range(rest))])
+    out.add_token_scores([0.0] * sizes["vocab_size"])
+    out.add_token_types([2, 3, 3, *[6] * 256, *[1] * rest])
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, sizes["num_hidden_layers"])
+    for name, weight in load_file(folder / "model.safetensors").items():
+        found, values = names.get_name(name, (".weight",)), weight.to(torch.float32).numpy()
+        kind = gguf.GGMLQuantizationType.Q8_0 if weight.dim() == 2 else gguf.GGMLQuantizationType.F32
+        out.add_tensor(found, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    return path
 
 
 def prompts_of(lengths: list[int], seed: int) -> list[list[int]]:
@@ -135,22 +176,36 @@ def work(name: str, folder: str) -> None:
         print(json.dumps(time.perf_counter() - start), flush=True)
 
 
-def race(model: str, names: list[str], case: str, rounds: int, engines: str) -> dict[str, list[float]]:
+def started(name: str, folder: Path, engines: str, llama_cpp: str | None) -> subprocess.Popen[str] | None:
+    """The process of a contestant that has loaded its model; None where it cannot be had."""
+    command, where = [engines if name.startswith("ctranslate2") else sys.executable, __file__, "--work"], None
+    command += [name, str(folder)]
+    if name == LLAMA_CPP:
+        if llama_cpp is None:
+            return None
+        script = (Path(__file__).parent / "llama_cpp.mjs").read_text()
+        command, where = ["node", "--input-type=module", "-e", script, str(write_gguf(folder))], llama_cpp
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=where
+    )
+    assert process.stdout is not None
+    return process if process.stdout.readline() else None
+
+
+def race(
+    model: str, names: list[str], case: str, rounds: int, engines: str, llama_cpp: str | None
+) -> dict[str, list[float]]:
     """{contestant: seconds of each round}, after one that warms up."""
     folder = Path(__file__).parents[1] / "build" / "generation" / model
     folder.mkdir(parents=True, exist_ok=True)
     write_model(model, folder)
     running = {}
     for name in names:
-        python = engines if name.startswith("ctranslate2") else sys.executable
-        command = [python, __file__, "--work", name, str(folder)]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert process.stdout is not None
-        if process.stdout.readline():
+        skipped = name == LLAMA_CPP and (model != "llama" or case == MANY)
+        process = None if skipped else started(name, folder, engines, llama_cpp)
+        if process is not None:
             running[name] = process
-        else:
+        elif not skipped:
             print(f"{name} cannot be had here", file=sys.stderr)
     draw = random.Random(0)
     times: dict[str, list[float]] = {name: [] for name in running}
@@ -179,13 +234,14 @@ def main() -> None:
     parser.add_argument("--case", nargs="+", choices=(*CASES, MANY), default=list(CASES))
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--engines", default=sys.executable)
+    parser.add_argument("--llama-cpp", metavar="FOLDER", help="with node_modules/node-llama-cpp")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
         return work(*chosen.work)
     for model in chosen.model:
         for case in chosen.case:
-            times = race(model, chosen.only, case, chosen.rounds, chosen.engines)
+            times = race(model, chosen.only, case, chosen.rounds, chosen.engines, chosen.llama_cpp)
             print(f"{model}, {case}\n{'':22}{'ms':>9}{'/ formers':>12}{'/ formers int8':>16}")
             for name, seconds in times.items():
                 ratios = [

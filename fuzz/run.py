@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,11 @@ CONFIG |= {"intermediate_size": 8, "max_position_embeddings": 16, "id2label": {"
 def weights(path: Path) -> None:
     from formers.checkpoints import open_checkpoint
 
-    for lazy in open_checkpoint(path).values():
+    _loaded(open_checkpoint(path).values())
+
+
+def _loaded(lazies: Iterable[Any]) -> None:
+    for lazy in lazies:
         tensor = lazy.load()
         assert tuple(tensor.shape) == lazy.shape and tensor.dtype == lazy.dtype
         if tensor.numel():
@@ -44,12 +48,23 @@ def weights(path: Path) -> None:
 
 
 def packed(path: Path) -> None:
-    from formers import gguf
+    from formers import AutoConfig, GenerationConfig, gguf
     from formers.errors import FormersError
 
-    for attempt in (weights, gguf.config_values, gguf.tensors, gguf.tokenizer):
+    def renamed(path: Path) -> None:
+        _loaded(gguf.tensors(path).values())
+
+    for attempt in (weights, AutoConfig.from_pretrained, GenerationConfig.from_pretrained, renamed, words):
         with contextlib.suppress(FormersError):
             attempt(path)
+
+
+def words(path: Path) -> None:
+    from formers import AutoTokenizer
+
+    made = AutoTokenizer.from_pretrained(path)
+    made("a b ab! 12 é", "b", truncation=True, max_length=8)
+    made.decode([0, 1])
 
 
 def config(path: Path) -> None:
@@ -141,6 +156,14 @@ def _gguf() -> list[bytes]:
             made.add_array("tokenizer.ggml.tokens", ["a", "b", "ab"])
             made.add_array("tokenizer.ggml.merges", ["a b"])
             made.add_array("tokenizer.ggml.scores", [0.0, 0.0, 1.0])
+            made.add_array("tokenizer.ggml.token_type", [1, 3, 4])
+            made.add_string("tokenizer.chat_template", "{{ messages[0].content }}<|im_end|>")
+            made.add_uint32("tokenizer.ggml.eos_token_id", 1)
+            made.add_uint32("tokenizer.ggml.eot_token_id", 2)
+            made.add_float32("general.sampling.temp", 0.5)
+            made.add_string("llama.rope.scaling.type", "linear")
+            made.add_float32("llama.rope.scaling.factor", 2.0)
+            made.add_uint16("split.count", 1)
             made.add_tensor("token_embd.weight", numpy.ones((3, 2), numpy.float32))
             made.add_tensor("blk.0.attn_q.weight", numpy.ones((2, 2), numpy.float16))
             blocks = numpy.zeros((1, 210), numpy.uint8)

@@ -130,10 +130,15 @@ def keys(name: str, config: Any) -> dict[str, Any]:
 
 
 def write(
-    path: Path, architecture: str, keys: Mapping[str, Any], tensors: Mapping[str, Tensor], quantised: Any = None
+    path: Path,
+    architecture: str,
+    keys: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    quantised: Any = None,
+    most: int = 0,
 ) -> Path:
-    """Write a file: float32, or matrices in a type of the package."""
-    writer = gguf.GGUFWriter(path, architecture)
+    """Write a file: float32, or matrices in a type of the package. With `most` tensors in each part, its parts."""
+    writer = gguf.GGUFWriter(path, architecture, split_max_tensors=most)
     for key, value in keys.items():
         kinds = {bool: "bool", int: "uint32", float: "float32", str: "string", list: "array"}
         getattr(writer, f"add_{kinds[type(value)]}")(key, value)
@@ -150,10 +155,10 @@ def write(
     return path
 
 
-def saved(path: Path, name: str, made: Any, quantised: Any = None, **more: Any) -> Path:
+def saved(path: Path, name: str, made: Any, quantised: Any = None, most: int = 0, **more: Any) -> Path:
     """Write a model of MODELS, with a vocabulary that has its length, and `more` keys."""
     ids = {f"tokenizer.ggml.{token}_token_id": number for number, token in enumerate(("padding", "bos", "eos"))}
     tokens = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": [f"t{i}" for i in range(96)]}
     named = {"general.name": "mistral" if name == "mistral" else "a model"}
     all_keys = {**named, **keys(name, made.config), **tokens, **ids, **more}
-    return write(path, MODELS[name][0], all_keys, as_converted(name, made), quantised)
+    return write(path, MODELS[name][0], all_keys, as_converted(name, made), quantised, most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import MASKS, difference, having, pair
+from families import MASKS, difference, having, pair, written_out
 
 import formers
 from formers import registry
-from formers.decoders import Decoding
+from formers.errors import InputError
 
-CACHED = [family for family in having("causal-lm") if issubclass(registry.load(family).HEADS["causal-lm"], Decoding)]
-few: pytest.MarkDecorator = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2"))
+CACHED = having("causal-lm")
+few: pytest.MarkDecorator = pytest.mark.brief(lambda family, **_: family in ("llama", "gpt2", "qwen2", "roberta"))
 TOLERANCE = 1e-5
 
 
@@ -63,7 +64,7 @@ def test_a_pass_in_two_parts(family: str, kernel: str) -> None:
 def test_texts_of_different_lengths(family: str, mask: str, how: str) -> None:
     """Beside the reference: a prompt with padding, two tokens more of each text, and then one."""
     theirs, ours = both(family)
-    theirs.set_attn_implementation("eager")
+    written_out(theirs)
     if how == "hook":
         ours.get_input_embeddings().register_forward_hook(lambda *_: None)
     if how == "eager":
@@ -83,6 +84,31 @@ def test_texts_of_different_lengths(family: str, mask: str, how: str) -> None:
         for a, b in zip(got.attentions or (), expected.attentions or (), strict=True):
             a, b = a.transpose(1, 2)[real], b.transpose(1, 2)[real]
             assert difference(a[..., -b.shape[-1] :], b) < TOLERANCE  # there a window forgets what is behind it
+
+
+@few
+@pytest.mark.parametrize("mask", ["none", "right", "left", "holes"])
+@pytest.mark.parametrize("family", CACHED)
+def test_parts_cut_anywhere(family: str, mask: str) -> None:
+    """Beside the reference's own cache: twelve columns in two parts and in three, of lengths of every kind."""
+    theirs, ours = both(family)
+    written_out(theirs)
+    keep, ids = torch.nn.functional.pad(torch.tensor(MASKS[mask]), (0, 3), value=1), drawn(12)
+    with torch.no_grad():
+        whole = ours(ids, **given(ours, keep)).logits
+        assert difference(whole[keep.bool()], theirs(ids, **given(ours, keep)).logits[keep.bool()]) < TOLERANCE
+        for cuts in [(i,) for i in range(1, 12)] + [(1, 2), (1, 11), (3, 4), (4, 8), (5, 6), (9, 10), (10, 11)]:
+            kept: list[Any] = [None, None]
+            for start, end in itertools.pairwise((0, *cuts, 12)):
+                seen = given(ours, keep[:, :end], start)
+                a, b = (
+                    model(ids[:, start:end], past_key_values=past, **seen)
+                    for model, past in zip((theirs, ours), kept, strict=True)
+                )
+                kept, real = [a.past_key_values, b.past_key_values], keep[:, start:end].bool()
+                if real.any():
+                    assert difference(b.logits[real], whole[:, start:end][real]) < TOLERANCE, cuts
+                    assert difference(b.logits[real], a.logits[real]) < TOLERANCE, cuts
 
 
 @few
@@ -137,9 +163,10 @@ def test_what_is_done_with_a_cache(family: str) -> None:
 
 
 @few
-@pytest.mark.parametrize("mask", ["none", "right"])
+@pytest.mark.parametrize("tuples", [False, True])
+@pytest.mark.parametrize("mask", ["none", "right", "left"])
 @pytest.mark.parametrize("family", CACHED)
-def test_gradients_through_a_cache(family: str, mask: str) -> None:
+def test_gradients_through_a_cache(family: str, mask: str, tuples: bool) -> None:
     _, ours = both(family)
     ids, keep = drawn(9), torch.tensor(MASKS[mask])
     real = keep.bool()
@@ -150,7 +177,8 @@ def test_gradients_through_a_cache(family: str, mask: str) -> None:
     cache: Any = None
     for start, end in ((0, 2), (2, 5), (5, 9)):
         out = ours(ids[:, start:end], past_key_values=cache, **given(ours, keep[:, :end], start))
-        parts, cache = [*parts, out.logits], out.past_key_values
+        cache = out.past_key_values.to_legacy_cache() if tuples else out.past_key_values
+        parts.append(out.logits)
     torch.cat(parts, 1)[real].square().sum().backward()
     largest = max(float(g.abs().max()) for g in expected.values())
     for name, parameter in ours.named_parameters():
@@ -262,3 +290,34 @@ def test_files_of_4_x_say_how_angles_grow(family: str, tmp_path: Path) -> None:
         (tmp_path / "config.json").write_text(json.dumps(values | {"rotary_pct": 0.5, "rotary_emb_base": 9.0}))
         config = formers.AutoConfig.from_pretrained(tmp_path)
         assert config.rope_parameters["partial_rotary_factor"] == 0.5
+
+
+@few
+@pytest.mark.parametrize("family", CACHED)
+def test_caches_of_other_libraries(family: str) -> None:
+    """The reference's cache as it is, one made of it, and gradients through the keys that it holds."""
+    theirs, ours = both(family)
+    ids = drawn(9)
+    with torch.no_grad():
+        expected = ours(ids).logits[:, 5:]
+        cache = theirs(ids[:, :5]).past_key_values
+    assert type(cache) is transformers.DynamicCache
+    pairs = [(layer.keys, layer.values) for layer in cache.layers]
+    if family == "qwen2":  # whose second layer has a window, all that its cache holds
+        with pytest.raises(InputError, match="layers that hold 3, 5 of 5 columns, as caches of windows do"):
+            ours(ids[:, 5:], past_key_values=cache)
+        return
+    static = transformers.StaticCache(theirs.config, max_cache_len=20)
+    with torch.no_grad():
+        theirs(ids[:, :5], past_key_values=static)
+    for given_cache in (cache, static, formers.DynamicCache(pairs), formers.DynamicCache(iter(pairs)), tuple(pairs)):
+        with torch.no_grad():
+            found = ours(ids[:, 5:], past_key_values=given_cache)
+        assert difference(found.logits, expected) < TOLERANCE
+        assert found.past_key_values.get_seq_length() == 9
+    with torch.no_grad():
+        assert difference(ours(ids, past_key_values=transformers.DynamicCache()).logits[:, 5:], expected) < TOLERANCE
+    assert len(formers.DynamicCache(config=ours.config)) == len(formers.DynamicCache(ours.config)) == 0
+    learned = [tuple(x.clone().requires_grad_() for x in pair) for pair in pairs]
+    ours(ids[:, 5:], past_key_values=transformers.DynamicCache(learned)).logits.sum().backward()
+    assert all(bool(x.grad.abs().sum() > 0) for pair in learned for x in pair)

@@ -12,8 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "config", "tokenization",
-    "outputs", "ops", "checkpoints", "gguf", "optimize", "cache", "report", "loading",
+    "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
+    "config", "tokenization", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "pruning", "optimizing", "layers", "masks", "generation", "modeling", "bodies", "heads", "decoders",
     "experts", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",

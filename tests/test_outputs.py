@@ -31,7 +31,12 @@ def test_fields_are_the_references(cls: type) -> None:
     modules = (importlib.import_module(type(pair(family, "base")[0]).__module__) for family in FAMILIES)
     theirs = next(
         getattr(m, cls.__name__)
-        for m in (transformers.modeling_outputs, transformers.generation.utils, *modules)
+        for m in (
+            transformers.modeling_outputs,
+            transformers.generation.utils,
+            transformers.generation.watermarking,
+            *modules,
+        )
         if hasattr(m, cls.__name__)
     )
     assert list(cls.__dataclass_fields__) == [*theirs.__dataclass_fields__, *OWN.get(cls.__name__, ())]

@@ -32,6 +32,7 @@ _HOME = {
     "config": ("PretrainedConfig",),
     "errors": tuple(n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.FormersError)),
     "generation.configuration": ("GenerationConfig",),
+    "generation.constraints": ("Constraint", "ConstraintListState", "DisjunctiveConstraint", "PhrasalConstraint"),
     "generation.generate": ("GenerationMixin",),
     "generation.outputs": ("GenerateBeamDecoderOnlyOutput", "GenerateDecoderOnlyOutput"),
     "generation.penalties": (
@@ -62,6 +63,7 @@ _HOME = {
         "SuppressTokensLogitsProcessor",
         "UnbatchedClassifierFreeGuidanceLogitsProcessor",
     ),
+    "generation.scorers": ("BeamScorer", "BeamSearchScorer", "ConstrainedBeamSearchScorer"),
     "generation.stopping": (
         "ConfidenceCriteria",
         "EosTokenCriteria",
@@ -84,6 +86,9 @@ _HOME = {
         "TopPLogitsWarper",
         "TypicalLogitsWarper",
         "top_k_top_p_filtering",
+    ),
+    "generation.watermarking": (
+        *("WatermarkDetector", "WatermarkDetectorOutput", "WatermarkLogitsProcessor", "WatermarkingConfig"),
     ),
     "modeling": ("PreTrainedModel",),
     "old_paths.availability": (

@@ -40,6 +40,12 @@ from .errors import (
 from .generation.configuration import (
     GenerationConfig as GenerationConfig,
 )
+from .generation.constraints import (
+    Constraint as Constraint,
+    ConstraintListState as ConstraintListState,
+    DisjunctiveConstraint as DisjunctiveConstraint,
+    PhrasalConstraint as PhrasalConstraint,
+)
 from .generation.generate import (
     GenerationMixin as GenerationMixin,
 )
@@ -75,6 +81,11 @@ from .generation.processors import (
     SuppressTokensLogitsProcessor as SuppressTokensLogitsProcessor,
     UnbatchedClassifierFreeGuidanceLogitsProcessor as UnbatchedClassifierFreeGuidanceLogitsProcessor,
 )
+from .generation.scorers import (
+    BeamScorer as BeamScorer,
+    BeamSearchScorer as BeamSearchScorer,
+    ConstrainedBeamSearchScorer as ConstrainedBeamSearchScorer,
+)
 from .generation.stopping import (
     ConfidenceCriteria as ConfidenceCriteria,
     EosTokenCriteria as EosTokenCriteria,
@@ -102,6 +113,12 @@ from .generation.warpers import (
     TopPLogitsWarper as TopPLogitsWarper,
     TypicalLogitsWarper as TypicalLogitsWarper,
     top_k_top_p_filtering as top_k_top_p_filtering,
+)
+from .generation.watermarking import (
+    WatermarkDetector as WatermarkDetector,
+    WatermarkDetectorOutput as WatermarkDetectorOutput,
+    WatermarkLogitsProcessor as WatermarkLogitsProcessor,
+    WatermarkingConfig as WatermarkingConfig,
 )
 from .modeling import (
     PreTrainedModel as PreTrainedModel,

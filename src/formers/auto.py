@@ -39,11 +39,7 @@ class AutoConfig:
 
         The file may be a GGUF file, and `gguf_file` its name in the folder or on the hub.
         """
-        if (file := gguf.given(pretrained_model_name_or_path, kwargs)) is not None:
-            hub.hub_arguments(kwargs)
-            values = gguf.config_values(file)
-        else:
-            values, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
+        values, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
         kwargs.pop("trust_remote_code", None)  # nothing here runs code from a checkpoint
         found = config_class(
             _model_type(values, str(pretrained_model_name_or_path)), str(pretrained_model_name_or_path)
@@ -266,7 +262,7 @@ class AutoTokenizer:
         kwargs.pop("use_fast", None)  # there is one kind, and it is fast
         wanted, config = kwargs.pop("tokenizer_type", None), kwargs.pop("config", None)
         if (file := gguf.given(pretrained_model_name_or_path, kwargs)) is not None:
-            return gguf.tokenizer(file, **kwargs)
+            return PreTrainedTokenizer.from_pretrained(file, **kwargs)
         found: type[Any] | None
         if wanted is not None:
             family = registry.family_of(wanted)
@@ -305,6 +301,8 @@ class AutoProcessor:
         cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
     ) -> PreTrainedTokenizer:
         """As AutoTokenizer. Raises ConfigError for a model that reads images or sound."""
+        if (file := gguf.given(pretrained_model_name_or_path, kwargs)) is not None:
+            return AutoTokenizer.from_pretrained(file, **kwargs)
         source = hub.locate(pretrained_model_name_or_path, **hub.hub_arguments(kwargs.copy()))
         for name in ("processor_config.json", "preprocessor_config.json"):
             if source.file(name) is not None:

@@ -255,18 +255,27 @@ class Cache:
             if given.unseen and mask is not None:
                 given._compact(mask[:, : given.columns].bool())
             return given
-        pairs = [given[i] for i in range(len(given))] if not isinstance(given, (tuple, list)) else list(given)
-        made = cls()
+        made, pairs = cls(), _pairs(given)
         if not pairs or pairs[0] is None:
             return made
         try:
             made.keys, made.values = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
             B, _, K, _ = made.keys[0].shape
+            shapes = {key.shape[2] for key in made.keys}
         except (TypeError, IndexError, ValueError, AttributeError) as e:
             raise InputError(
                 "past_key_values should be the past_key_values that the model returned, a DynamicCache, or for each "
                 "layer a tuple of keys and values, (batch, heads, columns, width) each."
             ) from e
+        read = int(given.get_seq_length()) if hasattr(given, "get_seq_length") else K
+        if shapes != {K} or read > K:
+            raise InputError(
+                f"past_key_values are of layers that hold {', '.join(map(str, sorted(shapes)))} of {read} columns, as "
+                "caches of windows do in Transformers: give the past_key_values that this model returned."
+            )
+        if read < K:  # room for tokens to come
+            K, stored = read, (made.keys, made.values)
+            made.keys, made.values = ([x[:, :, :read] for x in layers] for layers in stored)
         made.lengths, made.columns, made.unseen = [K] * B, K, True
         return made if mask is None else cls.of(made, mask)
 
@@ -435,6 +444,20 @@ class Cache:
         return f"{type(self).__name__}({len(self)} layers, {self.columns} columns of {len(self.lengths)} texts)"
 
 
+def _pairs(given: Any) -> list[Any]:
+    """Keys and values of each layer, of tuples or of a cache of another library: by layers, as 5.x's, or by indices."""
+    if isinstance(given, (tuple, list)):
+        return list(given)
+    layers = getattr(given, "layers", None)
+    if isinstance(layers, (tuple, list)):
+        found = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in layers]
+        return found if all(keys is not None for keys, _ in found) else []
+    try:
+        return [given[i] for i in range(len(given))]
+    except TypeError:
+        return [given]  # which is refused in words
+
+
 class Layer:
     """One layer of a cache, as 5.x shows it."""
 
@@ -443,7 +466,12 @@ class Layer:
 
 
 class DynamicCache(Cache):
-    """A cache that grows."""
+    """A cache that grows. `ddp_cache_data`: keys and values of each layer to begin with, as in 5.x."""
+
+    def __init__(self, ddp_cache_data: Any = None, *_: Any, **__: Any) -> None:
+        super().__init__()
+        if ddp_cache_data is not None and not hasattr(ddp_cache_data, "model_type"):  # a configuration, in 5.x's others
+            vars(self).update(vars(Cache.of(tuple(ddp_cache_data))))
 
 
 class StaticCache(Cache):

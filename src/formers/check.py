@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,13 +17,13 @@ from typing import Any
 
 from torch import Tensor
 
-from . import hub
+from . import gguf, hub
 from .auto import AutoTokenizer
 from .checkpoints import LazyTensor, file_given, find_weights, is_pickle, open_checkpoint
 from .checkpoints.find import FRAMEWORKS, is_index, read_index, stored_name
 from .checkpoints.safetensors import DTYPES
 from .config import PretrainedConfig, config_values, longest_text, read_json
-from .errors import FormersError, NotFoundError
+from .errors import FormersError, InputError, NotFoundError
 from .fitting import Fit, closest_class, fit, named_classes
 from .hub.reading import unchanged
 from .logging import shows_bars
@@ -71,6 +72,7 @@ class _Subject:
 
     source: hub.Source
     file: Path | None
+    packed: Path | None
     variant: str | None
     progress: bool
     paths: list[Path] = field(default_factory=list)
@@ -89,12 +91,15 @@ def check(
 ) -> Report:
     """Check a folder, a hub name, or a weight file and what is beside it. Of a hub name, what a load needs is fetched.
 
+    A GGUF file is all of a model, also where a folder has nothing else.
     Weights are read one tensor at a time. With `progress`, a bar shows on standard error, if that is a terminal.
     Errors: NotFoundError when there is no such model; whatever else is wrong is a finding.
     """
     file = file_given(model)
     source = hub.locate(file.parent if file else model, revision=revision)
-    return unchanged(model, lambda: Report(str(model), _findings(_Subject(source, file, variant, progress))))
+    packed = gguf.only_one(source) if file is None else file if gguf.is_gguf(file) else None
+    file = file or packed
+    return unchanged(model, lambda: Report(str(model), _findings(_Subject(source, file, packed, variant, progress))))
 
 
 def _findings(subject: _Subject) -> list[Finding]:
@@ -112,11 +117,25 @@ def _findings(subject: _Subject) -> list[Finding]:
 
 def _weights(subject: _Subject) -> _Found:
     file = subject.file
+    if subject.packed:
+        yield "ok", _packed_weights(subject, subject.packed)
+        return
     subject.paths = [file] if file else find_weights(subject.source, subject.variant)
     subject.weights = open_checkpoint(subject.paths)
     size = sum(lazy.nbytes for lazy in subject.weights.values())
     names = [path.name for path in subject.paths]
     yield "ok", f"{len(subject.weights):,} tensors, {size:,} bytes, in {listed(names, 3)}"
+
+
+def _packed_weights(subject: _Subject, packed: Path) -> str:
+    subject.weights = gguf.tensors(packed)
+    files = {lazy.file: None for lazy in subject.weights.values()}
+    subject.paths = list(files) or [packed]
+    size = sum(path.stat().st_size for path in subject.paths)
+    types = Counter(lazy.stored or str(lazy.dtype).removeprefix("torch.") for lazy in subject.weights.values())
+    kinds = ", ".join(f"{count:,} of {name}" for name, count in types.most_common())
+    names = listed([path.name for path in subject.paths], 3)
+    return f"{len(subject.weights):,} tensors ({kinds}) in {size:,} bytes, in {names}"
 
 
 def _index(subject: _Subject) -> _Found:
@@ -140,11 +159,13 @@ def _index(subject: _Subject) -> _Found:
 
 
 def _config(subject: _Subject) -> _Found:
-    values = subject.values = config_values(subject.source)
+    place = str(subject.packed or subject.source.folder / "config.json")
+    values = gguf.config_values(subject.packed) if subject.packed else config_values(subject.source)
+    subject.values = values
     if values is None:
         yield "problem", "there is no config.json, which says what the weights are"
         return
-    found, kind = named_classes(values, str(subject.source.folder / "config.json"))
+    found, kind = named_classes(values, place)
     config: PretrainedConfig = found.from_dict(values)
     config.check()
     subject.config, named = config, values.get("architectures")
@@ -215,6 +236,9 @@ def _compare(subject: _Subject, paths: list[Path]) -> tuple[str, str]:
 def _types(subject: _Subject) -> _Found:
     if subject.weights is None:
         return
+    if subject.packed:
+        yield "ok", f"{subject.values['dtype']} where dtype='auto'" if subject.values else "not known"
+        return
     types = {lazy.dtype: None for lazy in subject.weights.values() if lazy.dtype.is_floating_point}
     stored = [str(dtype).removeprefix("torch.") for dtype in types]
     said = None if subject.config is None else subject.config.dtype
@@ -274,13 +298,20 @@ def _shown(tensors: list[LazyTensor], progress: bool) -> Iterable[LazyTensor]:
 def _tokenizer(subject: _Subject) -> _Found:
     """Whether every token has a row in the model, and both mean the same by the special ones."""
     source, config = subject.source, subject.config
-    name = str(source.folder) if source.is_local else source.name
+    name = str(subject.packed or source.folder) if source.is_local else source.name
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=source.commit)
     except NotFoundError as error:
         yield "warning", " ".join(str(error).split())
         return
     tokenizer("a text")
+    if tokenizer.chat_template is not None:
+        try:
+            tokenizer.apply_chat_template([{"role": "user", "content": "a text"}], tokenize=False)
+        except InputError:  # what a template says itself of a conversation that it does not take
+            pass
+        except FormersError as error:
+            yield "warning", " ".join(str(error).split())
     ids = tokenizer.get_vocab().values()
     size, rows = max(ids, default=-1) + 1, getattr(config, "vocab_size", None)
     if rows is not None and size > rows:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from . import hub, registry
+from . import gguf, hub, registry
 from .atomic import replacing
 from .errors import ArgumentError, ConfigError, NotFoundError, near
 from .views.config import config_html
@@ -208,7 +208,10 @@ class PretrainedConfig:
     @classmethod
     def get_config_dict(cls, name: str | os.PathLike[str], **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The contents of `name`'s config.json, and the keyword arguments that are not for finding it."""
+        packed = gguf.given(name, kwargs)
         where = hub.hub_arguments(kwargs)
+        if packed is not None:
+            return gguf.config_values(packed), kwargs
         if isinstance(name, (str, os.PathLike)) and os.path.isfile(path := os.path.expanduser(name)):
             return _values(Path(path)) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
@@ -219,6 +222,8 @@ class PretrainedConfig:
         cls, pretrained_model_name_or_path: str | os.PathLike[str], *, return_unused_kwargs: bool = False, **kwargs: Any
     ) -> Any:
         """Load from a folder, a config.json or a hub name; keywords that are keys of the configuration override it.
+
+        The file may be a GGUF file, and `gguf_file` its name in the folder or on the hub.
 
         Raises NotFoundError when it is not there, ConfigError when it cannot be read. With `return_unused_kwargs`, also
         returns the keywords that are no key.
@@ -445,8 +450,14 @@ def config_values(source: hub.Source) -> dict[str, Any] | None:
 
 def required_values(source: hub.Source) -> dict[str, Any]:
     """The same, but NotFoundError without either."""
-    found = config_values(source)
-    return _values(source.require(CONFIG_NAME)) if found is None else found
+    if (found := config_values(source)) is not None:
+        return found
+    if packed := [name for name in source.names() if name.endswith(".gguf")]:
+        raise NotFoundError(
+            f"{source.where} has no {CONFIG_NAME}. It has {', '.join(packed[:12])}, all of a model: load that "
+            f"file by its path, or give gguf_file={packed[0]!r}."
+        )
+    return _values(source.require(CONFIG_NAME))
 
 
 def _values(path: Path) -> dict[str, Any]:

@@ -25,16 +25,18 @@ from .checkpoints.write import save_checkpoint
 from .config import CONFIG_NAME, config_values
 from .errors import ArgumentError, CheckpointError, ConfigError, NotFoundError, TokenizerError
 from .fitting import Fit, closest_class, fit, named_classes
+from .generation.configuration import GENERATION_CONFIG_NAME
 from .hub.reading import unchanged
 from .loading import resolve_dtype
 from .logging import shows_bars
 from .report import differing, judge, listed
+from .tokenization import PreTrainedTokenizer
 
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "chat_template.jinja",
 )  # fmt: skip
-_BESIDE_A_FILE = (*_TOKENIZER, "generation_config.json")  # its folder may be anything, full of other things
+_BESIDE_A_FILE = (*_TOKENIZER, GENERATION_CONFIG_NAME)  # its folder may be anything, full of other things
 _COMPANIONS = ("*.json", "*.txt", "*.model", "*.md", "*.jinja", "LICENSE*", "NOTICE*")
 _LARGEST_COMPANION = 100_000_000  # bytes
 _FRAMEWORKS = {
@@ -137,6 +139,8 @@ def convert(
     with replacing(folder, stale=() if in_place else (*_WEIGHTS, *_TOKENIZER, CONFIG_NAME)) as stage:
         if packed:
             notes += _unpacked_tokenizer(packed, stage)
+            text = json.dumps(gguf.generation_values(packed), indent=2, sort_keys=True)
+            (stage / GENERATION_CONFIG_NAME).write_text(text + "\n", encoding="utf-8")
         elif not in_place:
             notes += _copy(source, stage, _BESIDE_A_FILE if file else _COMPANIONS)
         if plan.config is not None:
@@ -303,7 +307,7 @@ def _unpacked_tokenizer(path: Path, stage: Path) -> list[str]:
     """Write the tokenizer that is within a GGUF file; gives a note where there is none."""
     with tempfile.TemporaryDirectory() as folder:  # the stage is locked, as saving locks what it saves to
         try:
-            gguf.tokenizer(path).save_pretrained(folder)
+            PreTrainedTokenizer.from_pretrained(path).save_pretrained(folder)
         except TokenizerError as error:
             return [f"No tokenizer was written: {error}"]
         for name in os.listdir(folder):

@@ -70,9 +70,15 @@ def own_key(config: Any, name: str, default: Any = None) -> Any:
 
 
 def head_width(config: Any) -> int:
-    """d: the key head_dim, which not every family has."""
-    width: int | None = getattr(config, "head_dim", None)
-    return config.hidden_size // config.num_attention_heads if width is None else width
+    """d: the key head_dim, which not every family has. Errors: ConfigError for heads that are not a number wide."""
+    given: int | None = getattr(config, "head_dim", None)
+    width: int = config.hidden_size // config.num_attention_heads if given is None else given
+    if width < 1:
+        raise ConfigError(
+            f"head_dim={given}, hidden_size={config.hidden_size} and num_attention_heads={config.num_attention_heads} "
+            f"make a head {width} numbers wide; at least 1 is needed."
+        )
+    return width
 
 
 OLDER = ("rope_scaling", "rope_theta", "partial_rotary_factor")  # keys of 4.x
@@ -382,23 +388,29 @@ class DecoderLayer(nn.Module):
         return made
 
     def block(self) -> Block | None:
-        inner, mlp = self.self_attn, self.mlp
+        mlp = self.mlp
         own = (DecoderLayer.forward, DecoderLayer.read, DecoderLayer.attended, DecoderLayer.fed)
         kind = type(self)
         if (kind.forward, kind.read, kind.attended, kind.fed) != own or not isinstance(mlp, GatedMLP):
             return None
+        return self.gated_block(self.input_layernorm, self.post_attention_layernorm)
+
+    def gated_block(self, attention_norm: nn.Module, output_norm: nn.Module, **more: Any) -> Block:
+        """The layer's form, where its feed-forward is gated."""
+        inner, mlp = self.self_attn, self.mlp
         return Block(
             heads=inner.heads,
             projections=(inner.q_proj, inner.k_proj, inner.v_proj),
             output=getattr(inner, inner.OUTPUT),
-            attention_norm=self.input_layernorm,
+            attention_norm=attention_norm,
             up=(mlp.gate_proj, mlp.up_proj),
             activation=mlp.act_fn,
             down=mlp.down_proj,
-            output_norm=self.post_attention_layernorm,
+            output_norm=output_norm,
             attend=inner.attend,
             pre=True,
             gated=True,
+            **more,
         )
 
     @by_hand_layer

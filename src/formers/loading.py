@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,14 +32,17 @@ _building: ContextVar[bool] = ContextVar("building", default=False)  # whether t
 
 
 class Unfilled(TorchFunctionMode):
-    """Inside, `torch.nn.init` does nothing. For this thread only, as all torch function modes.
+    """Inside, `torch.nn.init` leaves parameters as they are. For this thread only, as all torch function modes.
 
-    A model on the meta device has no memory to fill, and trying to would import torch's compiler, for seconds.
+    A model on the meta device has no memory to fill, and trying to would import torch's compiler, for seconds; one that
+    is made for its buffers' sake has nobody who reads its parameters, whose memory is never touched then.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else (kwargs or {})["tensor"]
+            tensor = args[0] if args else (kwargs or {})["tensor"]
+            if tensor.is_meta or isinstance(tensor, nn.Parameter):
+                return tensor
         return func(*args, **(kwargs or {}))
 
 
@@ -254,7 +257,8 @@ def draw_missing(
                 module.get_parameter(n).copy_(value)
     unsaved = [[name] for name, buffer in model.named_buffers() if buffer.is_meta]
     if others or unsaved:
-        fresh = modules_of(make())
+        with nullcontext() if others else Unfilled():
+            fresh = modules_of(make())
         for names in others + unsaved:
             value = _tensor(fresh, names[0]).detach()
             put(modules, names, value.to(device, dtype if value.is_floating_point() else value.dtype))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,11 +11,15 @@ from torch import Tensor
 from . import gguf, registry
 from .errors import ArgumentError, FormersError, InputError
 from .optimize import Limits, Optimized, optimize, optimized, take_back
+from .optimize.agreement import mask_of
 from .optimize.sample import SAMPLE
 from .pretrained import Pretrained
+from .tokenization import PreTrainedTokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_UNKNOWN = 0.5  # share of a text's tokens that its tokenizer does not know, of which nothing can be learned
 
 
 class Optimizable(Pretrained):
@@ -111,12 +114,16 @@ class Optimizable(Pretrained):
             return None
         try:
             if gguf.is_gguf(self.config.name_or_path):
-                return gguf.tokenizer(Path(self.config.name_or_path))
+                return PreTrainedTokenizer.from_pretrained(self.config.name_or_path)
             return family.TOKENIZER.from_pretrained(self.config.name_or_path)
         except FormersError:
             return None
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        """A few texts that are in the package, as a batch; none without a tokenizer."""
+        """A few texts that are in the package, as a batch; none without a tokenizer that knows their words."""
         tokenizer = tokenizer or self._tokenizer()
-        return [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
+        batches = [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
+        if batches and (unknown := tokenizer.unk_token_id) is not None:
+            shown = [batch["input_ids"][mask_of(batch).bool()] == unknown for batch in batches]
+            return batches if float(torch.cat(shown).double().mean()) < _UNKNOWN else []
+        return batches

@@ -70,7 +70,8 @@ class Pretrained(nn.Module):
         mmap: False reads the files into memory at once, so that what others do to them later does not matter here;
         by default they are mapped, which is quicker and shares memory between processes.
         config: a configuration to use instead of the one beside the weights.
-        dtype: float32 unless given; "auto" is the type that the weights are stored in.
+        dtype: float32 unless given; "auto" is the type that the weights are stored in, and bfloat16 for the blocks of
+        integers of GGUF files.
         device, device_map: a device, or "auto". attn_implementation: "sdpa" or "eager".
         state_dict: weights to use instead of those in the files.
         ignore_mismatched_sizes: draw weights anew whose shape differs.
@@ -106,8 +107,6 @@ class Pretrained(nn.Module):
         dtype = kwargs.pop("dtype", None)
         dtype = kwargs.pop("torch_dtype", None) if dtype is None else dtype
         packed = file if file and gguf.is_gguf(file) else None
-        if packed and kwargs.get("config") is None:
-            kwargs["config"] = gguf.config(cls.config_class, packed)
         config, kwargs = cls._find_config(packed or name, where, kwargs)
         device = resolve_device(device_map if device is None else device)
         weights = options["state_dict"]
@@ -115,7 +114,8 @@ class Pretrained(nn.Module):
             first = "tf" if options["from_tf"] else "flax" if options["from_flax"] else None
             find = (options["variant"], options["use_safetensors"], first)
             if packed:
-                weights = gguf.tensors(packed, mmap)
+                wanted = resolve_dtype(dtype, config.dtype, str(packed))
+                weights = gguf.tensors(packed, mmap, wanted)
             else:
                 weights = open_checkpoint(file or find_weights(hub.locate(name, **where), *find), mmap=mmap)
         stored, weights = len(weights), scaled(weights)
@@ -136,7 +136,7 @@ class Pretrained(nn.Module):
                 model.tie_weights()
         model.config.dtype = resolved
         if name is not None:
-            model.read_beside(hub.locate(name, **where))
+            model.read_beside(hub.locate(name, **where), packed)
         _advise(resolved, model)
         model.eval()
         return (model, report.as_dict()) if with_report else model
@@ -180,8 +180,8 @@ class Pretrained(nn.Module):
             )
         return config, kwargs
 
-    def read_beside(self, source: hub.Source) -> None:
-        """Read what a checkpoint has for the model beside its configuration and weights."""
+    def read_beside(self, source: hub.Source, packed: Path | None = None) -> None:
+        """Read what a checkpoint has for the model beside its configuration and weights; `packed`: its GGUF file."""
 
     def write_beside(self, folder: Path) -> None:
         """Write it."""

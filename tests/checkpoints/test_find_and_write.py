@@ -119,7 +119,7 @@ def test_only_what_is_used_is_fetched() -> None:
         (["pytorch_model.bin"], {"use_safetensors": True}, "It has pytorch_model.bin.*use_safetensors="),
         (["model.safetensors"], {"variant": "fp16"}, "model.fp16.safetensors.*It has model.safetensors.*'fp16'"),
         (["model.fp16.safetensors"], {}, "It has model.fp16.safetensors.*variant="),
-        (["model.gguf"], {}, "It has model.gguf: give gguf_file=.model.gguf.,"),
+        (["model.gguf"], {}, "It has model.gguf: load that file by its path, or give gguf_file=.model.gguf.,"),
         (["model.onnx"], {}, r"model.onnx \(ONNX\), which cannot be read. Get the model's safetensors"),
         (["tf_model.h5"], {"use_safetensors": True}, "It has tf_model.h5.*use_safetensors="),
         (["bert_model.ckpt.index"], {"variant": "fp16"}, "It has bert_model.ckpt.index"),

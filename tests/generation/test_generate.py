@@ -197,6 +197,50 @@ def test_a_cache_goes_on(models: tuple[Any, Any]) -> None:
     assert torch.equal(of_vectors, model.generate(ids, max_new_tokens=5)[:, 9:])
 
 
+@pytest.mark.parametrize("hook", [False, True])
+@pytest.mark.parametrize("beams", [1, 2])
+def test_a_cache_of_texts_that_ended_apart(models: tuple[Any, Any], beams: int, hook: bool) -> None:
+    """The cache is of the caller's texts in the caller's order, and of all of them."""
+    _, model = models
+    ids, keep = prompts("left")
+    handle = model.get_input_embeddings().register_forward_hook(lambda *_: None) if hook else None
+    asked = {"max_new_tokens": 8, "no_repeat_ngram_size": 1, "suppress_tokens": [98]}
+    plain = model.generate(ids, attention_mask=keep, **asked, eos_token_id=None)
+    ends = [int(plain[0, 11]), int(plain[1, 13])]
+    asked |= {"return_dict_in_generate": True, "eos_token_id": ends, "num_beams": beams}
+    first = model.generate(ids, attention_mask=keep, num_return_sequences=beams, **asked)
+    if handle is not None:
+        handle.remove()
+    if beams > 1:
+        assert len(first.past_key_values.lengths) == 6  # of beams, whichever they were in the end
+        return
+    real = torch.cat([keep, (first.sequences[:, 9:] != 98).long()], 1)
+    assert len({*real[:, 9:].sum(1).tolist()}) > 1
+    held = [length - 1 for length in real.sum(1).tolist()]
+    assert first.past_key_values.lengths == held
+    whole, real = torch.cat([first.sequences, ids[:, -2:]], 1), torch.nn.functional.pad(real, (0, 2), value=1)
+    expected = model.generate(whole, attention_mask=real, max_new_tokens=5)
+    again = model.generate(whole, attention_mask=real, past_key_values=first.past_key_values, max_new_tokens=5)
+    assert torch.equal(again, expected)
+    with pytest.raises(formers.InputError, match="past_key_values is of 3 texts, but there are 2"):
+        model.generate(whole[:2], attention_mask=real[:2], past_key_values=first.past_key_values)
+    with pytest.raises(formers.InputError, match=r"hold \d+ tokens of text 0, and its prompt has 2"):
+        model.generate(whole[:, -2:], past_key_values=first.past_key_values)
+
+
+def test_padding_of_texts_that_ended_takes_no_places() -> None:
+    """While another text of a watched batch goes on to the last position."""
+    _, model = pair("gpt2", "causal-lm", use_cache=True, pad_token_id=98)
+    ids = torch.randint(3, 98, (2, 30), generator=torch.Generator().manual_seed(0))
+    keep = torch.ones_like(ids)
+    keep[1, :27] = 0
+    options = {"attention_mask": keep, "max_length": 40, "eos_token_id": None, "pad_token_id": 98}
+    expected = model.generate(ids, **options)
+    model.get_input_embeddings().register_forward_hook(lambda *_: None)
+    assert torch.equal(model.generate(ids, **options), expected)
+    assert expected.shape == (2, 67)
+
+
 def test_names_of_4_20(models: tuple[Any, Any]) -> None:
     _, model = models
     ids, _ = prompts("none")
@@ -218,6 +262,11 @@ def test_streams(models: tuple[Any, Any]) -> None:
     for tokens, row in zip(found, whole.tolist(), strict=True):
         assert tokens == row[: len(tokens)]
         assert set(row[len(tokens) :]) <= {98}
+
+
+def test_beams_are_no_stream(models: tuple[Any, Any]) -> None:
+    with pytest.raises(formers.InputError, match="num_beams=1"):
+        next(models[1].stream(prompts("none")[0], num_beams=2))
 
 
 def test_an_error_reaches_who_reads_the_stream(models: tuple[Any, Any]) -> None:
@@ -255,9 +304,26 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"eos_token_id": 1000}, "eos_token_id=1000"),
     ({"max_new_token": 3}, "max_new_token.*max_new_tokens"),
     ({"stop_strings": "a"}, "tokenizer=tokenizer"),
-    ({"guidance_scale": 2.0}, "guidance_scale=2.0 is not available"),
-    ({"dola_layers": "low"}, "dola"),
-    ({"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5}, "group_beam_search"),
+    ({"num_beams": "2"}, "num_beams='2'"),
+    ({"seed": 2**64, "do_sample": True}, "seed=18446744073709551616"),
+    ({"token_typ_ids": 1}, "token_typ_ids"),
+    ({"generation_config": {"max_new_tokens": 3}}, "generation_config is a dict"),
+    ({"logits_processor": print}, r"logits_processor is a builtin_function_or_method.*logits_processor=\[…\]"),
+    ({"logits_processor": [formers.TopKLogitsWarper]}, "TopKLogitsWarper is a class"),
+    ({"logits_processor": [lambda _, scores: scores[:, :5]]}, r"gave \(3, 5\) for scores of shape \(3, 99\)"),
+    ({"logits_processor": [lambda *_: None]}, "logits_processor gave None"),
+    ({"stopping_criteria": print}, "stopping_criteria is a"),
+    ({"stopping_criteria": [lambda *_: None]}, "gave None: a criterion returns True or False"),
+    ({"stopping_criteria": [formers.MaxTimeCriteria]}, "MaxTimeCriteria is a class"),
+    ({"prefix_allowed_tokens_fn": lambda *_: []}, "allows nothing after the 9 tokens of text 0"),
+    ({"prefix_allowed_tokens_fn": lambda *_: None}, "prefix_allowed_tokens_fn gave None for text 0"),
+    ({"prefix_allowed_tokens_fn": lambda *_: [-1]}, r"prefix_allowed_tokens_fn=\[-1\]"),
+    ({"prefix_allowed_tokens_fn": lambda *_: [99]}, r"prefix_allowed_tokens_fn=\[99\]: the vocabulary has 99"),
+    ({"position_ids": torch.arange(9) + 5}, "position_ids are not those"),
+    ({"position_ids": torch.zeros(3, 4)}, "position_ids are not those"),
+    ({"streamer": "a"}, "streamer is a str, which has no `put`"),
+    ({"assistant_model": "a"}, "assistant_model is a str"),
+    ({"inputs_embeds": torch.zeros(3, 4, 32)}, r"input_ids has shape \(3, 9\), but inputs_embeds is of \(3, 4\)"),
     ({"attention_mask": torch.zeros(3, 9, dtype=torch.long)}, "Prompt 0 has no tokens"),
     ({"attention_mask": torch.ones(3, 4, dtype=torch.long)}, "attention_mask has shape"),
 ]
@@ -271,12 +337,123 @@ def test_bad_input(options: dict[str, Any], words: str) -> None:
         model.generate(ids, **options)
 
 
-def test_logits_that_are_not_finite() -> None:
+NO_CHOICE: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "beams": {"num_beams": 3},
+    "drawn beams": {"num_beams": 3, "do_sample": True},
+    "guesses": {"prompt_lookup_num_tokens": 2},
+}
+
+
+@pytest.mark.parametrize("way", NO_CHOICE)
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), None])
+def test_logits_of_which_none_can_be_chosen(way: str, weight: float | None) -> None:
+    """Weights that are no numbers, or all tokens suppressed."""
     _, model = pair("llama", "causal-lm", use_cache=True)
-    with torch.no_grad():
-        model.lm_head.weight[:] = float("nan")
+    options = {"max_new_tokens": 2, **NO_CHOICE[way]}
+    if weight is None:
+        options["suppress_tokens"] = list(range(99))
+    else:
+        with torch.no_grad():
+            model.lm_head.weight[:] = weight
     with pytest.raises(formers.InputError, match="not finite"):
-        model.generate(torch.tensor([[3, 4]]), max_new_tokens=2)
+        model.generate(torch.tensor([[3, 4]]), **options)
+
+
+@pytest.mark.parametrize("helper", ["prompt", "model"])
+def test_guesses_heed_the_rest_of_what_is_asked(models: tuple[Any, Any], helper: str) -> None:
+    _, model = models
+    ids = prompts("none")[0][:1]
+    guesses = {"prompt_lookup_num_tokens": 3} if helper == "prompt" else {"assistant_model": model}
+    asked = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True, "max_new_tokens": 8}
+    asked |= {"repetition_penalty": 1.3}
+    expected, found = model.generate(ids, **asked), model.generate(ids, **asked, **guesses)
+    assert torch.equal(found.sequences, expected.sequences)
+    for name in ("scores", "logits"):
+        assert len(found[name]) == len(expected[name]) == found.sequences.shape[1] - 9
+        for x, y in zip(found[name], expected[name], strict=True):
+            torch.testing.assert_close(x, y, rtol=1e-4, atol=1e-4)
+    more = torch.cat([found.sequences, ids[:, :2]], 1)
+    again = model.generate(more, past_key_values=found.past_key_values, max_new_tokens=4)
+    assert torch.equal(again, model.generate(more, max_new_tokens=4))
+    late = model.generate(ids, **asked | {"max_time": 1e-9}, **guesses)
+    assert late.ended == ["time"] and late.sequences.shape[1] == 10
+
+
+def test_vectors_of_tokens_that_are_given_too(models: tuple[Any, Any]) -> None:
+    """The vectors are read; the tokens are what rules see, and come back."""
+    theirs, ours = models
+    ids, keep = prompts("left")
+    vectors = ours.get_input_embeddings()(ids.flip(1)).detach()
+    options = {"attention_mask": keep, "inputs_embeds": vectors, "max_new_tokens": 6}
+    rules: list[dict[str, Any]] = [{}, {"no_repeat_ngram_size": 1, "suppress_tokens": [98]}, {"num_beams": 2}]
+    for rule in rules:
+        expected, found = (model.generate(ids, **options, **rule) for model in (theirs, ours))
+        assert torch.equal(found, expected)
+    assert ours.generate(ids[:1], inputs_embeds=vectors[:1], max_length=15).shape == (1, 15)
+
+
+@pytest.mark.parametrize("way", ["greedy", "beams", "drawn"])
+def test_padding_without_a_mask(models: tuple[Any, Any], way: str) -> None:
+    """It is told by its id, but not where a text may end with that."""
+    ids, keep = prompts("left")
+    for more in ({}, {"eos_token_id": [2, 98]}, {"pad_token_id": None}, {"pad_token_id": 7}):
+        found = []
+        for model in models:
+            torch.manual_seed(1)
+            found.append(model.generate(ids, max_new_tokens=6, **WAYS[way], **more))
+        assert torch.equal(found[1], found[0]), more
+    _, ours = models
+    torch.manual_seed(1)
+    told = ours.generate(ids, max_new_tokens=6, **WAYS[way])
+    torch.manual_seed(1)
+    assert torch.equal(told, ours.generate(ids, attention_mask=keep, max_new_tokens=6, **WAYS[way]))
+
+
+@pytest.mark.parametrize(
+    ("family", "changes"), [("bert", {"is_decoder": False}), ("gemma3", {"use_bidirectional_attention": True})]
+)
+def test_models_that_see_what_comes(family: str, changes: dict[str, Any]) -> None:
+    _, model = pair(family, "causal-lm", **changes)
+    with pytest.raises(formers.InputError, match=r"cannot write on.*is_decoder=True"):
+        model.generate(prompts("none")[0])
+    with pytest.raises(formers.InputError, match="cannot write on"):
+        next(model.stream(prompts("none")[0]))
+
+
+def test_what_asks_for_nothing(models: tuple[Any, Any]) -> None:
+    _, model = models
+    ids, _ = prompts("none")
+    nothing: dict[str, Any] = dict.fromkeys(("custom_generate", "assistant_tokenizer", "negative_prompt_ids"))
+    found = model.generate(ids, labels=ids, trust_remote_code=True, max_new_tokens=3, **nothing)
+    assert torch.equal(found, model.generate(ids, max_new_tokens=3))
+    for places in (torch.arange(9), torch.arange(9)[None], torch.arange(9).expand(3, 9)):
+        assert torch.equal(found, model.generate(ids, position_ids=places, max_new_tokens=3))
+    if "token_type_ids" not in model.inputs():
+        with pytest.raises(formers.ArgumentError, match="return_token_type_ids=False"):
+            model.generate(ids, token_type_ids=ids)
+    with pytest.raises(formers.NotTensorError, match="encoding"):
+        model.generate({"input_ids": ids})
+    with pytest.raises(formers.InputError, match="give one at least"):
+        model.generate(ids[:0])
+
+
+@pytest.mark.parametrize("mode", [None, "float32", "int8"])
+def test_an_interrupted_call_leaves_the_model_as_it_was(mode: str | None) -> None:
+    _, model = pair("llama", "causal-lm", use_cache=True)
+    model.optimize(mode)
+    ids, calls = prompts("none")[0], list[int]()
+
+    def interrupted(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return scores
+
+    expected = model.generate(ids, max_new_tokens=6)
+    with pytest.raises(KeyboardInterrupt):
+        model.generate(ids, max_new_tokens=6, logits_processor=[interrupted])
+    assert len(calls) == 3 and torch.equal(model.generate(ids, max_new_tokens=6), expected)
 
 
 def test_hooks_see_whole_batches(models: tuple[Any, Any]) -> None:
@@ -333,3 +510,38 @@ def test_derived_weights(models: tuple[Any, Any], mode: str) -> None:
             assert alone.tolist() == whole[9:][: len(alone)].tolist()
     finally:
         model.optimize(None)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("mask", MASKS)
+def test_inputs_that_a_program_prepares(models: tuple[Any, Any], mask: str, beams: int) -> None:
+    """Vectors that it puts before the prompt, and the tokens that it takes out of it, at every pass."""
+    model = models[1]
+    ids, keep = prompts(mask)
+    vectors = torch.randn(1, 3, model.get_input_embeddings().embedding_dim, generator=torch.Generator().manual_seed(3))
+    asked: dict[str, Any] = {"max_new_tokens": 6, "num_beams": beams}
+    before = torch.cat([vectors.expand(3, -1, -1), model.get_input_embeddings()(ids)], 1)
+    wide = torch.cat([torch.ones(3, 3, dtype=torch.long), keep], 1)
+    expected = model.generate(inputs_embeds=before, attention_mask=wide, **asked)
+    plain, usual = model.generate(ids, attention_mask=keep, **asked), model.prepare_inputs_for_generation
+    passes = []
+
+    def prepared(input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
+        found = usual(input_ids, past_key_values=past_key_values, **kwargs)
+        passes.append(found["input_ids"].shape[1])
+        found["attention_mask"] = torch.cat([torch.ones(len(input_ids), 3), found["attention_mask"]], 1)
+        new = 1 if past_key_values is not None else 3 + input_ids.shape[1]
+        found["position_ids"] = (found["attention_mask"].cumsum(1) - 1).clamp(min=0)[:, -new:].long()
+        if past_key_values is None:
+            ids = found.pop("input_ids")
+            found["inputs_embeds"] = torch.cat([vectors.expand(len(ids), -1, -1), model.get_input_embeddings()(ids)], 1)
+        return found
+
+    model.prepare_inputs_for_generation = prepared
+    try:
+        found = model.generate(ids, attention_mask=keep, **asked)
+    finally:
+        del model.prepare_inputs_for_generation
+    assert passes[0] == ids.shape[1] and set(passes[1:]) == {1}
+    assert found[:, : ids.shape[1]].tolist() == ids.tolist() and found[:, ids.shape[1] :].tolist() == expected.tolist()
+    assert model.generate(ids, attention_mask=keep, **asked).tolist() == plain.tolist()

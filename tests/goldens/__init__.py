@@ -43,11 +43,11 @@ CASES = {
 }
 
 
-def draw_weights(model: torch.nn.Module) -> None:
+def draw_weights(model: torch.nn.Module, std: float = 0.6) -> None:
     """Weights that depend on nothing but names and shapes; numpy keeps this generator's stream for ever."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            values = numpy.random.RandomState(zlib.crc32(name.encode())).randn(*parameter.shape) * 0.6
+            values = numpy.random.RandomState(zlib.crc32(name.encode())).randn(*parameter.shape) * std
             centre = 1 if name.endswith("orm.weight") else 0
             parameter.copy_(torch.from_numpy(values + centre))
 

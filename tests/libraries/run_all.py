@@ -17,6 +17,8 @@ RUNS = (
     ("keybert", "", "keybert"),
     ("peft", "", "peft"),
     ("peft", "--as-transformers", "peft"),
+    ("peft_decoders", "", "peft"),
+    ("peft_decoders", "--as-transformers", "peft"),
     ("examples", "", "formers"),
     ("trainer", "", "transformers"),
     ("accelerate", "", "accelerate"),

@@ -31,7 +31,6 @@ FACTS = Facts(
     ),
     positions=None,
     per_query=False,
-    fused=None,
     short_tuples=("token-classification", "question-answering"),
     chain=chained,
 )

@@ -34,7 +34,6 @@ FACTS = Facts(
         ("causal-lm", {"ffn_hidden_size": None}),
     ),
     positions=None,
-    fused=None,
     wrong_eager=("alibi",),  # it is added twice
     short_tuples=("token-classification", "question-answering"),
     chain=chained,

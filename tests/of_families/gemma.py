@@ -2,4 +2,4 @@
 
 from .rotary import rotary
 
-FACTS = rotary(fused={}, forms=(("base", {"attention_bias": True}), ("causal-lm", {"hidden_act": "gelu"})))
+FACTS = rotary(forms=(("base", {"attention_bias": True}), ("causal-lm", {"hidden_act": "gelu"})))

@@ -10,7 +10,6 @@ FACTS = Facts(
     changed={"attention_types": [[["local", "global"], 1]]},
     together={"num_layers": {"attention_types": [[["global", "local", "global"], 1]]}},
     forms=(("base", {"intermediate_size": None}), ("base", {"attention_types": [[["local"], 2]]})),
-    fused=None,
     windows=True,
     always=True,
     short_tuples=("token-classification", "question-answering"),

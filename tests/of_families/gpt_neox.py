@@ -27,6 +27,5 @@ FACTS = Facts(
         ("base", {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 100.0}}),
     ),
     positions=None,
-    fused=None,
     chain=chained,
 )

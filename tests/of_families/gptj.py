@@ -22,7 +22,6 @@ FACTS = Facts(
     changed={"rotary_dim": 2},
     forms=(("base", {"n_inner": None}), ("base", {"rotary_dim": 8})),
     positions=None,
-    fused=None,
     short_tuples=("question-answering",),
     types_are_words=True,
     chain=chained,

@@ -3,7 +3,6 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    fused={},
     unseen={"pretraining_tp": "how products are cut"},
     changed={"head_dim": 16},
     forms=(

@@ -3,7 +3,6 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    fused={},
     changed={"head_dim": 16},
     windows=True,
     forms=(("base", {"sliding_window": None}), ("base", {"head_dim": 16})),

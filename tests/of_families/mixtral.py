@@ -7,5 +7,6 @@ FACTS = rotary(
     changed={"head_dim": 16},
     windows=True,
     smooth=False,
+    fused=None,
     forms=(("base", {"num_experts_per_tok": 1}), ("base", {"num_experts_per_tok": 4, "sliding_window": None})),
 )

@@ -2,6 +2,4 @@
 
 from .rotary import rotary
 
-FACTS = rotary(
-    fused={}, windows=True, forms=(("base", {"use_sliding_window": False}), ("base", {"max_window_layers": 2}))
-)
+FACTS = rotary(windows=True, forms=(("base", {"use_sliding_window": False}), ("base", {"max_window_layers": 2})))

@@ -3,7 +3,6 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    fused={},
     windows=True,
     forms=(("base", {"attention_bias": True}), ("base", {"use_sliding_window": False, "head_dim": 8})),
 )

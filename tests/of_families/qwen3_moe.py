@@ -7,6 +7,7 @@ FACTS = rotary(
     changed={"mlp_only_layers": [0]},
     windows=True,
     smooth=False,
+    fused=None,
     forms=(
         ("base", {"norm_topk_prob": True, "mlp_only_layers": []}),
         ("base", {"decoder_sparse_step": 2, "mlp_only_layers": []}),

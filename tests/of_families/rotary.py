@@ -27,7 +27,7 @@ def rotary(unseen: Mapping[str, str] | None = None, changed: Mapping[str, Any] |
         "rates": ("attention_dropout",),
         "head_rate": None,
         "positions": None,
-        "fused": None,
+        "fused": {},
         "chain": chained,
     }
     return Facts(

@@ -3,7 +3,6 @@
 from .rotary import rotary
 
 FACTS = rotary(
-    fused={},
     changed={"no_rope_layers": [0, 1]},
     windows=True,
     forms=(

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from families import pair
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import formers
 from formers.errors import ArgumentError, InputError
 from formers.optimize import Agreement, Limits, stack_of
+from formers.optimize.sample import SAMPLE
 
 PACKAGED = Path(formers.__file__).parent / "packaged" / "sentiment"
 TEXTS = ["a gripping film", "dull", "it is what it is , and that is not much", "I love it!", "one of the worst"]
@@ -220,3 +223,13 @@ def test_no_warning_of_torch_reaches_users(sentiment: Any, recwarn: pytest.Warni
     with torch.inference_mode():
         sentiment.optimize("int8")(torch.tensor([[2, 5, 7]]))
     assert not [warning for warning in recwarn if "quantize" in str(warning.message)]
+
+
+def test_texts_that_the_tokenizer_does_not_know_show_nothing() -> None:
+    backend = Tokenizer(models.WordLevel({"<unk>": 0, "of": 1}, "<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    known = formers.PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", pad_token="<unk>")
+    model = pair("llama", "causal-lm")[1]
+    assert model._sample(known) == []
+    known.add_tokens([word for text in SAMPLE for word in text.split()])
+    assert len(model._sample(known)) == 1

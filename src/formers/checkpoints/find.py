@@ -173,7 +173,10 @@ def _nothing_found(source: Source, names: Iterable[str], variant: str | None) ->
     other = {kind: name for name in there for end, kind in _OTHER_FORMATS.items() if name.endswith(end)}
     packed = [name for name in there if name.endswith(".gguf")]
     if packed:
-        message += f" It has {_listing(packed)}: give gguf_file={packed[0]!r}, and the same to load the tokenizer."
+        message += (
+            f" It has {_listing(packed)}: load that file by its path, or give gguf_file={packed[0]!r}, and the same to "
+            "load the tokenizer."
+        )
     elif weights:
         message += f" It has {_listing(weights)}: " + (
             f"try another variant than {variant!r}."

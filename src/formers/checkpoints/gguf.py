@@ -50,7 +50,7 @@ def read(file: MappedFile, dtype: torch.dtype = torch.float32) -> dict[str, Lazy
 
 
 def contents(file: MappedFile, dtype: torch.dtype = torch.float32) -> tuple[dict[str, Any], dict[str, LazyTensor]]:
-    """The file's keys with their values, but lists of texts (vocabularies, which take their time), and its tensors."""
+    """The file's keys with their values, and its tensors. Lists of texts (vocabularies) stay bytes."""
     header = _Header(file)
     values = header.metadata(texts=False)
     return values, _tensors(file, header, _alignment(file, values), dtype)
@@ -89,7 +89,7 @@ class _Header:
         self.items = 0
 
     def metadata(self, texts: bool = True) -> dict[str, Any]:
-        """The keys and values; without `texts`, lists of texts are passed over."""
+        """The keys and values; without `texts`, lists of texts are left as bytes."""
         found: dict[str, Any] = {}
         for _ in range(self.keys):
             key = self.text("a key")
@@ -126,7 +126,7 @@ class _Header:
             raise self.file.broken(f"{what} has lists within a list")
         if kind == _TEXT:
             raw = self._texts(count, what)
-            return [self._decoded(one, what) for one in raw] if texts else None
+            return [self._decoded(one, what) for one in raw] if texts else raw
         form = f"<{count}{self._form(kind, what)}"
         return list(struct.unpack_from(form, self.file.data, self._passed(struct.calcsize(form), what)))
 
@@ -215,7 +215,8 @@ def _lazy(
             f"the tensor {name[:200]!r} has rows of {width:,} numbers, and {blocks.name} has blocks of {blocks.numbers}"
         )
     size = math.prod(shape) // blocks.numbers * blocks.size
-    return LazyTensor(name, shape, dtype, file.path, partial(_unpacked, file, at, size, blocks, shape, dtype)), size
+    load = partial(_unpacked, file, at, size, blocks, shape, dtype)
+    return LazyTensor(name, shape, dtype, file.path, load, blocks.name), size
 
 
 def _unread(name: str, kind: int) -> str:
@@ -232,7 +233,9 @@ def _unread(name: str, kind: int) -> str:
 def _unpacked(
     file: MappedFile, at: int, size: int, blocks: ggml.Blocks, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Tensor:
-    return ggml.dequantised(file.tensor(at, torch.uint8, (size,)), blocks, dtype).view(shape)
+    # a copy, so that the pages of what nobody reads again are given back: a load takes no more than its result
+    data = file.copy(at, size) if size else file.tensor(at, torch.uint8, (0,))
+    return ggml.dequantised(data, blocks, dtype).view(shape)
 
 
 def _check_spans(file: MappedFile, spans: list[tuple[int, int, str]], room: int) -> None:

@@ -57,6 +57,7 @@ class LazyTensor:
         shape: its size in each dimension.
         dtype: the type it is stored in.
         file: the file that holds it.
+        stored: its type there where that is none of torch's, such as "Q4_K"; then `dtype` is what it loads as.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LazyTensor:
     dtype: torch.dtype
     file: Path
     read: Callable[[], Tensor] = field(repr=False)
+    stored: str = ""
 
     def load(self) -> Tensor:
         """The tensor, on the CPU, in its stored type.

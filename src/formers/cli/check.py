@@ -12,7 +12,9 @@ ABOUT = "check that a model's files are whole, belong together, and are safe"
 
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", help="folder, hub name (what a load needs is downloaded), or weight file"
+        "model",
+        metavar="MODEL",
+        help="folder, hub name (what a load needs is downloaded), or weight file (a GGUF file has all)",
     )
     parser.add_argument("--variant", help="check model.VARIANT.safetensors and so on")
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,24 @@ ABOUT = "show what a model is, without loading its weights"
 
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "model", metavar="MODEL", help="folder or hub name; weights that are not in the cache are not downloaded"
+        "model", metavar="MODEL", help="folder, GGUF file, or hub name, of which weights are not downloaded"
     )
     parser.add_argument("--revision", help="branch, tag or commit of the model on the hub")
     declare_json(parser)
 
 
 def run(given: argparse.Namespace) -> None:
-    from .. import hub
+    from .. import gguf, hub
     from ..config import required_values
 
-    source = hub.locate(given.model, revision=given.revision)
+    file = Path(given.model).expanduser() if gguf.is_gguf(Path(given.model).expanduser()) else None
+    source = hub.locate(file.parent if file else given.model, revision=given.revision)
+    if (packed := file or gguf.only_one(source)) is not None:
+        facts = _facts_of_packed(packed)
+        show(given, facts, table(facts))
+        return
     values = required_values(source)
-    facts: dict[str, Any] = {
+    facts = {
         "model": source.name,
         "commit": source.commit,
         "folder": str(source.folder),
@@ -39,6 +45,29 @@ def run(given: argparse.Namespace) -> None:
         "files": [{"name": name, "bytes": _size(source.folder / name)} for name in source.names()],
     }
     show(given, facts, table(facts))
+
+
+def _facts_of_packed(path: Path) -> dict[str, Any]:
+    from .. import gguf
+
+    values, tensors = gguf.config_values(path), gguf.tensors(path)
+    types = Counter(lazy.stored or str(lazy.dtype).removeprefix("torch.") for lazy in tensors.values())
+    files = {lazy.file: None for lazy in tensors.values()}
+    said = gguf.metadata(path)
+    return {
+        "model": str(path),
+        "name": said.get("general.name"),
+        "licence": said.get("general.license"),
+        "architecture": ", ".join(values["architectures"]),
+        "model_type": values["model_type"],
+        **_config_facts(values),
+        "parameters": sum(math.prod(lazy.shape) for lazy in tensors.values()),
+        "dtype": values["dtype"],
+        "stored": dict(types.most_common()),
+        "generation": gguf.generation_values(path),
+        "tokenizer": _tokenizer_facts(str(path), None),
+        "files": [{"name": file.name, "bytes": _size(file)} for file in files],
+    }
 
 
 def _config_facts(values: dict[str, Any]) -> dict[str, Any]:

@@ -10,16 +10,19 @@ Letters: n guessed tokens, V vocabulary.
 
 from __future__ import annotations
 
+import copy
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import ArgumentError, InputError
 from . import sampling
 from .chain import Rules
 from .runner import Runner
+from .writing import chosen
 
 _GUESSES, _NGRAM = 20, 2
 # from the text so far, (T,), and how many tokens are wanted, to guesses (n,), and what they were drawn from, (n, V)
@@ -42,13 +45,35 @@ def lookup(config: Any) -> Guess:
     return guess
 
 
-def helper(assistant: Any, rules: Callable[[Tensor, Tensor], Tensor], sample: bool, vocabulary: int) -> Guess:
-    """Guesses of a smaller model with the same tokens."""
-    if assistant.config.vocab_size != vocabulary:
+def guesses(
+    model: Any, config: Any, rules: Rules, assistant: Any = None, tokenizers: tuple[Any, Any] = (None, None)
+) -> Guess | None:
+    """Who guesses, as `generate` is asked; None for nobody. Errors: InputError for an assistant of other tokens without
+    the tokenizers of both."""
+    if assistant is None:
+        if (layers := config.assistant_early_exit) is not None:
+            return helper(FirstLayers(model, layers), _alone(rules), bool(config.do_sample))
+        return lookup(config) if config.prompt_lookup_num_tokens else None
+    if tokenizers[1] is not None:
+        if tokenizers[0] is None:
+            raise InputError("assistant_tokenizer needs the model's own beside it: give tokenizer=tokenizer.")
+        return translated(assistant, *tokenizers)
+    ours, others = model.config.vocab_size, assistant.config.vocab_size
+    if ours != others:
         raise InputError(
-            f"assistant_model has {assistant.config.vocab_size} tokens, and the model {vocabulary}: they must share a "
-            "vocabulary."
+            f"assistant_model has {others} tokens, and the model {ours}: give one that shares the vocabulary, or both "
+            "tokenizers, tokenizer= and assistant_tokenizer=."
         )
+    return helper(assistant, _alone(rules), bool(config.do_sample))
+
+
+def _alone(rules: Rules) -> Callable[[Tensor, Tensor], Tensor]:
+    """The rules of one text without padding."""
+    return lambda ids, scores: rules(ids, torch.ones_like(ids, dtype=torch.bool), scores, [0])
+
+
+def helper(assistant: Any, rules: Callable[[Tensor, Tensor], Tensor], sample: bool) -> Guess:
+    """Guesses of a smaller model with the same tokens."""
     runner = Runner(assistant)
 
     def guess(text: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
@@ -66,41 +91,91 @@ def helper(assistant: Any, rules: Callable[[Tensor, Tensor], Tensor], sample: bo
     return guess
 
 
+def translated(assistant: Any, tokenizer: Any, other: Any) -> Guess:
+    """Guesses of a model with another tokenizer: what it writes best, read again by ours."""
+    runner, read = Runner(assistant), list[int]()
+
+    def guess(text: Tensor, most: int) -> tuple[Tensor, Tensor | None]:
+        words = tokenizer.decode(text, skip_special_tokens=True)
+        ids = other(words, add_special_tokens=False)["input_ids"]
+        if not ids or most < 1:
+            return text[:0], None
+        same = next((i for i, (a, b) in enumerate(zip(read, ids, strict=False)) if a != b), min(len(read), len(ids)))
+        if read:
+            runner.back([min(same, len(ids) - 1)])
+        new = torch.tensor(ids, device=text.device)
+        logits = runner.begin([new], [0])
+        for i in range(most):
+            new = torch.cat([new, logits.argmax(-1)])
+            if i + 1 < most:
+                logits = runner.step(new[-1:])
+        read[:] = new[:-1].tolist()
+        more = other.decode(new, skip_special_tokens=True)[len(words) :]
+        tokens = tokenizer(more, add_special_tokens=False)["input_ids"][:most]
+        return torch.tensor(tokens, dtype=text.dtype, device=text.device), None
+
+    return guess
+
+
+class FirstLayers:
+    """A model of which only the first layers are computed, and then its head.
+
+    Errors: ArgumentError for a family whose layers are not in one list, InputError for a number that there is not.
+    """
+
+    def __init__(self, model: Any, count: int) -> None:
+        body = copy.copy(model.base_model)
+        name = getattr(body, "LAYERS", None)
+        if name is None:
+            raise ArgumentError(f"assistant_early_exit is not available for {type(model).__name__}; leave it out.")
+        layers = getattr(body, name)
+        if count >= len(layers):
+            raise InputError(f"assistant_early_exit={count}: the model has {len(layers)} layers; give fewer.")
+        body.__dict__["_modules"] = {**body._modules, name: torch.nn.ModuleList(layers[:count])}
+        self.body, self.model, self.config = body, model, model.config
+
+    def next_logits(self, inputs: dict[str, Any], layout: Any, cache: Any, every: bool = False) -> Tensor:
+        """As the model's own."""
+        rows = self.body(**inputs, layout=layout, past_key_values=cache, return_dict=True).last_hidden_state
+        found: Tensor = self.model.compute_logits(rows.flatten(0, -2) if every else layout.last(rows))
+        return found
+
+
 def assisted(
     draft: Any,
     runner: Runner,
     logits: Tensor,
     rules: Rules,
     config: Any,
-    assistant: Any,
+    guess: Guess,
     generators: Sequence[torch.Generator] | None,
     criteria: Any,
+    deadline: float | None = None,
 ) -> Iterator[Tensor]:
-    """Write one text; yields each token (1,)."""
-    sample = bool(config.do_sample)
-    apply = lambda ids, scores: rules(ids, torch.ones_like(ids, dtype=torch.bool), scores, [0])  # noqa: E731
-    if assistant is None:
-        guess, most = lookup(config), int(config.prompt_lookup_num_tokens)
-    else:
-        guess = helper(assistant, apply, sample, logits.shape[-1])
-        most = int(config.num_assistant_tokens or _GUESSES)
+    """Write one text; yields each token (1,). deadline: of time.monotonic(), after which it ends."""
+    sample, apply = bool(config.do_sample), _alone(rules)
+    most = int(config.prompt_lookup_num_tokens or config.num_assistant_tokens or _GUESSES)
     ahead = logits[:, None]  # (1, n, V) what follows the text, and each guess that holds
     guessed, chances = draft.ids[0, :0], None
     while not draft.ended[0]:
         text = draft.ids[0][draft.real[0]]
-        tokens = _held(text, guessed, chances, ahead[0], apply, sample, generators)
-        for token in tokens:
+        for i, (token, scores) in enumerate(_held(text, guessed, chances, ahead[0], apply, sample, generators)):
+            draft.keep(scores, ahead[0, i : i + 1].float())
             draft.add(torch.tensor([token], device=text.device))
             if criteria:
-                draft.stop(criteria(draft.ids, None).tolist(), "stop")
+                draft.stop(criteria(draft.ids, draft.kept()).tolist(), "stop")
+            if deadline is not None and time.monotonic() >= deadline:
+                draft.stop([True], "time")
             yield draft.ids[:, -1]
             if draft.ended[0]:
                 return
         text = draft.ids[0][draft.real[0]]
         runner.back([len(text) - 1])  # without the guesses that did not hold
         left = draft.longest[0] - (draft.ids.shape[1] - draft.prompt) - 1
+        if (border := runner.model.border()) is not None and len(text) <= border:
+            left = min(left, border - len(text))  # what is on its other side is computed in another way
         guessed, chances = guess(text, min(most, left)) if left > 0 else (text[:0], None)
-        ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None]
+        ahead = runner.feed([0], [torch.cat([text[-1:], guessed])], every=True)[None, -1 - len(guessed) :]
 
 
 def _held(
@@ -111,18 +186,18 @@ def _held(
     rules: Callable[[Tensor, Tensor], Tensor],
     sample: bool,
     generators: Sequence[torch.Generator] | None,
-) -> list[int]:
-    """The guesses that hold, and the model's own token after them. logits: (n + 1, V)."""
-    found: list[int] = []
+) -> list[tuple[int, Tensor]]:
+    """The guesses that hold, and the model's own token after them, each with its scores (1, V). logits: (n + 1, V)."""
+    found: list[tuple[int, Tensor]] = []
     for i in range(len(guessed) + 1):
         scores = rules(text[None], logits[i : i + 1].float())
         if not sample:
-            own = int(scores.argmax(-1))
+            own = int(chosen(scores, [0], False, None))
         elif i == len(guessed) or chances is None:
             own = int(sampling.draw(scores, generators))
         else:
             own = _drawn(scores.softmax(-1)[0], chances[i], int(guessed[i]), generators)
-        found.append(own)
+        found.append((own, scores))
         if i == len(guessed) or own != int(guessed[i]):
             break
         text = torch.cat([text, guessed[i : i + 1]])

@@ -14,6 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import InputError
+from .writing import NOT_FINITE
+
 _NEVER = -1.0e9  # of a beam that is not there
 
 
@@ -78,20 +81,24 @@ def search(
             if store is not None:
                 store.append(value)
         found = _candidates(asked, running, scores)
+        best = found.scores.amax(1)  # NaN where any is
+        if bool((open_[:, 0] & (best.isnan() | (best == -torch.inf))).any()):
+            raise InputError(NOT_FINITE)
         length = found.tokens.shape[2]
         ends = asked.stops(found.tokens)
         late = deadline is not None and time.monotonic() >= deadline
         ends = torch.ones_like(ends) if late else ends
         running = found.at((found.scores + ends * _NEVER).topk(K)[1])
         done, full = _finished(asked, done, full, found, ends, open_, length)
-        best = asked.longest if asked.early_stopping == "never" and asked.length_penalty > 0 else length
-        reach = running.scores[:, :1] / best**asked.length_penalty
+        most = asked.longest if asked.early_stopping == "never" and asked.length_penalty > 0 else length
+        reach = running.scores[:, :1] / most**asked.length_penalty
         worst = torch.where(full, done.scores.min(dim=1, keepdim=True)[0], _NEVER)
         open_ = open_ & (reach > worst).any(dim=-1, keepdim=True)
         if bool(ends.all()) or not bool(open_.any()) or (asked.early_stopping is True and bool(full.all())):
             return done
         runner.move(running.origins[:, :, -1].flatten().tolist())
-        logits = runner.step(running.tokens[:, :, -1].flatten())
+        runner.written = running.tokens.flatten(0, 1)
+        logits = runner.step(runner.written[:, -1])
 
 
 def _empty(B: int, K: int, device: torch.device) -> Hypotheses:
@@ -105,6 +112,8 @@ def _candidates(asked: Search, running: Hypotheses, scores: Tensor) -> Hypothese
     whole = (scores.view(B, K, V) + running.scores[..., None]).flatten(1)
     count = max(2, 1 + asked.ends) * K
     if asked.sample:
+        if not bool(whole.amax(1).isfinite().all()):
+            raise InputError(NOT_FINITE)
         index = torch.multinomial(whole.softmax(-1), count)
         values = whole.gather(1, index)
     else:

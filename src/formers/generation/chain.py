@@ -6,13 +6,15 @@ Letters: B texts, T columns, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..errors import InputError
 from . import penalties, processors, warpers
+from .guidance import Guidance
 from .processors import InfNanRemoveLogitsProcessor, LogitNormalization, LogitsProcessorList
 
 Allowed = Callable[[int, Tensor], Sequence[int]]
@@ -33,16 +35,15 @@ def chain(
     config: Any, text: Text, eos: list[int], given: Sequence[Any] = (), allowed: Allowed | None = None
 ) -> LogitsProcessorList:
     """All processors of a text, those that are `given` by the caller among them."""
-    return LogitsProcessorList([*rules(config, text, eos, allowed), *given, *warping(config, eos)])
+    last = [LogitNormalization()] if config.renormalize_logits else []
+    return LogitsProcessorList([*rules(config, text, eos, allowed), *given, *warping(config, eos), *last])
 
 
 def warping(config: Any, eos: list[int]) -> LogitsProcessorList:
-    """The processors that look at scores alone, and come last."""
+    """The processors that look at scores alone."""
     found = LogitsProcessorList()
     if config.do_sample:
         found += list(_warpers(config, len(eos) + 1 if (config.num_beams or 1) > 1 else 1))
-    if config.renormalize_logits:
-        found.append(LogitNormalization())
     return found
 
 
@@ -106,29 +107,62 @@ def _warpers(config: Any, least: int) -> Iterator[Any]:
         yield warpers.EtaLogitsWarper(c.eta_cutoff, min_tokens_to_keep=least)
 
 
+@dataclass(frozen=True)
 class Rules:
     """The processors of a batch of texts: own ones, each applied to a text as if it were alone; those that a caller
     gives, which expect the whole batch; and those that look at scores alone.
 
     own: of each text. alike: whether they are the same for all, and no text has padding: then it is one call.
+    guidance: who comes before all. mark: who comes after all, each text as if it were alone. normal: whether scores
+    become log probabilities then. numbers: those of the texts.
     """
 
-    def __init__(
-        self, own: Sequence[LogitsProcessorList], given: LogitsProcessorList, last: LogitsProcessorList, alike: bool
-    ) -> None:
-        self.own, self.given, self.last = list(own), given, last
-        self.alike = alike or not any(own)
+    own: Sequence[LogitsProcessorList]
+    given: LogitsProcessorList
+    last: LogitsProcessorList
+    alike: bool
+    guidance: Guidance | None = None
+    mark: Any = None
+    normal: bool = False
+    numbers: Sequence[int] | None = None
 
-    def __call__(self, ids: Tensor, real: Tensor, scores: Tensor, rows: Sequence[int]) -> Tensor:
+    def of(self, rows: Sequence[int]) -> Rules:
+        """Those of these texts alone."""
+        own = self.own if self.alike else [self.own[row] for row in rows]
+        return replace(self, own=own, numbers=list(rows))
+
+    def __call__(self, ids: Tensor, real: Tensor, scores: Tensor, rows: Sequence[int], **more: Any) -> Tensor:
         """Scores (B, V) after them. ids, real: (B, T) the texts so far, and which of their columns are tokens.
-        rows: those that go on."""
+        rows: those that go on. more: what given ones may take beside the texts and scores."""
+        if self.guidance is not None:
+            numbers = rows if self.numbers is None else [self.numbers[row] for row in rows]
+            scores = self.guidance(ids, real, scores, rows, numbers)
         if self.alike:
             scores = self.own[0](ids, scores)
-        else:
-            scores = scores.clone()
-            for row in rows:
-                scores[row] = self.own[row](ids[row][real[row]][None], scores[row : row + 1])[0]
-        return self.last(ids, self.given(ids, scores))
+        elif any(self.own):
+            scores = _each(self.own.__getitem__, ids, real, scores, rows)
+        scores = self.last(ids, self._after_given(ids, scores, **more))
+        if self.mark is not None:
+            scores = _each(lambda _: self.mark, ids, real, scores, rows)
+        return scores.log_softmax(-1) if self.normal else scores
+
+    def _after_given(self, ids: Tensor, scores: Tensor, **more: Any) -> Tensor:
+        found: Any = self.given(ids, scores, **more)
+        if not isinstance(found, Tensor) or found.shape != scores.shape:
+            got = tuple(found.shape) if isinstance(found, Tensor) else found
+            raise InputError(
+                f"logits_processor gave {got} for scores of shape {tuple(scores.shape)}: a processor returns all of "
+                "them, changed, in the same shape."
+            )
+        return found
+
+
+def _each(of: Callable[[int], Any], ids: Tensor, real: Tensor, scores: Tensor, rows: Sequence[int]) -> Tensor:
+    """Scores after a processor of each text, applied to it without its padding."""
+    scores = scores.clone()
+    for row in rows:
+        scores[row] = of(row)(ids[row][real[row]][None], scores[row : row + 1])[0]
+    return scores
 
 
 def eos_ids(value: Any) -> list[int]:

@@ -7,10 +7,11 @@ import json
 import os
 from collections.abc import Callable
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from .. import hub
+from .. import gguf, hub
 from ..atomic import replacing
 from ..config import read_json, refuse_push
 from ..errors import ArgumentError, ConfigError, InputError, near
@@ -178,7 +179,7 @@ class GenerationConfig:
         """The rules for what the caller set, and for what a file says when texts are about to be written by it."""
         values = self._values()
         each = (((name,), rules.broken(name, value)) for name, value in values.items() if not self._harmless(name))
-        for names, wrong in (*each, *rules.impossible(values)):
+        for names, wrong in chain(each, rules.impossible(values)):  # lazily: together they are only read if each fits
             if wrong and any(self.source(name) == "caller" for name in names):
                 raise InputError(wrong)
             if wrong and files_too:
@@ -242,9 +243,14 @@ class GenerationConfig:
     ) -> Any:
         """Load generation_config.json from a folder or a hub name; keywords that are keys override it.
 
+        A GGUF file, or `gguf_file` in the folder or on the hub, has it within.
+
         Raises NotFoundError when it is not there, ConfigError when it cannot be read.
         """
+        packed = gguf.given(pretrained_model_name, kwargs)
         where = hub.hub_arguments(kwargs)
+        if packed is not None:
+            return cls.from_dict(gguf.generation_values(packed) | {"_where": str(packed)}, **kwargs)
         source = hub.locate(pretrained_model_name, **where)
         values = read_json(path := source.require(config_file_name or GENERATION_CONFIG_NAME))
         return cls.from_dict(values | {"_where": str(path)}, **kwargs)

@@ -45,6 +45,15 @@ class GenerateBeamDecoderOnlyOutput(ModelOutput):
     past_key_values: Any = None
 
 
+def collected(runner: Any, config: Any) -> dict[str, Any]:
+    """Attentions and hidden states of every pass, where they were asked for."""
+    passes = getattr(runner, "outputs", [])
+    found = {}
+    for name, asked in (("attentions", config.output_attentions), ("hidden_states", config.output_hidden_states)):
+        found[name] = tuple(one[name] for one in passes) if asked and passes else None
+    return found
+
+
 # by the ways of choosing, in 4.20
 GreedySearchDecoderOnlyOutput = SampleDecoderOnlyOutput = ContrastiveSearchDecoderOnlyOutput = GenerateDecoderOnlyOutput
 BeamSearchDecoderOnlyOutput = BeamSampleDecoderOnlyOutput = GenerateBeamDecoderOnlyOutput

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError, RangeError
-from .processors import Ids, LogitsProcessor, positive, token_ids, whole
+from .processors import Ids, LogitsProcessor, Tokens, positive, token_ids, whole
 
 
 def _changed(scores: Tensor, ids: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
@@ -217,16 +217,22 @@ class PrefixConstrainedLogitsProcessor(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         mask = torch.full_like(scores, -torch.inf)
         for row, ids in enumerate(input_ids):
-            allowed = self._prefix_allowed_tokens_fn(row // self._num_beams, ids)
-            if len(allowed) == 0:
-                raise InputError(
-                    f"prefix_allowed_tokens_fn allows nothing after the {len(ids)} tokens of text "
-                    f"{row // self._num_beams}: it has to give at least one id, the end's for example."
-                )
-            mask[row, allowed] = 0
+            mask[row, self._allowed(row // self._num_beams, ids, scores)] = 0
         left = scores + mask
         none = left.amax(-1).isneginf().view(-1, self._num_beams).all(-1)  # (texts,)
         return torch.where(none.repeat_interleave(self._num_beams)[:, None], mask, left)
+
+    def _allowed(self, text: int, ids: Tensor, scores: Tensor) -> Tensor:
+        given = self._prefix_allowed_tokens_fn(text, ids)
+        if isinstance(given, str) or not (isinstance(given, Tensor) or hasattr(given, "__iter__")):
+            raise InputError(f"prefix_allowed_tokens_fn gave {given!r} for text {text}: give a list of token ids.")
+        allowed = token_ids("prefix_allowed_tokens_fn", given, 0)
+        if not len(allowed):
+            raise InputError(
+                f"prefix_allowed_tokens_fn allows nothing after the {len(ids)} tokens of text {text}: it has to give "
+                "at least one id, the end's for example."
+            )
+        return Tokens(allowed).required("prefix_allowed_tokens_fn", scores)
 
 
 class HammingDiversityLogitsProcessor(LogitsProcessor):

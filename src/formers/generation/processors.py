@@ -2,8 +2,8 @@
 
 Each is called with input_ids (B, T), the texts so far, and scores (B, V), logits or log probabilities, and returns
 scores (B, V); what it was given stays as it is. Names, arguments and results are those of Transformers. Its processors
-for single models (Whisper, Bark, Dia, codebooks) and its watermarks (WatermarkLogitsProcessor,
-SynthIDTextWatermarkLogitsProcessor) are not here; as any function of these arguments, they work in a list.
+for single models (Whisper, Bark, Dia, codebooks) and SynthIDTextWatermarkLogitsProcessor are not here; as any function
+of these arguments, they work in a list.
 
 Letters: B rows (texts, or beams of them), T columns so far, V vocabulary, n length of an n-gram, S columns of a source.
 """
@@ -42,15 +42,31 @@ class LogitsProcessorList(list[Any]):
         Errors: ArgumentError for one that needs an argument that is not given.
         """
         for processor in self:
+            if isinstance(processor, type):
+                raise ArgumentError(f"{processor.__name__} is a class: give an instance, {processor.__name__}(…).")
             kind: Any = processor if isinstance(processor, (FunctionType, MethodType)) else type(processor)
             more = _arguments(kind)
             if lacking := [name for name, needed in more.items() if needed and name not in kwargs]:
                 raise ArgumentError(
-                    f"{getattr(processor, '__name__', type(processor).__name__)} needs {', '.join(lacking)} beside "
+                    f"{name_of(processor)} needs {', '.join(lacking)} beside "
                     "input_ids and scores: call the list with it, as a keyword."
                 )
             scores = processor(input_ids, scores, **{name: kwargs[name] for name in more if name in kwargs})
         return scores
+
+
+def name_of(function: Any) -> str:
+    """What a function, or an object that is called as one, is named in errors."""
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def listed(name: str, given: Any) -> list[Any]:
+    """A caller's functions as a list; ArgumentError for one that is none."""
+    if given is None:
+        return []
+    if not isinstance(given, (list, tuple)):
+        raise ArgumentError(f"{name} is a {type(given).__name__}: give a list, {name}=[…].")
+    return list(given)
 
 
 @lru_cache(256)

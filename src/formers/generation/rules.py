@@ -101,8 +101,9 @@ RULES: dict[str, Rule] = {
         ("max_cache_len", "prefill_chunk_size", "prompt_lookup_num_tokens", "assistant_early_exit"), _COUNT
     ),
     **dict.fromkeys(("max_matching_ngram_size", "assistant_lookbehind", "target_lookbehind"), _COUNT),
-    **dict.fromkeys(("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size", "seed"), _AMOUNT),
+    **dict.fromkeys(("min_length", "min_new_tokens", "top_k", "no_repeat_ngram_size"), _AMOUNT),
     "encoder_no_repeat_ngram_size": _AMOUNT,
+    "seed": ((lambda x: _is_whole(x, 0) and x < 2**62), "a whole number, at least 0 and below 2**62"),
     **dict.fromkeys(("do_sample", "use_cache", "renormalize_logits", "remove_invalid_values", "token_healing"), _BOOL),
     **dict.fromkeys(("output_attentions", "output_hidden_states", "output_scores", "output_logits"), _BOOL),
     **dict.fromkeys(("return_dict_in_generate", "is_assistant", "low_memory", "disable_compile", "use_mtp"), _BOOL),
@@ -192,6 +193,7 @@ def impossible(values: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             ("num_beam_groups", "num_beams"),
             f"num_beam_groups={groups}: groups are of equal size, and num_beams={beams} cannot be divided by it.",
         )
+    yield from _contrary(values)
     suppressed = set(values.get("suppress_tokens") or ())
     for name in ("forced_bos_token_id", "forced_eos_token_id"):
         forced = values.get(name)
@@ -201,6 +203,40 @@ def impossible(values: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
                 (name, "suppress_tokens"),
                 f"{name}={forced}: suppress_tokens has it too, which leaves nothing to choose. Take it out of one.",
             )
+
+
+def _contrary(values: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The same of ways of choosing."""
+    beams, groups = values.get("num_beams"), values.get("num_beam_groups")
+    drawn = bool(values.get("do_sample"))
+    if values.get("diversity_penalty") and groups == 1 and beams != 1:
+        yield (
+            ("diversity_penalty", "num_beam_groups"),
+            f"diversity_penalty={values['diversity_penalty']}: it keeps groups of beams apart, and there is one group. "
+            "Set num_beam_groups, to num_beams for a group a beam.",
+        )
+    if (groups or 1) > 1 and beams != 1 and drawn:
+        yield (
+            ("num_beam_groups", "do_sample"),
+            f"num_beam_groups={groups}: groups take the best tokens, and do_sample=True draws. Set do_sample=False.",
+        )
+    for name in ("constraints", "force_words_ids"):
+        if values.get(name) is None:
+            continue
+        if beams == 1:
+            yield ((name, "num_beams"), f"{name}: beams are searched for them. Set num_beams to at least 2.")
+        if drawn or (groups or 1) > 1:
+            other = "do_sample=True" if drawn else f"num_beam_groups={groups}"
+            yield (
+                (name, "do_sample", "num_beam_groups"),
+                f"{name}: texts that have to contain something are not written with {other}. Leave one of them out.",
+            )
+    if values.get("dola_layers") is not None and (beams or 1) > 1:
+        yield (
+            ("dola_layers", "num_beams"),
+            f"dola_layers={values['dola_layers']!r}: layers are contrasted for one text, and num_beams={beams}. "
+            "Set num_beams=1.",
+        )
 
 
 def idle(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -225,3 +261,7 @@ def idle(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for which in ("max", "min"):
         if values.get(f"{which}_new_tokens") is not None and values.get(f"{which}_length") is not None:
             yield f"{which}_length", f"does not count beside {which}_new_tokens"
+    for unit in ("new_tokens", "length"):
+        least, most = (values.get(f"{which}_{unit}") for which in ("min", "max"))
+        if least and most and least > most:
+            yield f"min_{unit}", f"cannot be reached, max_{unit}={most} ends texts before: raise that"

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import ArgumentError, InputError
 from ..logging import logger, warn_once
-from .processors import Ids, token_ids
+from .processors import Ids, name_of, token_ids
 
 
 class StoppingCriteria:
@@ -33,11 +33,15 @@ class StoppingCriteriaList(list[Any]):
         """Bool (B,). Errors: InputError for a criterion that gives something else than a bool or (B,)."""
         done = _all(input_ids, False)
         for criterion in self:
+            if isinstance(criterion, type):
+                raise ArgumentError(f"{criterion.__name__} is a class: give an instance, {criterion.__name__}(…).")
             told = criterion(input_ids, scores, **kwargs)
+            if told is None:
+                raise InputError(f"{name_of(criterion)} gave None: a criterion returns True or False, or one a text.")
             told = torch.as_tensor(told, device=done.device).bool()
             if told.shape not in ((), (1,), done.shape):
                 raise InputError(
-                    f"{type(criterion).__name__} gave a tensor of shape {tuple(told.shape)} for {len(done)} texts: "
+                    f"{name_of(criterion)} gave a tensor of shape {tuple(told.shape)} for {len(done)} texts: "
                     "give one bool, or one a text."
                 )
             done = done | told

@@ -34,6 +34,8 @@ class Draft:
     ended: list[str] = field(default_factory=list)
     scores: list[Tensor] = field(default_factory=list)
     logits: list[Tensor] = field(default_factory=list)
+    keep_scores: bool = False
+    keep_logits: bool = False
 
     def __post_init__(self) -> None:
         self.ended = ["" if most > 0 else "length" for most in self.longest]
@@ -55,6 +57,17 @@ class Draft:
             if not self.ended[row]:
                 self.ended[row] = "eos" if token in self.eos else "length" if new >= self.longest[row] else ""
 
+    def keep(self, scores: Tensor, logits: Tensor) -> None:
+        """Keep what the caller wants back of a step, (B, V) each."""
+        if self.keep_scores:
+            self.scores.append(scores)
+        if self.keep_logits:
+            self.logits.append(logits)
+
+    def kept(self) -> tuple[Tensor, ...] | None:
+        """The scores of all steps, where they are kept: what stopping criteria get to see."""
+        return tuple(self.scores) if self.keep_scores else None
+
     def stop(self, done: Sequence[bool], why: str) -> None:
         """End the texts that are `done`."""
         self.ended = [old or (why if now else "") for old, now in zip(self.ended, done, strict=True)]
@@ -70,8 +83,6 @@ def write(
     generators: Sequence[torch.Generator] | None = None,
     criteria: Any = None,
     deadline: float | None = None,
-    keep_scores: bool = False,
-    keep_logits: bool = False,
 ) -> Iterator[Tensor]:
     """Write until all texts have ended; yields the tokens (B,) of each step, padding for those that had ended.
 
@@ -79,16 +90,13 @@ def write(
     deadline: of time.monotonic(), after which texts end.
     """
     while live := draft.live:
-        full = _whole(logits, live, len(draft.ended))
+        full = whole(logits, live, len(draft.ended))
         scores = rules(draft.ids, draft.real, full, live)
-        if keep_logits:
-            draft.logits.append(full)
-        if keep_scores:
-            draft.scores.append(scores)
+        draft.keep(scores, full)
         tokens = chosen(scores, live, sample, generators)
         draft.add(tokens)
         if criteria:
-            draft.stop(criteria(draft.ids, tuple(draft.scores) if keep_scores else None).tolist(), "stop")
+            draft.stop(criteria(draft.ids, draft.kept()).tolist(), "stop")
         if deadline is not None and time.monotonic() >= deadline:
             draft.stop([True] * len(draft.ended), "time")
         yield draft.ids[:, -1]
@@ -101,7 +109,7 @@ def write(
             logits = logits[torch.tensor(going, device=logits.device)]
 
 
-def _whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
+def whole(logits: Tensor, rows: Sequence[int], count: int) -> Tensor:
     """(B, V) in float32, zeros for the texts that have ended."""
     logits = logits.float()
     if len(rows) == count:
@@ -116,7 +124,7 @@ def chosen(scores: Tensor, live: Sequence[int], sample: bool, generators: Sequen
     if not sample:
         best, tokens = scores.max(dim=-1)
         if bool(best.isnan().any()) or bool((best == -torch.inf).any()):
-            raise InputError(_NOT_FINITE)
+            raise InputError(NOT_FINITE)
         return tokens
     if generators is None:
         return sampling.draw(scores)
@@ -126,7 +134,7 @@ def chosen(scores: Tensor, live: Sequence[int], sample: bool, generators: Sequen
     return tokens
 
 
-_NOT_FINITE = (
+NOT_FINITE = (
     "The model's logits are not finite, or all tokens are ruled out: no token can be chosen. Look for weights that are "
     "not finite, or a type that is too short for them; remove_invalid_values=True replaces such logits."
 )

@@ -1,10 +1,12 @@
-"""From a GGUF file to what a folder of Transformers has: config.json's values, weights under its names, a tokenizer.
+"""From a GGUF file to what a folder of Transformers has: config.json's values, weights under its names, and more.
 
-    file ──checkpoints.gguf──▶ keys, tensors ──▶ config_values   {"model_type": "llama", "hidden_size": 576, …}
-                                             ──▶ tensors         {"model.layers.0.self_attn.q_proj.weight": …}
-                                             ──▶ tokenizer       by tokenization.gguf
+    file ──checkpoints.gguf──▶ keys, tensors ──▶ config_values       {"model_type": "llama", "hidden_size": 576, …}
+                                             ──▶ generation_values   {"eos_token_id": [2, 0], …}
+                                             ──▶ tensors             {"model.layers.0.self_attn.q_proj.weight": …}
+                                             ──▶ metadata            for the tokenizer, by tokenization.gguf
 
-architectures.py has what differs between families; rope.py finds the scaling of positions.
+architectures.py has what differs between families; rope.py finds the scaling of positions; ends.py where texts end;
+parts.py the files that a model is split into.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import hub
-from ..config import PretrainedConfig
 from ..errors import CheckpointError, ConfigError, near
+from .parts import is_later, part_names
 
 if TYPE_CHECKING:  # torch is loaded when a file is opened, not before
+    import torch
+
     from ..checkpoints import LazyTensor
-    from ..tokenization import PreTrainedTokenizer
     from .architectures import Architecture, Model
 
 _IDS = {"bos_token_id": "bos", "eos_token_id": "eos", "pad_token_id": "padding"}
@@ -47,22 +50,23 @@ def given(name: Any, kwargs: dict[str, Any]) -> Path | None:
     if wanted is None:
         named = isinstance(name, (str, os.PathLike)) and is_gguf(os.path.expanduser(name))
         return Path(os.path.expanduser(name)) if named else None
-    path = hub.locate(name, **hub.hub_arguments(kwargs.copy())).require(str(wanted))
+    source = hub.locate(name, **hub.hub_arguments(kwargs.copy()))
+    path = source.require(str(wanted))
+    for part in part_names(str(wanted)):
+        source.file(part)  # which are downloaded; the reader says what is missing
     if not is_gguf(path):
         raise CheckpointError(f"gguf_file: {str(path)!r} is no GGUF file, by its first bytes. Leave gguf_file out.")
     return path
 
 
-def config(kind: type[PretrainedConfig], path: Path) -> PretrainedConfig:
-    """The file's configuration, of a class. Errors: as `config_values`, and ConfigError for one of another family."""
-    values = config_values(path)
-    if kind.model_type and values["model_type"] != kind.model_type:
-        raise ConfigError(
-            f"{str(path)!r}: model_type is {values['model_type']!r}, but {kind.__name__} is for {kind.model_type!r}. "
-            "Load it with the Auto classes, or with the class of its own family."
-        )
-    made: PretrainedConfig = kind.from_dict(values)
-    return made
+def only_one(source: hub.Source) -> Path | None:
+    """The GGUF file, or the first part of one, that is all that a folder of the caller's own has of a model."""
+    names = [name for name in source.names() if "/" not in name] if source.is_local else []
+    packed = [name for name in names if name.endswith(".gguf") and not is_later(name)]
+    if len(packed) != 1 or "config.json" in names:
+        return None
+    path = source.file(packed[0])
+    return path if path is not None and is_gguf(path) else None
 
 
 def config_values(path: Path) -> dict[str, Any]:
@@ -85,7 +89,8 @@ def config_values(path: Path) -> dict[str, Any]:
         **values,
         "vocab_size": words.shape[0],
         "tie_word_embeddings": how.ties or "output.weight" not in model.tensors,
-        "dtype": str(words.dtype).removeprefix("torch."),
+        "architectures": [how.head],
+        "dtype": "bfloat16" if words.stored else str(words.dtype).removeprefix("torch."),
         **ids,  # None where the file has none: a family's default is of its own vocabulary
         **rope_scaling(model),
         **how.more(model),
@@ -93,14 +98,22 @@ def config_values(path: Path) -> dict[str, Any]:
     }
 
 
-def tensors(path: Path, mmap: bool = True) -> dict[str, LazyTensor]:
+def generation_values(path: Path) -> dict[str, Any]:
+    """What a generation_config.json of the file's model would say. Errors: as `config_values`."""
+    from .ends import generation_values
+
+    return generation_values(_opened(path)[0])
+
+
+def tensors(path: Path, mmap: bool = True, dtype: torch.dtype | None = None) -> dict[str, LazyTensor]:
     """The file's weights by the names that Transformers has for them, as they were before llama.cpp's converter.
 
-    Tensors of no known name keep theirs. Errors: as `config_values`.
+    Tensors of no known name keep theirs. What is stored in blocks of integers loads as `dtype`, float32 by default.
+    Errors: as `config_values`.
     """
     from .rope import FACTORS
 
-    model, how = _opened(path, mmap)
+    model, how = _opened(path, mmap, dtype)
     found: dict[str, LazyTensor] = {}
     for name, tensor in model.tensors.items():
         if name in FACTORS or (how.ties and name == "output.weight"):
@@ -114,35 +127,28 @@ def tensors(path: Path, mmap: bool = True) -> dict[str, LazyTensor]:
     return found
 
 
-def tokenizer(path: Path, **options: Any) -> PreTrainedTokenizer:
-    """The tokenizer within the file; keywords override what it says. Errors: CheckpointError, TokenizerError."""
+def metadata(path: Path) -> dict[str, Any]:
+    """All keys of the file with their values, of a split model those of its first part. Errors: CheckpointError."""
     from ..checkpoints import gguf
     from ..checkpoints.tensor import MappedFile
-    from ..tokenization import PreTrainedTokenizer
-    from ..tokenization.gguf import from_metadata
+    from .parts import first_part
 
-    hub.hub_arguments(options)
-    PreTrainedTokenizer._check_names(options)
-    return from_metadata(gguf.metadata(MappedFile(path)), str(path), **options)
+    found = gguf.metadata(MappedFile(path))
+    first = first_part(path, found)
+    return found if first == path else gguf.metadata(MappedFile(first))
 
 
-def _opened(path: Path, mmap: bool = True) -> tuple[Model, Architecture]:
-    from ..checkpoints import gguf
-    from ..checkpoints.tensor import MappedFile
+def _opened(path: Path, mmap: bool = True, dtype: torch.dtype | None = None) -> tuple[Model, Architecture]:
     from .architectures import ARCHITECTURES, Model, architecture
+    from .parts import contents
 
-    keys, found = gguf.contents(MappedFile(path, mmap))
+    keys, found = contents(path, mmap, dtype)
     name = keys.get("general.architecture")
     if name not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise ConfigError(
             f"{str(path)!r}: general.architecture is {str(name)[:80]!r}, and known are {known}."
             f"{near(name, ARCHITECTURES)}"
-        )
-    if (parts := keys.get("split.count", 0)) not in (0, 1):
-        raise ConfigError(
-            f"{str(path)!r} is one of {str(parts)[:20]} files that the model is split into. Join them by "
-            "`llama-gguf-split --merge FIRST JOINED`, and load that."
         )
     start = f"{name}."
     own = {key.removeprefix(start): value for key, value in keys.items() if key.startswith(start)}

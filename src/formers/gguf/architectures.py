@@ -131,6 +131,7 @@ class Architecture:
     """How one is called and named in Transformers.
 
     Attributes:
+        head: the class of the whole model.
         model_type: None where it is the architecture's own name.
         keys: what its keys are in a config.json.
         outer, inner: parts of its tensors' names outside of layers, and within.
@@ -140,6 +141,7 @@ class Architecture:
         ties: whether the output is the embedding, whatever the file holds.
     """
 
+    head: str
     model_type: str | None = None
     keys: Mapping[str, str] = field(default_factory=lambda: _KEYS)
     outer: Mapping[str, str] = field(default_factory=lambda: _OUTER)
@@ -217,7 +219,7 @@ def _llama(model: Model) -> dict[str, Any]:
     if model.keys.get("expert_count"):
         raise ConfigError(f"{str(model.path)!r} is a mixture of experts (Mixtral), which cannot be read from GGUF.")
     named_so = model.all_keys.get("general.name") == "mistral"
-    found: dict[str, Any] = {"model_type": "mistral"} if named_so else {}
+    found: dict[str, Any] = {"model_type": "mistral", "architectures": ["MistralForCausalLM"]} if named_so else {}
     if "attention.key_length" not in model.keys and "rope.dimension_count" in model.keys:
         found["head_dim"] = model.keys["rope.dimension_count"]
     if "blk.0.attn_q.bias" in model.tensors:
@@ -270,21 +272,23 @@ def _falcon(model: Model) -> dict[str, Any]:
 
 
 ARCHITECTURES = {
-    "llama": Architecture(more=_llama, undone=_rotary_halves),
-    "qwen2": Architecture(),
-    "qwen3": Architecture(),
-    "gemma": Architecture(undone=_less_one),
+    "llama": Architecture("LlamaForCausalLM", more=_llama, undone=_rotary_halves),
+    "qwen2": Architecture("Qwen2ForCausalLM"),
+    "qwen3": Architecture("Qwen3ForCausalLM"),
+    "gemma": Architecture("GemmaForCausalLM", undone=_less_one),
     "gemma2": Architecture(
-        keys={**_KEYS, **_SLIDING, **_CAPS}, inner={**_INNER, **_NORMS_AROUND}, more=_gemma, undone=_less_one
-    ),
-    "gemma3": Architecture(
-        model_type="gemma3_text", keys={**_KEYS, **_SLIDING, **_CAPS}, inner={**_INNER, **_NORMS_AROUND}, more=_gemma,
+        "Gemma2ForCausalLM", keys={**_KEYS, **_SLIDING, **_CAPS}, inner={**_INNER, **_NORMS_AROUND}, more=_gemma,
         undone=_less_one,
     ),
+    "gemma3": Architecture(
+        "Gemma3ForCausalLM", model_type="gemma3_text", keys={**_KEYS, **_SLIDING, **_CAPS},
+        inner={**_INNER, **_NORMS_AROUND}, more=_gemma, undone=_less_one,
+    ),
     "phi3": Architecture(
-        keys={**_KEYS, **_SLIDING}, inner={**_INNER, "ffn_up": "mlp.gate_up_proj"}, more=_phi3
+        "Phi3ForCausalLM", keys={**_KEYS, **_SLIDING}, inner={**_INNER, "ffn_up": "mlp.gate_up_proj"}, more=_phi3
     ),
     "gpt2": Architecture(
+        "GPT2LMHeadModel",
         keys={
             "context_length": "n_positions", "block_count": "n_layer", "embedding_length": "n_embd",
             "feed_forward_length": "n_inner", "attention.head_count": "n_head",
@@ -293,20 +297,22 @@ ARCHITECTURES = {
         outer=_GPT2_OUTER, inner=_GPT2, layers="transformer.h", undone=_transposed,
     ),
     "falcon": Architecture(
+        "FalconForCausalLM",
         keys={
             **_KEYS, "feed_forward_length": "ffn_hidden_size", "attention.layer_norm_epsilon": "layer_norm_epsilon",
         },
         outer=_BLOOM_OUTER, inner=_BLOOM, layers="transformer.h", more=_falcon, undone=_by_groups, ties=True,
     ),
     "bloom": Architecture(
+        "BloomForCausalLM",
         keys={
             "block_count": "n_layer", "embedding_length": "hidden_size", "attention.head_count": "n_head",
             "attention.layer_norm_epsilon": "layer_norm_epsilon",
         },
         outer=_BLOOM_OUTER, inner=_BLOOM, layers="transformer.h", undone=_by_groups, ties=True,
     ),
-    "olmo2": Architecture(inner={**_INNER, **_NORMS_AFTER}),
-    "granite": Architecture(more=_granite, undone=_rotary_halves),
+    "olmo2": Architecture("Olmo2ForCausalLM", inner={**_INNER, **_NORMS_AFTER}),
+    "granite": Architecture("GraniteForCausalLM", more=_granite, undone=_rotary_halves),
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from ..ops.attention import ByPlace, attention
 from ..ops.bias import alibi
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
 from ..tokenization import ByteLevelTokenizer
 
@@ -99,17 +100,27 @@ class BloomAttention(nn.Module):
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         by_place, residual = step.shared
-        query, key, value = decoders.split_joined(self.query_key_value(rows), self.num_heads, self.num_heads)
-        context, *weights = attention(
+        made = self.split(self.query_key_value(rows))
+        context, *weights = self.attend(*made, replace(step, shared=by_place), head_mask)
+        return residual + F.dropout(self.dense(context), self.hidden_dropout, self.training), *weights
+
+    def split(self, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of what the layer makes."""
+        return decoders.split_joined(made, self.num_heads, self.num_heads)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of D each to the context; the step shares the bias of places."""
+        return attention(
             *(query, key, value, step),
             heads=self.num_heads,
-            by_place=by_place,
+            by_place=step.shared,
             causal=True,
             dropout=self.attention_dropout.p if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return residual + F.dropout(self.dense(context), self.hidden_dropout, self.training), *weights
 
 
 class BloomGelu(NewGELUActivation):
@@ -139,6 +150,18 @@ class BloomBlock(nn.Module):
         self.post_attention_layernorm = nn.LayerNorm(D, eps=eps)
         self.mlp = BloomMLP(config)
         self.after = config.apply_residual_connection_post_layernorm
+
+    def block(self) -> Block | None:
+        inner, mlp = self.self_attention, self.mlp
+        if self.after:
+            return None
+        return Block(
+            *(inner.num_heads, (inner.query_key_value,), inner.dense, self.input_layernorm),
+            *(mlp.dense_h_to_4h, mlp.gelu_impl, mlp.dense_4h_to_h, self.post_attention_layernorm),
+            attend=inner.attend,
+            pre=True,
+            split=inner.split,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -22,6 +22,7 @@ from ..ops.bias import alibi
 from ..ops.layout import Layout
 from ..ops.rope import rotate_both
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
 from ..tokenization import PreTrainedTokenizer
 
@@ -121,11 +122,21 @@ class FalconAttention(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = self.attend(*self.split(self.query_key_value(rows)), step, head_mask)
+        return self.dense(context), *weights
+
+    def split(self, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of what the layer makes."""
+        return decoders.split_joined(made, self.num_heads, self.num_kv_heads)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of H · d and twice G · d to the context."""
         H, G = self.num_heads, self.num_kv_heads
-        query, key, value = decoders.split_joined(self.query_key_value(rows), H, G)
         if not self.alibi:
             query, key = rotate_both(query, key, step.shared, H, G)
-        context, *weights = attention(
+        return attention(
             *(query, key, value, step),
             heads=H,
             key_heads=G,
@@ -136,7 +147,6 @@ class FalconAttention(nn.Module):
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.dense(context), *weights
 
 
 class FalconMLP(nn.Module):
@@ -167,6 +177,19 @@ class FalconDecoderLayer(nn.Module):
             self.input_layernorm = nn.LayerNorm(D, eps=eps)
         if not self.parallel:
             self.post_attention_layernorm = nn.LayerNorm(D, eps=eps)
+
+    def block(self) -> Block:
+        inner, mlp = self.self_attention, self.mlp
+        first, second = (self.ln_attn, self.ln_mlp) if self.norms == 2 else [self.input_layernorm] * 2
+        return Block(
+            *(inner.num_heads, (inner.query_key_value,), inner.dense, first),
+            *(mlp.dense_h_to_4h, mlp.act, mlp.dense_4h_to_h),
+            second if self.parallel else self.post_attention_layernorm,
+            attend=inner.attend,
+            pre=True,
+            split=inner.split,
+            parallel=self.parallel,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

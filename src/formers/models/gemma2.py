@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import decoders
 from ..ops.step import Step
+from ..optimize import Block
 from . import gemma, llama
 
 
@@ -86,6 +87,10 @@ class Gemma2DecoderLayer(decoders.DecoderLayer):
     )
 
     pre_feedforward_layernorm: Any
+
+    def block(self) -> Block:
+        after = self.post_attention_layernorm, self.post_feedforward_layernorm
+        return self.gated_block(self.input_layernorm, self.pre_feedforward_layernorm, after=after)
 
     def attended(self, context: Tensor) -> Tensor:
         found: Tensor = self.post_attention_layernorm(context)

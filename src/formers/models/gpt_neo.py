@@ -19,6 +19,7 @@ from ..modeling import OPTIONS
 from ..ops.activations import activation
 from ..ops.attention import attention
 from ..ops.step import Step
+from ..optimize import Block
 from ..outputs import BaseModelOutputWithPastAndCrossAttentions, CausalLMOutputWithCrossAttentions
 from . import gpt2
 
@@ -107,9 +108,16 @@ class GPTNeoSelfAttention(nn.Module):
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = self.attend(self.q_proj(rows), self.k_proj(rows), self.v_proj(rows), step, head_mask)
+        return self.resid_dropout(self.out_proj(context)), *weights
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of D each to the context."""
         masked = step.layout.mask is not None
-        context, *weights = attention(
-            *(self.q_proj(rows), self.k_proj(rows), self.v_proj(rows), step),
+        return attention(
+            *(query, key, value, step),
             heads=self.num_heads,
             bias=self.near if masked else None,
             causal=True,
@@ -119,7 +127,6 @@ class GPTNeoSelfAttention(nn.Module):
             head_mask=head_mask,
             kernel="eager" if masked else self.kernel,
         )
-        return self.resid_dropout(self.out_proj(context)), *weights
 
 
 class GPTNeoAttention(nn.Module):
@@ -153,6 +160,15 @@ class GPTNeoBlock(nn.Module):
         self.attn = GPTNeoAttention(config, layer_id)
         self.ln_2 = nn.LayerNorm(D, eps=eps)
         self.mlp = GPTNeoMLP(4 * D if F is None else F, config)
+
+    def block(self) -> Block:
+        inner, mlp = self.attn.attention, self.mlp
+        return Block(
+            *(inner.num_heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.out_proj, self.ln_1),
+            *(mlp.c_fc, mlp.act, mlp.c_proj, self.ln_2),
+            attend=inner.attend,
+            pre=True,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -20,6 +20,7 @@ from ..ops.attention import attention
 from ..ops.layout import Layout
 from ..ops.rope import rotate_both
 from ..ops.step import Step
+from ..optimize import Block
 from ..tokenization import ByteLevelTokenizer
 
 
@@ -129,10 +130,20 @@ class GPTNeoXAttention(nn.Module):
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = self.attend(*self.split(self.query_key_value(rows)), step, head_mask)
+        return self.dense(context), *weights
+
+    def split(self, made: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of what the layer makes."""
+        return decoders.split_joined(made, self.num_attention_heads, self.num_attention_heads)
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of D each to the context."""
         H = self.num_attention_heads
-        query, key, value = decoders.split_joined(self.query_key_value(rows), H, H)
         query, key = rotate_both(query, key, step.shared, H, H)
-        context, *weights = attention(
+        return attention(
             *(query, key, value, step),
             heads=H,
             causal=True,
@@ -140,7 +151,6 @@ class GPTNeoXAttention(nn.Module):
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.dense(context), *weights
 
 
 class GPTNeoXLayer(nn.Module):
@@ -153,6 +163,17 @@ class GPTNeoXLayer(nn.Module):
         self.post_mlp_dropout = nn.Dropout(config.hidden_dropout)
         self.attention = GPTNeoXAttention(config, layer_idx)
         self.mlp = GPTNeoXMLP(config)
+
+    def block(self) -> Block:
+        inner, mlp = self.attention, self.mlp
+        return Block(
+            *(inner.num_attention_heads, (inner.query_key_value,), inner.dense, self.input_layernorm),
+            *(mlp.dense_h_to_4h, mlp.act, mlp.dense_4h_to_h, self.post_attention_layernorm),
+            attend=inner.attend,
+            pre=True,
+            split=inner.split,
+            parallel=self.use_parallel_residual,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -21,6 +21,7 @@ from ..ops.attention import attention
 from ..ops.layout import Layout
 from ..ops.rope import angles, rotate
 from ..ops.step import Step
+from ..optimize import Block
 from . import gpt2
 
 
@@ -98,17 +99,23 @@ class GPTJAttention(nn.Module):
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        turns, H = self.turns(rows, step), self.num_attention_heads
-        query, key = (rotate(project(rows), *turns, H, pairs=True) for project in (self.q_proj, self.k_proj))
-        context, *weights = attention(
-            *(query, key, self.v_proj(rows), step),
+        context, *weights = self.attend(self.q_proj(rows), self.k_proj(rows), self.v_proj(rows), step, head_mask)
+        return self.resid_dropout(self.out_proj(context)), *weights
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, step: Step, head_mask: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Rows of D each to the context."""
+        turns, H = self.turns(query, step), self.num_attention_heads
+        query, key = (rotate(x, *turns, H, pairs=True) for x in (query, key))
+        return attention(
+            *(query, key, value, step),
             heads=H,
             causal=True,
             dropout=self.attn_dropout.p if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.resid_dropout(self.out_proj(context)), *weights
 
 
 def turned_width(config: GPTJConfig) -> int:
@@ -138,6 +145,16 @@ class GPTJBlock(nn.Module):
         self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.attn = GPTJAttention(config, layer_idx)
         self.mlp = GPTJMLP(4 * config.n_embd if config.n_inner is None else config.n_inner, config)
+
+    def block(self) -> Block:
+        inner, mlp = self.attn, self.mlp
+        return Block(
+            *(inner.num_attention_heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.out_proj, self.ln_1),
+            *(mlp.fc_in, mlp.act, mlp.fc_out, self.ln_1),
+            attend=inner.attend,
+            pre=True,
+            parallel=True,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import decoders
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block
 from . import llama
 
 
@@ -69,6 +70,10 @@ class GraniteDecoderLayer(decoders.DecoderLayer):
     def __init__(self, config: Any, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
         self.residual_multiplier = config.residual_multiplier
+
+    def block(self) -> Block:
+        norms = self.input_layernorm, self.post_attention_layernorm
+        return self.gated_block(*norms, scale=self.residual_multiplier)
 
     def attended(self, context: Tensor) -> Tensor:
         return context * self.residual_multiplier

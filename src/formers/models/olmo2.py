@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import decoders
 from ..ops.step import Step
+from ..optimize import Block
 from . import llama
 
 
@@ -69,6 +70,10 @@ class Olmo2Attention(decoders.RotaryAttention):
 class Olmo2DecoderLayer(decoders.DecoderLayer):
     ATTENTION, MLP, NORM = Olmo2Attention, Olmo2MLP, Olmo2RMSNorm
     NORMS = ("post_attention_layernorm", "post_feedforward_layernorm")
+
+    def block(self) -> Block:
+        after = self.post_attention_layernorm, self.post_feedforward_layernorm
+        return self.gated_block(nn.Identity(), nn.Identity(), after=after)
 
     def read(self, rows: Tensor) -> Tensor:
         return rows

@@ -14,6 +14,7 @@ from ..layers import through
 from ..ops.activations import activation
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block
 from . import llama
 
 
@@ -88,6 +89,16 @@ class PhiDecoderLayer(decoders.DecoderLayer):
     def __init__(self, config: PhiConfig, layer_idx: int) -> None:
         super().__init__(config, layer_idx)
         self.resid_dropout = nn.Dropout(config.resid_pdrop)
+
+    def block(self) -> Block:
+        inner, mlp = self.self_attn, self.mlp
+        return Block(
+            *(inner.heads, (inner.q_proj, inner.k_proj, inner.v_proj), inner.dense, self.input_layernorm),
+            *(mlp.fc1, mlp.activation_fn, mlp.fc2, self.input_layernorm),
+            attend=inner.attend,
+            pre=True,
+            parallel=True,
+        )
 
     @decoders.by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import decoders
 from ..ops.activations import activation
 from ..ops.step import Step
+from ..optimize import Block
 from . import llama
 
 
@@ -82,8 +83,12 @@ class Phi3Attention(decoders.RotaryAttention):
         self.qkv_proj = nn.Linear(width, (self.heads + 2 * self.key_heads) * self.head_dim, bias=bias)
 
     def project(self, rows: Tensor) -> tuple[Tensor, ...]:
+        return self.split(self.qkv_proj(rows))
+
+    def split(self, made: Tensor) -> tuple[Tensor, ...]:
+        """Queries, keys and values of what the layer makes."""
         keys = self.key_heads * self.head_dim
-        return self.qkv_proj(rows).split((self.heads * self.head_dim, keys, keys), dim=-1)
+        return made.split((self.heads * self.head_dim, keys, keys), dim=-1)
 
 
 class Phi3DecoderLayer(decoders.DecoderLayer):
@@ -95,6 +100,17 @@ class Phi3DecoderLayer(decoders.DecoderLayer):
         super().__init__(config, layer_idx)
         self.resid_attn_dropout = nn.Dropout(config.resid_pdrop)
         self.resid_mlp_dropout = nn.Dropout(config.resid_pdrop)
+
+    def block(self) -> Block:
+        inner, mlp = self.self_attn, self.mlp
+        return Block(
+            *(inner.heads, (inner.qkv_proj,), inner.o_proj, self.input_layernorm),
+            *(mlp.gate_up_proj, mlp.activation_fn, mlp.down_proj, self.post_attention_layernorm),
+            attend=inner.attend,
+            pre=True,
+            gated=True,
+            split=inner.split,
+        )
 
     def attended(self, context: Tensor) -> Tensor:
         return self.resid_attn_dropout(context)
@@ -120,7 +136,11 @@ class Phi3Model(Phi3PreTrainedModel, decoders.DecoderModel):
 
 
 class Phi3ForCausalLM(Phi3PreTrainedModel, decoders.LMHead):
-    pass
+    """Predicts the next token."""
+
+    def border(self) -> int | None:
+        given = self.config.rope_parameters
+        return int(given["original_max_position_embeddings"]) if given["rope_type"] == "longrope" else None
 
 
 class Phi3ForSequenceClassification(Phi3PreTrainedModel, decoders.LastClassifier):

@@ -156,6 +156,10 @@ class RobertaForCausalLM(RobertaForMaskedLM, heads.CausalLM):
     OUTPUT = heads.CausalLM.OUTPUT
     SIGNATURE = bert.BertLMHeadModel.SIGNATURE
 
+    def places_of(self, mask: Tensor) -> Tensor:
+        embeddings: Any = self.base_model.embeddings
+        return super().places_of(mask) + int(embeddings.padding_idx) + 1
+
 
 class RobertaClassificationHead(nn.Module):
     def __init__(self, config: PretrainedConfig) -> None:

@@ -133,7 +133,9 @@ class RoFormerEncoder(bert.BertEncoder):
 
     @bert.by_hand_encoder
     def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
-        positions = step.layout.positions(rows.device).flatten()  # (N,), or (T,) for all texts
+        positions = step.layout.positions(rows.device)
+        if positions.dim() == 2 and len(positions) == 1:  # (T,) for all texts, which is what hooks of the table see
+            positions = positions[0]
         table = lookup(self.embed_positions, positions, step.layout, "position_ids", "max_position_embeddings")
         return self.run(rows, replace(step, shared=_both(table)), head_masks)
 

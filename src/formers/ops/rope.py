@@ -49,6 +49,8 @@ def scaled_rates(given: Mapping[str, Any], width: int, longest: int, length: int
     try:
         with torch.device("cpu"):  # arithmetic on "meta", where models are loaded, imports a compiler for a second
             rates, scale = _SCALED[kind](given, width, longest, length)
+            if not (bool(((rates >= 0) & rates.isfinite()).all()) and math.isfinite(scale)):  # nor NaN
+                raise ValueError("number, of which no angles come")
         return rates.to(place), scale
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as e:
         raise ConfigError(f"rope_parameters of type {kind!r} lack, or have a wrong, {e}: {dict(given)}.") from e

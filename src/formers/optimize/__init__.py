@@ -31,7 +31,7 @@ from . import calibrate, groups, linear, probe, row_int8, stack
 from .agreement import Agreement, Batch, Limits, Results, mask_of
 from .guard import hooks_of, watched
 from .int8 import NotFinite
-from .products import Maker, Source, matrix
+from .products import Maker, Plain, Source, matrix
 from .row_int8 import RowInt8
 from .stack import Block, Derived, FusedBlock, Plan, Recorder, Stack, blocks_of, stack_of
 
@@ -68,7 +68,7 @@ _TEXTS = 4
 # seconds below which nobody waits for a model, and measurements are of other programs
 _NOTICEABLE = 0.003
 # rows of the passes of a model that writes: a text's next token, some texts', and prompts
-_WRITING = (1, 8, 256)
+_WRITING = (1, 4, 16, 128)
 # single layers below this many weights cost as much to prepare for as to compute
 _SMALL = 2**16
 
@@ -271,7 +271,7 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
     with torch.no_grad():
         for layers in stacks:
             if mode == "int8":
-                exact = probe.preferred("float32", device, shape)[1]
+                exact = lambda source, _: Plain(source, torch.float32)  # noqa: E731
                 longer.append(_mixed(model, layers, sample(), (make, longer_make, exact), limits))
             else:
                 plan = Plan(make, make, make, make, context=probe.attends_in(device))
@@ -304,29 +304,25 @@ def _mixed(
     """
     make, longer, exact = makers
     base, blocks = model.base_model, blocks_of(layers)
-    before = Results.of(base, sample)
-    inputs = calibrate.inputs_of(model, layers, sample)
+    inputs, before = calibrate.inputs_of(base, layers, sample)
     plans = calibrate.plans(blocks, inputs, make, probe.attends_in(str(base.device.type)))
-    made = {id(plan): FusedBlock(block, plan) for block, plan in zip(blocks, plans, strict=True)}
+    fused = [FusedBlock(block, plan) for block, plan in zip(blocks, plans, strict=True)]
 
     def agreement() -> Agreement:
-        for block, plan in zip(blocks, plans, strict=True):
-            if id(plan) not in made:
-                made[id(plan)] = FusedBlock(block, plan)  # which keeps its plan alive
-        vars(layers)["derived"] = Stack(layers, [made[id(plan)] for plan in plans])
+        vars(layers)["derived"] = Stack(layers, list(fused))
         return before.agreement(Results.of(base, sample))
 
     # with a scale for each row, what is large in one text harms no other
     if _by_row(make) and limits.broken(agreement()) is None:
         return 0.0
-    harms = _harms(base, layers, sample, [made[id(plan)] for plan in plans], exact)
+    harms = _harms(base, layers, sample, fused, exact)
     worst = sorted(harms, key=harms.__getitem__, reverse=True)
     usual = statistics.median(harms.values())
     kept = sum(harm > _OUTSTANDING * usual for harm in harms.values())
     step = max(1, len(harms) // 12)
     for start, stop in itertools.pairwise([0, *range(kept, len(harms) * 2 // 3 + 1, step)]):
         for index, part in worst[start:stop]:
-            plans[index] = plans[index].otherwise(part, longer)
+            fused[index] = fused[index].remade(part, longer)
         kept = stop
         if limits.broken(agreement()) is None:
             break
@@ -348,7 +344,8 @@ def _harms(
     untouched = [replace(block.plan, qkv=exact, output=exact, up=exact, down=exact) for block in fused]
     recorder = Recorder(layers, [FusedBlock(b.block, plan) for b, plan in zip(fused, untouched, strict=True)])
     vars(layers)["derived"] = recorder
-    Results.of(base, [{name: value[:_TEXTS] for name, value in batch.items()} for batch in sample[:1]])
+    texts = _TEXTS if len(fused) <= calibrate.DEEP else 1 + _TEXTS // 4
+    Results.of(base, [{name: value[:texts] for name, value in batch.items()} for batch in sample[:1]])
     with torch.inference_mode():
         return calibrate.harms(fused, recorder.blocks, recorder.passes)
 

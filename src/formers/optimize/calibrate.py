@@ -18,14 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .agreement import Batch, mask_of
+from .agreement import Batch, Results, mask_of
 from .products import Linear, Maker, matrix
 from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 
 # how much of a column's size goes from the rows to the weights
 _STRENGTH = 0.65
 _TINY = 1e-5
-_DEEP = 12  # layers
+DEEP = 12  # layers
 PARTS = ("qkv", "output", "up", "down")
 
 
@@ -37,15 +37,15 @@ class Inputs:
     up: Tensor
 
 
-def inputs_of(model: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> list[Inputs]:
-    """Run the base model, and keep what products of each layer read, without padding."""
-    blocks = blocks_of(layers)
+def inputs_of(base: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> tuple[list[Inputs], Results]:
+    """Run a model without a head: what products of each layer read, without padding, and what the model makes of it."""
+    blocks, found = blocks_of(layers), []
     read: list[dict[str, list[Tensor]]] = [{"qkv": [], "up": []} for _ in blocks]
-    with torch.inference_mode():
-        for batch in batches:
-            with _listening(blocks, read, mask_of(batch).bool()):
-                model.base_model(**batch)
-    return [Inputs(**{part: torch.cat(rows) for part, rows in one.items()}) for one in read]
+    for batch in batches:
+        with _listening(blocks, read, mask_of(batch).bool()):
+            found.append(Results.of(base, [batch]).embeddings)
+    inputs = [Inputs(**{part: torch.cat(rows) for part, rows in one.items()}) for one in read]
+    return inputs, Results(torch.cat(found), None, None)
 
 
 @contextmanager
@@ -76,7 +76,10 @@ def plans(blocks: list[Block], inputs: list[Inputs], make: Maker, context: torch
         # rows that come in from more than one layer cannot be divided by either, nor without a norm
         whole = block.repeats or (block.pre and type(block.attention_norm) is nn.Identity)
         before.append(None if whole else _smoothing(given.qkv, *block.projections))
-    middle = [_smoothing(given.up, *b.ups) for b, given in zip(blocks, inputs, strict=True)]
+    middle = [
+        None if block.pre and type(block.output_norm) is nn.Identity else _smoothing(given.up, *block.ups)
+        for block, given in zip(blocks, inputs, strict=True)
+    ]
     after = [None if block.pre else smooth for block, smooth in zip(blocks, [*before[1:], None], strict=True)]
     return [Plan(make, make, make, make, *smooth, context) for smooth in zip(before, middle, after, strict=True)]
 
@@ -111,9 +114,11 @@ def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass
     found = []
     for index, block in enumerate(fused):
         start = one.uses.index(index)
-        single = [one.through(start, exact[index].otherwise(part, block), states[start]) for part in PARTS]
+        single = [
+            one.through(start, exact[index].otherwise(part, block.product(part)), states[start]) for part in PARTS
+        ]
         lost = torch.stack([(rows - states[start + 1]).square().sum() for rows in single])
-        if len(fused) > _DEEP:
+        if len(fused) > DEEP:
             found.append(lost / states[start + 1].square().sum().clamp(min=_TINY**2))
             continue
         rows = states[start]

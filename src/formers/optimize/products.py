@@ -53,15 +53,21 @@ class Source:
     activation: nn.Module | None = None
 
     @classmethod
-    def of(cls, *layers: Linear, activation: nn.Module | None = None, smooth: Tensor | None = None) -> Source:
-        """One product for several layers that read the same rows: their outputs side by side.
+    def of(
+        cls,
+        *layers: Linear,
+        activation: nn.Module | None = None,
+        smooth: Tensor | None = None,
+        scale: float = 1.0,
+    ) -> Source:
+        """One product for several layers that read the same rows: their outputs side by side, times `scale`.
 
         smooth: (K,) what the rows that come in have been divided by.
         """
-        weights = [matrix(layer).float() for layer in layers]
+        weights = [matrix(layer).float() if scale == 1.0 else matrix(layer).float() * scale for layer in layers]
         weight = weights[0].contiguous() if len(weights) == 1 else torch.cat(weights)
         biases = [
-            weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach()
+            weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach() * scale
             for layer, weight in zip(layers, weights, strict=True)
         ]
         bias = None if all(layer.bias is None for layer in layers) else torch.cat(biases).float()

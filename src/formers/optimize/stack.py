@@ -5,7 +5,7 @@ Letters: B batch, T columns, N rows, D width, F width of the feed-forward, H hea
     rows ─┬─ query·key·value ─ attention ─ output ─(+)─ norm ─┬─ up ─ activation ─ down ─(+)─ norm ─▶
           └─────────────────────────────────────────┘          └──────────────────────────┘
 
-or, with `pre`, with the norms at the start of both branches.
+or, with `pre`, with the norms at the start of both branches, and maybe others at their ends.
 
 The rows between products are float32; only what goes into a product, or through attention, is of a shorter type.
 """
@@ -55,6 +55,10 @@ class Block:
         up: one layer, or two side by side.
         gated: whether `up` gives, after what the activation reads, as many numbers that the result is multiplied by.
         repeats: whether the layer is used again after itself, or after another one that is.
+        split: from what one projection for all makes to queries, keys and values; thirds if left out.
+        after: norms of what attention and the feed-forward add, with `pre`.
+        scale: what both are multiplied by before they are added, with `pre`.
+        parallel: whether the feed-forward reads the same rows as attention, with `pre`.
     """
 
     heads: int
@@ -69,13 +73,18 @@ class Block:
     pre: bool = False
     gated: bool = False
     repeats: bool = False
+    split: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+    after: tuple[nn.Module | None, nn.Module | None] = (None, None)
+    scale: float = 1.0
+    parallel: bool = False
 
     def standard(self) -> bool:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
         linears = (*self.projections, self.output, *self.ups, self.down)
         norms = (nn.LayerNorm, nn.Identity) if self.pre else (nn.LayerNorm,)
-        return all(type(x) in (nn.Linear, Conv1D) for x in linears) and all(
-            type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm)
+        last = [norm for norm in self.after if norm is not None]
+        return all(type(x).forward in (nn.Linear.forward, Conv1D.forward) for x in linears) and all(
+            type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm, *last)
         )
 
     @property
@@ -136,14 +145,13 @@ class Plan:
     after: Tensor | None = None
     context: torch.dtype = torch.bfloat16
 
-    def sources(self, block: Block) -> dict[str, Source]:
-        """What each product of `block` is made from."""
-        return {
-            "qkv": Source.of(*block.projections, smooth=self.before),
-            "output": Source.of(block.output),
-            "up": Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle),
-            "down": Source.of(block.down),
-        }
+    def source(self, part: str, block: Block) -> Source:
+        """What a product of `block` is made from."""
+        if part == "qkv":
+            return Source.of(*block.projections, smooth=self.before)
+        if part == "up":
+            return Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle)
+        return Source.of(block.output if part == "output" else block.down, scale=block.scale)
 
     def otherwise(self, part: str, make: Maker) -> Plan:
         """The plan with one product made in another way."""
@@ -193,26 +201,41 @@ class FusedBlock:
 
     def __init__(self, block: Block, plan: Plan) -> None:
         self.block, self.plan = block, plan
-        sources = plan.sources(block)
         self.between = plan.context if block.attend is None else torch.float32
-        self.qkv = plan.qkv(sources["qkv"], self.between)
-        self.output = plan.output(sources["output"], torch.float32)
+        self.qkv = plan.qkv(plan.source("qkv", block), self.between)
+        self.output = plan.output(plan.source("output", block), torch.float32)
         self.attention_norm = Norm(block.attention_norm, plan.before if block.pre else plan.middle)
         gate = block.activation if block.gated else None
-        self.feed_forward = feed_forward(plan, sources["up"], sources["down"], gate)
+        self.feed_forward = feed_forward(plan, plan.source("up", block), plan.source("down", block), gate)
         self.output_norm = Norm(block.output_norm, plan.middle if block.pre else plan.after)
-        self.bytes = self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
+        self.after = [None if norm is None else Norm(norm, None) for norm in block.after]
 
-    def otherwise(self, part: str, other: FusedBlock) -> FusedBlock:
-        """The layer with one product of another one's."""
+    @property
+    def bytes(self) -> int:
+        return self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
+
+    def product(self, part: str) -> Product:
+        """One of the four."""
+        found: Product = getattr(self if part in ("qkv", "output") else self.feed_forward, part)
+        return found
+
+    def otherwise(self, part: str, product: Product) -> FusedBlock:
+        """The layer with another product in the place of one."""
         found = copy(self)
         if part in ("qkv", "output"):
-            setattr(found, part, getattr(other, part))
+            setattr(found, part, product)
         else:
-            products = {"up": self.feed_forward.up, "down": self.feed_forward.down}
-            products[part] = getattr(other.feed_forward, part)
+            products = {"up": self.feed_forward.up, "down": self.feed_forward.down, part: product}
             gate = self.block.activation if self.block.gated else None
             found.feed_forward = FeedForward(products["up"], products["down"], gate)
+        return found
+
+    def remade(self, part: str, make: Maker) -> FusedBlock:
+        """The layer with one product made in another way."""
+        dtype = {"qkv": self.between, "up": torch.bfloat16}.get(part, torch.float32)
+        found = self.otherwise(part, make(self.plan.source(part, self.block), dtype))
+        found.plan = self.plan.otherwise(part, make)
+        vars(found).pop("_query_alone", None)
         return found
 
     @cached_property
@@ -226,7 +249,8 @@ class FusedBlock:
     def __call__(self, rows: Tensor, step: Step) -> Tensor:
         """Rows (N, D) to rows."""
         read = self.attention_norm(rows) if self.block.pre else rows
-        query, key, value = self.qkv(read).split(self.block.widths, dim=1)
+        made = self.qkv(read)
+        query, key, value = made.split(self.block.widths, dim=1) if self.block.split is None else self.block.split(made)
         if self.block.attend is None:
             return self._after(attend(query, key, value, step.layout, self.block.heads), rows)
         shape = (-1,) if step.layout.index is not None else (step.layout.batch, step.layout.columns)
@@ -247,8 +271,11 @@ class FusedBlock:
 
     def _after(self, context: Tensor, rows: Tensor) -> Tensor:
         if self.block.pre:
-            rows = _plus(self.output(context), rows, None)
-            return _plus(self.feed_forward(self.output_norm(rows)), rows, None)
+            attended, fed = self.after
+            added = self.output(context)
+            whole = _plus(added if attended is None else attended(added.float()), rows, None)
+            added = self.feed_forward(self.output_norm(rows if self.block.parallel else whole))
+            return _plus(added if fed is None else fed(added.float()), whole, None)
         rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
         return self.output_norm(_plus(self.feed_forward(rows), rows, self.plan.middle))
 

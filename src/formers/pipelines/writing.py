@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..config import longest_text
-from ..errors import InputError
+from ..errors import ArgumentError, InputError
 from ..generation.configuration import KEYS, GenerationConfig, GenerationMode
 from ..generation.continuous import AT_ONCE
 from ..generation.generate import GenerationMixin
@@ -85,6 +85,11 @@ class WritingPipeline(TextPipeline):
             added["seed"] = known["seed"] + number * (known.get("num_return_sequences") or 1)
         if self.assistant_model is not None:
             added["assistant_model"] = self.assistant_model
+        if known.get("token_healing"):
+            raise ArgumentError(
+                "token_healing changes a prompt's last token, and a pipeline gives prompts back as they are: call "
+                "model.generate(…, token_healing=True, tokenizer=tokenizer)."
+            )
         if known.get("stop_strings") is not None:
             added["tokenizer"] = self.tokenizer
         return {**given, **added}
@@ -98,10 +103,16 @@ class WritingPipeline(TextPipeline):
         if not (own and self.by_tokens) or asked.keys() - {*KEYS, "generation_config"}:
             return None
         config = asked.pop("generation_config", None)
-        call = Call(self.model, torch.ones(1, 1, dtype=torch.long), copy.deepcopy(config), asked)
+        one = torch.ones(1, 1, dtype=torch.long)  # a prompt, whatever its id stands for
+        call = Call(self.model, one, copy.deepcopy(config), {**asked, "attention_mask": one})
         c = call.config
         alone = (call.beams > 1, call.returned > 1, c.max_time is not None, c.return_dict_in_generate)
-        if any(alone) or c.get_generation_mode() not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE):
+        whole = (c.guidance_scale not in (None, 1), c.watermarking_config is not None)
+        if (
+            any(alone)
+            or any(whole)
+            or c.get_generation_mode() not in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+        ):
             return None
         call.criteria = StoppingCriteriaList()
         call.read_stops(tokenizer)

@@ -81,11 +81,11 @@ class _Keys:
         return TokenizerError(f"{self.where}: {problem}. Give a folder with the tokenizer's own files instead.")
 
 
-def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreTrainedTokenizerFast:
+def from_metadata(values: Mapping[str, Any], where: str, cls: Any = PreTrainedTokenizerFast, **options: Any) -> Any:
     """The tokenizer that a GGUF file's keys describe; `options` are those of tokenizers, and override the file.
 
-    `where` names the file. Errors: TokenizerError for keys that are missing, or do not fit, and for kinds that are not
-    known: none is taken for another.
+    `where` names the file, `cls` is the tokenizer's class. Errors: TokenizerError for keys that are missing, or do not
+    fit, and for kinds that are not known: none is taken for another.
     """
     keys = _Keys(values, where)
     architecture = str(values.get("general.architecture", ""))
@@ -115,7 +115,15 @@ def from_metadata(values: Mapping[str, Any], where: str, **options: Any) -> PreT
     if type(limit) is int and limit > 0:
         given["model_max_length"] = limit
     given["padding_side"] = "left" if architecture.startswith("gemma") else "right"
-    return PreTrainedTokenizerFast(tokenizer_object=made, **{**given, **options})
+    tokenizer = cls(tokenizer_object=made, **{**given, **options})
+    tokenizer._template_file = repr(where)
+    if "add_prefix_space" not in options and _splits(tokenizer.backend_tokenizer) != _splits(made):
+        raise TokenizerError(f"{where}: its texts are not split as {cls.__name__} does it. Load it with AutoTokenizer.")
+    return tokenizer
+
+
+def _splits(tokenizer: Tokenizer) -> tuple[str, str]:
+    return str(tokenizer.normalizer), str(tokenizer.pre_tokenizer)
 
 
 def _token(keys: _Keys, key: str, tokens: list[str]) -> str | None:

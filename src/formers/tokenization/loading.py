@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tokenizers import AddedToken
 
-from .. import hub
+from .. import gguf, hub
 from ..config import config_values
 from ..errors import ArgumentError, TokenizerError, near
 from .chat import as_templates
@@ -56,18 +56,23 @@ class Loading:
     ) -> T:
         """Load from a hub name, a folder, or a vocabulary or tokenizer.json file.
 
+        The file may be a GGUF file, and `gguf_file` its name in the folder or on the hub.
+
         Keywords override what the files say (`do_lower_case=False`, `pad_token="<pad>"`). Where the files name no
         longest input, the model's own limit is used: `max_position_embeddings` of the config.json beside them.
         Hub keywords: `revision`, `subfolder`, `cache_dir`, `token`, `local_files_only`, `force_download`, `proxies`.
 
         Errors: NotFoundError when there is no such name, folder or file; TokenizerError for a broken file.
         """
+        packed = gguf.given(pretrained_model_name_or_path, kwargs)
         where = hub.hub_arguments(kwargs)
         for name in _NOT_OURS:
             kwargs.pop(name, None)
         cls._check_names(kwargs)
         if "max_len" in kwargs:
             kwargs.setdefault("model_max_length", kwargs.pop("max_len"))
+        if packed is not None:
+            return cls._from_gguf(packed, **kwargs)
         if isinstance(pretrained_model_name_or_path, (str, os.PathLike)) and os.path.isfile(
             pretrained_model_name_or_path
         ):
@@ -116,6 +121,12 @@ class Loading:
                 f"{' or '.join(cls.vocab_files_names.values())}. Give the folder, or use AutoTokenizer."
             )
         return cls(*init_inputs, **{wanted[0]: str(path), "name_or_path": str(path), **kwargs})
+
+    @classmethod
+    def _from_gguf(cls: type[T], path: Path, **kwargs: Any) -> T:
+        from .gguf import from_metadata  # which makes tokenizers of this class
+
+        return from_metadata(gguf.metadata(path), str(path), cls, **kwargs)
 
     @classmethod
     def _check_options(cls, options: dict[str, Any], path: Path | None) -> None:

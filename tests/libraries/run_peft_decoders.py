@@ -1,0 +1,109 @@
+"""PEFT's adapters on decoders of this package: trained for a step, saved, loaded, written with; as the reference's are.
+
+With --as-transformers through as_transformers, where there is no reference to compare with.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import checks
+import torch
+
+import formers
+
+if RENAMED := "--as-transformers" in sys.argv:
+    formers.as_transformers()
+
+import peft
+
+FAMILIES = {"gpt2": (["c_attn"], ["mlp.c_proj"]), "llama": (["q_proj", "v_proj"], ["down_proj"])}
+PROMPT: dict[str, Any] = {"task_type": "CAUSAL_LM", "num_virtual_tokens": 3}
+
+
+def configurations(family: str) -> dict[str, Callable[[], Any]]:
+    attention, feed = FAMILIES[family]
+    turned: dict[str, Any] = {"task_type": "CAUSAL_LM", "fan_in_fan_out": family == "gpt2"}
+    layers = {
+        "LoRA": lambda: peft.LoraConfig(r=2, target_modules=attention, **turned),
+        "IA3": lambda: peft.IA3Config(target_modules=[*attention, *feed], feedforward_modules=feed, **turned),
+    }
+    prompts = {
+        "prompt tuning": lambda: peft.PromptTuningConfig(**PROMPT),
+        "P-tuning": lambda: peft.PromptEncoderConfig(encoder_hidden_size=8, **PROMPT),
+        "prefix tuning": lambda: peft.PrefixTuningConfig(**PROMPT),
+        "prefix tuning, projected": lambda: peft.PrefixTuningConfig(
+            prefix_projection=True, encoder_hidden_size=8, **PROMPT
+        ),
+    }
+    # PEFT knows GPT-2's Conv1D by the class of transformers, which is that of this package when it has its name
+    return prompts if family == "gpt2" and not RENAMED else {**layers, **prompts}
+
+
+def adapt(family: str, make: Callable[[], Any]) -> None:
+    """A step of training moves the adapter alone and the loss, files hold it, and what is written follows it."""
+    torch.manual_seed(3)
+    model = checks.tiny(family, "causal-lm")
+    inputs = {name: value.flip(1) for name, value in checks.batch(model).items()}  # padding on the left
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    adapted = peft.get_peft_model(model, make()).eval()  # no dropout: each step's loss is to be compared
+    own = [weight for weight in adapted.parameters() if weight.requires_grad]
+    step = torch.optim.SGD(own, lr=0.05)
+    losses = []
+    for _ in range(12):
+        step.zero_grad()
+        loss = adapted(**inputs, labels=labels).loss
+        loss.backward()
+        step.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0], losses
+    for name, weight in model.state_dict().items():
+        plain = name.replace("base_layer.", "")
+        assert plain not in before or torch.equal(weight, before[plain]), f"{name} was trained too"
+    with torch.no_grad():
+        for weight in own:
+            weight.add_(torch.randn_like(weight), alpha=0.5)
+        logits = adapted(**inputs).logits
+    with tempfile.TemporaryDirectory() as folder:
+        adapted.save_pretrained(folder)
+        again = peft.PeftModel.from_pretrained(checks.tiny(family, "causal-lm"), folder).eval()
+        checks.same(again(**inputs).logits, logits)
+        written = steps(again, inputs)
+        assert not torch.allclose(written, steps(checks.tiny(family, "causal-lm"), inputs)), (
+            "written without the adapter"
+        )
+        if not RENAMED:
+            theirs = peft.PeftModel.from_pretrained(reference(family), folder).eval()
+            real = inputs["attention_mask"].bool()
+            checks.same(logits[:, -real.shape[1] :][real], theirs(**inputs).logits[:, -real.shape[1] :][real])
+            checks.same(written, steps(theirs, inputs))
+            asked: dict[str, Any] = {**inputs, "max_new_tokens": 6, "num_beams": 3, "do_sample": False}
+            assert torch.equal(again.generate(**asked), theirs.generate(**asked)), "other tokens by beams"
+
+
+def steps(model: Any, inputs: Any) -> torch.Tensor:
+    """The logits of each token that is written, (B, steps, V)."""
+    asked = {"max_new_tokens": 6, "do_sample": False, "return_dict_in_generate": True, "output_logits": True}
+    return torch.stack(model.generate(**inputs, **asked).logits, 1)
+
+
+def reference(family: str) -> Any:
+    """The reference's model with the same weights."""
+    import transformers
+
+    with tempfile.TemporaryDirectory() as folder:
+        checks.tiny(family, "causal-lm").save_pretrained(folder)
+        return transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+
+
+for _family in FAMILIES:
+    for _name, _make in configurations(_family).items():
+        checks.check(f"{_name}: {_family}")(lambda family=_family, make=_make: adapt(family, make))
+
+
+if __name__ == "__main__":
+    checks.run()
