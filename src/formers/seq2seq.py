@@ -19,6 +19,7 @@ from torch import Tensor
 from . import heads, outputs
 from .bodies import Body
 from .errors import InputError
+from .generation.source import Source, read_source
 from .layers import memory_of
 from .modeling import OPTIONS, PreTrainedModel
 from .ops.layout import Layout
@@ -124,7 +125,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         given, mask, who = inputs.get("encoder_outputs"), inputs.get("attention_mask"), type(self).__name__
         if given is not None:
             encoded = given if isinstance(given, outputs.ModelOutput) else _named(given)
-            memory = memory_of(who, encoded[0], mask)
+            handed = inputs.get("memory")
+            memory = memory_of(who, encoded[0], mask) if handed is None else handed
             assert memory is not None  # there is a first one
             return encoded, memory
         names = ("input_ids", "attention_mask", "inputs_embeds")
@@ -208,6 +210,21 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """The labels, shifted one column to the right."""
         return shift_right(labels, self.config.decoder_start_token_id, self.config.pad_token_id)
+
+    def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
+        """The text that the encoder reads."""
+        return read_source(self, inputs, config, kwargs)
+
+    def inputs_of_pass(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The decoder's inputs by their names."""
+        names = {own: given for given, own in _OF_DECODER.items()}
+        return {names.get(name, name): value for name, value in inputs.items()}
+
+    def next_logits(self, inputs: dict[str, Any], layout: Layout, cache: Any, every: bool = False) -> Tensor:
+        """The logits (B, V) after the last token of each text of a layout, or with `every` in all rows."""
+        body = self.get_decoder()(**inputs, layout=layout, past_key_values=cache, return_dict=True)
+        rows = body.last_hidden_state
+        return self.compute_logits(rows.flatten(0, -2) if every else layout.last(rows))
 
     def shifted(self, labels: Tensor | None) -> Tensor | None:
         return labels
