@@ -23,6 +23,7 @@ from .machine import free_memory
 from .ops.layout import Layout
 
 _GROWTH = 1.5  # of the room, when it is too small
+_SHORT = 16  # tokens that are copied sooner than shared
 _LARGE = 2**28  # bytes that are worth asking for what there is
 
 
@@ -63,6 +64,8 @@ class Cache:
     unseen: whether it was made of tuples, and no mask has said which of their columns are padding.
     chosen: the texts that the next pass is about, in the order of its batch; None for all.
     trunk: what texts begin with, where some share it: keys and values are what each has after that.
+    crossed: keys and values of an encoder's rows for each layer, (M, H, K, d) each, and `memory` their layout; each text
+        of the encoder's has `shares` neighbours.
     """
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -76,7 +79,9 @@ class Cache:
         self.room = 0  # tokens to make room for at once
         self.trunk: Trunk | None = None
         self._apart: tuple[Layout, bool] | None = None  # what `apart` found
-        self.crossed: dict[int, tuple[Tensor, Tensor]] = {}  # keys and values of an encoder's rows, for each layer
+        self.crossed: dict[int, tuple[Tensor, Tensor]] = {}
+        self.memory: Layout | None = None
+        self.shares = 1
 
     # ---- a pass
 
@@ -212,9 +217,10 @@ class Cache:
 
     def fork(self, times: int) -> None:
         """Each text so many times, one after the other, which share what is there."""
-        if self.trunk is not None or self.real is not None or self.crossed or not self.keys:
-            return self.batch_repeat_interleave(times)
         of = [text for text in range(len(self.lengths)) for _ in range(times)]
+        if self.trunk is not None or self.real is not None or not self.keys or max(self.lengths) < _SHORT:
+            return self.select(of)
+        self.shares *= times
         self.trunk = Trunk(self.keys, self.values, self.lengths, of)
         self.keys, self.values, self.lengths = [], [], [self.lengths[text] for text in of]
         return None
@@ -369,9 +375,25 @@ class Cache:
         for stored in (self.keys, self.values):
             for layer, x in enumerate(stored):  # one at a time: the old is let go before the next is made
                 stored[layer] = x.index_select(0, chosen.to(x.device))
-        self.crossed = {i: (k[chosen.to(k.device)], v[chosen.to(v.device)]) for i, (k, v) in self.crossed.items()}
+        if self.memory is not None:
+            self._select_memory([text // self.shares for text in texts])
         self.lengths = [self.lengths[text] for text in texts]
         self.real = None if self.real is None else self.real[chosen]
+
+    def _select_memory(self, of: list[int]) -> None:
+        """Keep of the encoder's texts those that texts belong to, each of which names its own."""
+        assert self.memory is not None  # callers ask
+        times = _times(of)
+        picks, self.shares = (of, 1) if times is None else (of[::times], times)
+        if picks == list(range(self.memory.batch)):
+            return
+        at, mask = torch.tensor(picks), self.memory.mask
+        self.crossed = {
+            i: (k.index_select(0, at.to(k.device)), v.index_select(0, at.to(v.device)))
+            for i, (k, v) in self.crossed.items()
+        }
+        mask = mask if mask is None or len(mask) == 1 else mask.index_select(0, at.to(mask.device))
+        self.memory = Layout(len(picks), self.memory.columns, mask=mask)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep these texts, in this order."""
@@ -399,7 +421,7 @@ class Cache:
     def reset(self) -> None:
         """Forget everything."""
         self.keys, self.values, self.lengths, self.columns, self.real = [], [], [], 0, None
-        self.crossed, self.trunk = {}, None
+        self.crossed, self.memory, self.shares, self.trunk = {}, None, 1, None
 
     @property
     def nbytes(self) -> int:

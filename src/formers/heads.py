@@ -62,7 +62,25 @@ class Head(PreTrainedModel):
         options = {name: inputs.pop(name, None) for name in OPTIONS}
         flat = self.flatten(inputs)
         cache = self.take_cache(flat)
-        layout = self.layout(
+        layout = self.layout_of(flat, inputs, targets, cache)
+        if self._reads_first_alone() and unwatched(self):
+            layout = replace(layout, only_first=True)
+        return_dict = options.pop("return_dict")
+        body = self.body({**flat, **options, "layout": layout, "return_dict": True})
+        found = self.results(body, layout, inputs, targets)
+        # what the body's output and the head's both have
+        both = {name: body[name] for name in body if name in self.OUTPUT.__match_args__ and name not in found}
+        return self.returned(self.OUTPUT(**found, **both), return_dict)
+
+    def body(self, inputs: dict[str, Any]) -> Any:
+        """What the model without a head says."""
+        return self.base_model(**inputs)
+
+    def layout_of(
+        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
+    ) -> Layout:
+        """Where the rows that the head reads are in their batch. flat: the base model's inputs."""
+        return self.layout(
             flat.get("input_ids"),
             flat.get("attention_mask"),
             flat.get("inputs_embeds"),
@@ -70,14 +88,6 @@ class Head(PreTrainedModel):
             reads_first=self.READS in ("first", "pooled") or not self.causal(),
             cache=cache,
         )
-        if self._reads_first_alone() and unwatched(self):
-            layout = replace(layout, only_first=True)
-        return_dict = options.pop("return_dict")
-        body = self.base_model(**flat, **options, layout=layout, return_dict=True)
-        found = self.results(body, layout, inputs, targets)
-        # what the body's output and the head's both have
-        both = {name: body[name] for name in body if name in self.OUTPUT.__match_args__ and name not in found}
-        return self.returned(self.OUTPUT(**found, **both), return_dict)
 
     def _reads_first_alone(self) -> bool:
         """Whether nobody reads what the body computes but column 0; a subclass may read more in its `results`."""

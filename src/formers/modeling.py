@@ -131,7 +131,7 @@ class PreTrainedModel(Optimizable, Masks):
                 f"{type(self).__name__} was given a {type(args[0]).__name__}; unpack it: model(**encoding)."
             )
         names = None if torch.compiler.is_compiling() else _forward_names(type(self))  # type: ignore[arg-type]
-        if names is not None and (unknown := kwargs.keys() - names - {"layout"}):
+        if names is not None and (unknown := kwargs.keys() - names - {"layout", "memory"}):
             name = sorted(unknown)[0]
             hint = near(name, names)
             if name == "token_type_ids":

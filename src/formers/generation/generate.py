@@ -173,6 +173,14 @@ class GenerationMixin:
         """The `position_ids` of columns (B, T) of which a mask says which are tokens, as the model counts them."""
         return (mask.long().cumsum(-1) - 1).clamp(min=0)
 
+    def read_source(self, inputs: Any, config: GenerationConfig, kwargs: dict[str, Any]) -> Any:
+        """The text that is read beside the one that is written, of models that have an encoder; None for others."""
+        return None
+
+    def inputs_of_pass(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """A pass's inputs by the names that the model has for them."""
+        return inputs
+
     def prepares_inputs(self) -> bool:
         """Whether `prepare_inputs_for_generation` is another than that of this package."""
         own = getattr(self.prepare_inputs_for_generation, "__func__", None)

@@ -200,10 +200,8 @@ class ColumnRunner:
         takes = self.model.inputs()
         inputs: dict[str, Any] = {"inputs_embeds" if new.dim() == 3 else "input_ids": new, **self._beside(new)}
         inputs |= {"position_ids": places} if "position_ids" in takes else {}
-        found = self.model(
-            **inputs, attention_mask=self.mask.long(), past_key_values=self.cache, use_cache=True, return_dict=True,
-            **self.options,
-        )  # fmt: skip
+        inputs |= {"attention_mask": self.mask.long(), "past_key_values": self.cache, "use_cache": True}
+        found = self.model(**self.model.inputs_of_pass(inputs), return_dict=True, **self.options)
         self.outputs.append(found)
         last = (real * torch.arange(real.shape[1], device=real.device)).argmax(1)
         logits: Tensor = found.logits[torch.arange(len(last), device=last.device), last]

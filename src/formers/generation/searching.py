@@ -88,13 +88,15 @@ def _results(task: Task, runner: Any, tokens: Tensor, scores: Tensor, origins: T
     if not c.return_dict_in_generate:
         return sequences
     most = max(runner.cache.lengths, default=0)  # at least as many new columns as there are
-    return outputs.GenerateBeamDecoderOnlyOutput(
+    beams_of = outputs.GenerateBeamDecoderOnlyOutput
+    kind = beams_of if task.source is None else outputs.GenerateBeamEncoderDecoderOutput
+    return kind(
         sequences=sequences,
         sequences_scores=scores if c.output_scores else None,
         scores=None if stores[0] is None else tuple(stores[0]),
         logits=None if stores[1] is None else tuple(stores[1]),
         beam_indices=origins,
-        **outputs.collected(runner, c),
+        **outputs.collected(runner, c, task.source),
         past_key_values=runner.finish(task.columns(torch.ones(len(task.ids), most, dtype=torch.bool))),
     )
 

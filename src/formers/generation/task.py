@@ -106,6 +106,9 @@ class Task:
 
     def _read_inputs(self, inputs: Any, kwargs: dict[str, Any]) -> None:
         model, takes = self.model, {*self.model.inputs(), "cache_position"}
+        self.source = model.read_source(inputs, self.config, kwargs)
+        if self.source is not None:  # whose decoder goes on from a prompt of its own
+            inputs, kwargs["attention_mask"] = self.source.start, self.source.mask
         ids, vectors = kwargs.pop("input_ids", None), kwargs.pop("inputs_embeds", None)
         if inputs is not None and ids is not None:
             raise ArgumentError("generate got the prompts twice, as inputs and as input_ids.")
@@ -241,7 +244,8 @@ class Task:
         def of(row: int) -> LogitsProcessorList:
             number = row // self.times
             prompt = len(self.tokens[number])
-            text = Text(number, prompt, prompt + self.longest[row], self.tokens[number])
+            read = self.tokens if self.source is None else self.source.ids
+            text = Text(number, prompt, prompt + self.longest[row], read[number] if read else self.ids[0, :0])
             return LogitsProcessorList(rules(c, text, self.eos, self.allowed))
 
         of_prompts = c.encoder_repetition_penalty not in (None, 1.0) or bool(c.encoder_no_repeat_ngram_size)
@@ -265,19 +269,24 @@ class Task:
         runner: Any
         prepared = self.whole.dim() == 2 and self.model.prepares_inputs()
         watched = prepared or asked or self.more or keeps_padding(self.model.modules())
-        if reader is not None and (watched or (self.cache is not None and self.mode is _CONTRASTIVE)):
+        more = dict(self.more)
+        if self.source is not None:
+            more["memory"] = self.source.in_order([len(prompt) for prompt in self.prompts])
+            if watched:
+                more |= {"memory": self.source.memory, "encoder_outputs": self.source.encoded}
+        if reader is not None and (more or watched or (self.cache is not None and self.mode is _CONTRASTIVE)):
             raise ArgumentError(
                 f"generate: {self.mode.value} is for input_ids or inputs_embeds alone. Leave out further inputs and "
                 "past_key_values, output_attentions and output_hidden_states, and take hooks off the model."
             )
         if watched:
             kind = PreparedRunner if prepared else ColumnRunner
-            runner = kind(self.model, self.whole, self.mask, asked, **self.more)
+            runner = kind(self.model, self.whole, self.mask, asked, **more)
             logits = runner.begin()
         else:
             to_go_on = c.return_dict_in_generate and self.mode is not _CONTRASTIVE
             reads = self.model if reader is None else reader
-            runner = (WholeRunner if to_go_on else Runner)(reads, self._taken_cache(), **self.more)
+            runner = (WholeRunner if to_go_on else Runner)(reads, self._taken_cache(), **more)
             if self.whole.dim() == 2 and self.mode is not _CONTRASTIVE:
                 runner.recall = self.prompts.__getitem__
             logits = runner.begin(self.prompts)
@@ -355,11 +364,12 @@ class Task:
                 streamer.put(tokens.cpu())
         if not c.return_dict_in_generate:
             return draft.ids
-        return outputs.GenerateDecoderOnlyOutput(
+        kind = outputs.GenerateDecoderOnlyOutput if self.source is None else outputs.GenerateEncoderDecoderOutput
+        return kind(
             sequences=draft.ids,
             scores=tuple(draft.scores) if c.output_scores else None,
             logits=tuple(draft.logits) if c.output_logits else None,
-            **outputs.collected(runner, c),
+            **outputs.collected(runner, c, self.source),
             past_key_values=runner.finish(self.columns(draft.real[:, draft.prompt :])),
             ended=draft.ended,
         )

@@ -144,7 +144,8 @@ def run_self_attention(self: Any, rows: Tensor, step: Step, head_mask: Tensor | 
     if step.memory is None:
         key, value, layout = self.key(rows), self.value(rows), None
     else:
-        (key, value), layout = step.crossed(lambda memory: (self.key(memory), self.value(memory)))
+        made = lambda memory: (self.key(memory), self.value(memory))  # noqa: E731
+        (key, value), layout = step.crossed(made, self.num_attention_heads)
     found: tuple[Tensor, ...] = self.attend(self.query(rows), key, value, step, head_mask, layout)
     return found
 

@@ -112,7 +112,7 @@ class GPT2Attention(nn.Module):
         if step.memory is None:
             (query, key, value), layout = self.c_attn(rows).chunk(3, dim=-1), None
         elif self.is_cross_attention:
-            (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1))
+            (key, value), layout = step.crossed(lambda memory: self.c_attn(memory).chunk(2, dim=-1), self.num_heads)
             query = self.q_attn(rows)
         else:
             raise InputError("encoder_hidden_states are for a GPT2Attention(…, is_cross_attention=True).")

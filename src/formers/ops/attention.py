@@ -47,7 +47,8 @@ def attention(
 
     query: rows of the step's layout, (N, H·d) or (B, T, H·d). key, value: rows of the same, or of `memory`.
     key_heads: heads of keys and values, of which each serves as many neighbouring heads of queries; H if left out.
-    memory: where the rows of keys and values are, when they are another text's; it has the same B.
+    memory: where the rows of keys and values are, when they are another text's; it has the same B, or a part of it:
+        then as many neighbours attend to one. Keys and values may also be (B, H, K, d).
     bias: what is added to scores, from the positions of queries and keys; called for texts of each length where no
         padding is within a text.
     by_place: instead of `bias`, what is added to the scores of a key, wherever the query is; it counts real tokens.
@@ -91,6 +92,8 @@ def attention(
         return (by_spans(run, query, key, value, layout, heads, groups),)
     keys = layout if memory is None else memory
     q = _split(layout.unpack(query), heads)
+    shares = layout.batch // keys.batch  # texts that attend to one memory are as many queries of one
+    q = q if shares == 1 else q.unflatten(0, (-1, shares)).transpose(1, 2).flatten(2, 3)
     k, v = (x if x.dim() == 4 else _split(keys.unpack(x), groups) for x in (key, value))
     k, v = _each_head(k, heads), _each_head(v, heads)
     Q, K = q.shape[2], k.shape[2]
@@ -108,6 +111,9 @@ def attention(
     else:
         context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout, scale=scale)
         weights = None
+    if shares > 1:
+        apart = lambda x: x.unflatten(2, (shares, -1)).transpose(1, 2).flatten(0, 1)  # noqa: E731
+        context, weights = apart(context), None if weights is None else apart(weights)
     rows = layout.pack(context.transpose(1, 2).flatten(2))  # (B, H, Q, d) -> (B, Q, H·d) -> rows
     return (rows, weights) if asked and weights is not None else (rows,)
 

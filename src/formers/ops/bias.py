@@ -57,17 +57,17 @@ def alibi(heads: int, short: bool = False) -> Callable[[Tensor], Tensor]:
     return by_place
 
 
-def buckets(distance: Tensor, count: int = 32, farthest: int = 128) -> Tensor:
+def buckets(distance: Tensor, count: int = 32, farthest: int = 128, behind: bool = False) -> Tensor:
     """The bucket of each distance, of a key behind its query, in the shape of `distance`.
 
-    Half of the buckets are for keys behind the query. Of each half, half are for one distance each, and the others for
-    ranges that grow up to `farthest`; whatever is farther away has the last one.
+    Half of the buckets are for keys behind the query, or with `behind` all of them. Of these, half are for one distance
+    each, and the others for ranges that grow up to `farthest`; whatever is farther away has the last one.
     Source: Raffel et al. 2020 (arXiv 1910.10683).
     """
-    half = count // 2
-    exact, away = half // 2, distance.abs()
+    half = count if behind else count // 2
+    exact, away = half // 2, distance.clamp(min=0) if behind else distance.abs()
     ranges = exact + (torch.log(away.float() / exact) / math.log(farthest / exact) * (half - exact)).long()
-    return (distance < 0) * half + torch.where(away < exact, away, ranges.clamp(max=half - 1))
+    return (distance < 0) * (0 if behind else half) + torch.where(away < exact, away, ranges.clamp(max=half - 1))
 
 
 def log_buckets(distance: Tensor, count: int, farthest: int) -> Tensor:

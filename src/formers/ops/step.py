@@ -40,15 +40,21 @@ class Step:
         """The same pass for modules that attend to their own text."""
         return self if self.memory is None else replace(self, memory=None)
 
-    def crossed(self, project: Callable[[Tensor], tuple[Tensor, Tensor]]) -> tuple[tuple[Tensor, Tensor], Layout]:
+    def crossed(
+        self, project: Callable[[Tensor], tuple[Tensor, Tensor]], heads: int
+    ) -> tuple[tuple[Tensor, Tensor], Layout]:
         """Keys and values of the memory in this layer, and their layout; `project` makes them, once for a cache."""
         assert self.memory is not None  # layers ask where there is one
         rows, layout = self.memory
         if self.cache is None:
             return project(rows), layout
         if self.layer not in self.cache.crossed:
-            self.cache.crossed[self.layer] = project(rows)
-        return self.cache.crossed[self.layer], layout
+            whole = (layout.unpack(x) for x in project(rows))
+            made: Any = tuple(x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in whole)  # (M, H, K, d)
+            if layout.index is not None:
+                layout = Layout(layout.batch, layout.columns, mask=layout.tokens)
+            self.cache.crossed[self.layer], self.cache.memory = made, layout
+        return self.cache.crossed[self.layer], self.cache.memory
 
     def extended(self, like: Tensor) -> Tensor:
         """The mask as other people's modules expect it, in the type of `like`: (B, 1 or H, 1 or T, T), 0 where a query

@@ -1,0 +1,343 @@
+"""T5. Source: Raffel et al. 2020 (arXiv 1910.10683), https://github.com/google-research/text-to-text-transfer-transformer
+
+Letters: B batch, S columns of the encoder, T columns of the decoder, D width, F width of the feed-forward, H heads, d
+width of a head, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from .. import decoders, outputs
+from ..config import PretrainedConfig
+from ..errors import ConfigError
+from ..layers import by_hand, through
+from ..modeling import OPTIONS, PreTrainedModel
+from ..ops.activations import activation
+from ..ops.attention import attention
+from ..ops.bias import buckets
+from ..ops.layout import Layout
+from ..ops.step import Step
+from ..seq2seq import Seq2SeqBody, Seq2SeqLM, Seq2SeqModel
+
+
+class T5Config(PretrainedConfig):
+    """Defaults are those of t5-small."""
+
+    model_type = "t5"
+    attribute_map = {
+        "hidden_size": "d_model",
+        "num_attention_heads": "num_heads",
+        "num_hidden_layers": "num_layers",
+        "head_dim": "d_kv",
+    }
+
+    vocab_size: int = 32128
+    d_model: int = 512
+    d_kv: int = 64
+    d_ff: int = 2048
+    num_layers: int = 6
+    num_decoder_layers: int | None = None
+    num_heads: int = 8
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    dropout_rate: float = 0.1
+    layer_norm_epsilon: float = 1e-6
+    initializer_factor: float = 1.0
+    feed_forward_proj: str = "relu"
+    is_encoder_decoder: bool = True
+    use_cache: bool = True
+    pad_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 1
+    classifier_dropout: float = 0.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.num_decoder_layers is None:
+            self.num_decoder_layers = self.num_layers
+        gate, _, act = self.feed_forward_proj.rpartition("-")
+        if gate not in ("", "gated"):
+            raise ConfigError(f"feed_forward_proj={self.feed_forward_proj!r}: it is an activation, or gated-<one>.")
+        self.is_gated_act = gate == "gated"
+        self.dense_act_fn = "gelu_new" if self.feed_forward_proj == "gated-gelu" else act
+
+    def longest_text(self) -> int | None:
+        """No limit: positions are distances."""
+        return None
+
+
+class T5LayerNorm(decoders.RMSNorm):
+    pass
+
+
+class T5DenseActDense(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.wi = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = nn.Dropout(config.dropout_rate)
+        self.act = activation(config.dense_act_fn, "feed_forward_proj")
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.wo(self.dropout(self.act(self.wi(rows))))
+
+
+class T5DenseGatedActDense(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.wi_0 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wi_1 = nn.Linear(config.d_model, config.d_ff, bias=False)
+        self.wo = nn.Linear(config.d_ff, config.d_model, bias=False)
+        self.dropout = nn.Dropout(config.dropout_rate)
+        self.act = activation(config.dense_act_fn, "feed_forward_proj")
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.wo(self.dropout(self.act(self.wi_0(rows)) * self.wi_1(rows)))
+
+
+class T5LayerFF(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        made = T5DenseGatedActDense if config.is_gated_act else T5DenseActDense
+        self.DenseReluDense = made(config)
+        self.layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return hidden_states + self.dropout(self.DenseReluDense(self.layer_norm(hidden_states)))
+
+
+# people who call layers by hand give the bias of positions themselves, (1 or B, H, T, T)
+by_hand_layer = by_hand(
+    *("hidden_states", "attention_mask", "position_bias", "encoder_hidden_states", "encoder_attention_mask"),
+    *("encoder_decoder_position_bias", "past_key_values", "use_cache", "output_attentions"),
+    shared=lambda given: None if given.get("position_bias") is None else lambda *_: given["position_bias"],
+)
+
+
+class T5Attention(nn.Module):
+    """Scores are not divided by √d: the weights were drawn so that they need not be."""
+
+    def __init__(self, config: T5Config, has_relative_attention_bias: bool = False, layer_idx: int = 0) -> None:
+        super().__init__()
+        D, H, d = config.d_model, config.num_heads, config.d_kv
+        self.n_heads, self.kernel, self.rate = H, config._attn_implementation, config.dropout_rate
+        self.is_decoder, self.buckets = config.is_decoder, config.relative_attention_num_buckets
+        self.farthest, self.layer_idx = config.relative_attention_max_distance, layer_idx
+        self.q = nn.Linear(D, H * d, bias=False)
+        self.k = nn.Linear(D, H * d, bias=False)
+        self.v = nn.Linear(D, H * d, bias=False)
+        self.o = nn.Linear(H * d, D, bias=False)
+        self.has_relative_attention_bias = has_relative_attention_bias
+        if has_relative_attention_bias:
+            self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, H)
+
+    def bias(self, distance: Tensor) -> Tensor:
+        """(1, H, Q, K) what is added to scores of keys so far behind their queries, (Q, K)."""
+        index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
+        return self.relative_attention_bias(index).permute(2, 0, 1)[None]
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        if step.memory is None:
+            key, value, layout, bias = self.k(rows), self.v(rows), None, step.shared
+        else:
+            (key, value), layout = step.crossed(lambda memory: (self.k(memory), self.v(memory)), self.n_heads)
+            bias = None
+        context, *weights = attention(
+            *(self.q(rows), key, value, step),
+            heads=self.n_heads,
+            memory=layout,
+            bias=bias,
+            causal=step.causal and layout is None,
+            scale=1.0,
+            dropout=self.rate if self.training else 0.0,
+            head_mask=head_mask,
+            kernel=self.kernel,
+        )
+        return self.o(context), *weights
+
+
+class T5LayerSelfAttention(nn.Module):
+    def __init__(self, config: T5Config, has_relative_attention_bias: bool = False, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.SelfAttention = T5Attention(config, has_relative_attention_bias, layer_idx)
+        self.layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = through(self.SelfAttention, self.layer_norm(rows), step.alone(), head_mask)
+        return rows + self.dropout(context), *weights
+
+
+class T5LayerCrossAttention(nn.Module):
+    def __init__(self, config: T5Config, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.EncDecAttention = T5Attention(config, layer_idx=layer_idx)
+        self.layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        context, *weights = through(self.EncDecAttention, self.layer_norm(rows), step, head_mask)
+        return rows + self.dropout(context), *weights
+
+
+class T5Block(nn.Module):
+    def __init__(self, config: T5Config, has_relative_attention_bias: bool = False, layer_idx: int = 0) -> None:
+        super().__init__()
+        self.is_decoder = config.is_decoder
+        self.layer = nn.ModuleList([T5LayerSelfAttention(config, has_relative_attention_bias, layer_idx)])
+        if config.is_decoder:
+            self.layer.append(T5LayerCrossAttention(config, layer_idx))
+        self.layer.append(T5LayerFF(config))
+
+    @by_hand_layer
+    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+        rows, *weights = through(self.layer[0], rows, step.alone(), head_mask)
+        if self.is_decoder and step.memory is not None:
+            rows, *across = through(self.layer[1], rows, step)
+            weights += across
+        return self.layer[-1](rows), *weights
+
+
+class T5PreTrainedModel(PreTrainedModel):
+    """What T5's models share."""
+
+    config_class = T5Config
+    base_model_prefix = "transformer"
+    WORDS = "shared"
+    BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw the weights of one module, so wide that scores need no scale. Source: Raffel et al. 2020, section 2.1."""
+        c, factor = self.config, self.config.initializer_factor
+        if isinstance(module, T5LayerNorm):
+            nn.init.constant_(module.weight, factor)
+        elif isinstance(module, T5Attention):
+            nn.init.normal_(module.q.weight, std=factor * (c.d_model * c.d_kv) ** -0.5)
+            for layer in (module.k, module.v):
+                nn.init.normal_(layer.weight, std=factor * c.d_model**-0.5)
+            nn.init.normal_(module.o.weight, std=factor * (c.num_heads * c.d_kv) ** -0.5)
+            if module.has_relative_attention_bias:
+                nn.init.normal_(module.relative_attention_bias.weight, std=factor * c.d_model**-0.5)
+        elif isinstance(module, (T5DenseActDense, T5DenseGatedActDense)):
+            for layer in (m for m in module.children() if isinstance(m, nn.Linear)):
+                nn.init.normal_(layer.weight, std=factor * layer.in_features**-0.5)
+        elif isinstance(module, nn.Embedding) and module.num_embeddings == c.vocab_size:
+            nn.init.normal_(module.weight, std=factor)
+        elif isinstance(module, nn.Linear) and module.out_features == c.vocab_size:
+            nn.init.normal_(module.weight, std=factor)
+
+
+class T5Stack(T5PreTrainedModel, Seq2SeqBody, decoders.DecoderBody):
+    """The encoder, or the decoder: hidden states (B, T, D)."""
+
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        *("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask", "inputs_embeds"),
+        *("past_key_values", "use_cache"),
+        *OPTIONS,
+    )
+    KEYWORDS = ("head_mask", "cache_position")
+    OUTPUT = outputs.BaseModelOutputWithPastAndCrossAttentions
+    WORDS = "embed_tokens"
+    LAYERS, LAST = "block", "final_layer_norm"
+
+    def __init__(self, config: T5Config, embed_tokens: nn.Embedding | None = None) -> None:
+        super().__init__(config)
+        self.is_decoder = config.is_decoder
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model) if embed_tokens is None else embed_tokens
+        self.block = nn.ModuleList(T5Block(config, i == 0, i) for i in range(config.num_layers))
+        self.final_layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
+        self.dropout = nn.Dropout(config.dropout_rate)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def causal(self) -> bool:
+        return bool(self.config.is_decoder)
+
+    def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        """Words or vectors."""
+        return self.dropout(super().embed(layout, inputs))
+
+    def finish(self, rows: Tensor) -> Tensor:
+        return self.dropout(super().finish(rows))
+
+    def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
+        """The bias of positions, which the first layer has for all, made once for texts of a length."""
+        first, known = self.block[0].layer[0].SelfAttention, dict[tuple[int, ...], Tensor]()
+
+        def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
+            size = tuple(distance.shape)
+            if size not in known:
+                known[size] = first.bias(distance).to(query.dtype)
+            return known[size]
+
+        return bias
+
+
+def half(config: Any, decoder: bool) -> Any:
+    """The configuration of one of the two parts."""
+    own = copy.deepcopy(config)
+    own.is_decoder, own.is_encoder_decoder = decoder, False
+    if decoder:
+        own.num_layers = config.num_decoder_layers
+    else:
+        own.use_cache = False
+    return own
+
+
+class T5Model(T5PreTrainedModel, Seq2SeqModel):
+    """The model without a head."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        add_stacks(self, config)
+        self.post_init()
+
+
+def add_stacks(model: Any, config: Any, decoder: bool = True) -> None:
+    """The table of words, and the parts that share it."""
+    model.shared = nn.Embedding(config.vocab_size, config.d_model)
+    model.encoder = T5Stack(half(config, decoder=False), model.shared)
+    if decoder:
+        model.decoder = T5Stack(half(config, decoder=True), model.shared)
+
+
+class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
+    """Writes a text from another."""
+
+    TIED = {"lm_head.weight": "shared.weight"}
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        self.model_dim = config.d_model
+        add_stacks(self, config)
+        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.post_init()
+
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        # where the table scores what is written, its rows are as long as those of words
+        return self.lm_head(rows * self.model_dim**-0.5 if self.config.tie_word_embeddings else rows)
+
+
+MODEL_TYPES = {"t5": T5Config}
+HEADS = {
+    "base": T5Model,
+    "seq2seq-lm": T5ForConditionalGeneration,
+}
+TINY = {
+    "vocab_size": 99,
+    "d_model": 32,
+    "d_kv": 8,
+    "d_ff": 37,
+    "num_layers": 2,
+    "num_heads": 4,
+    "relative_attention_num_buckets": 8,
+    "relative_attention_max_distance": 20,
+    "decoder_start_token_id": 0,
+}

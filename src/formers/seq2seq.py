@@ -1,0 +1,286 @@
+"""What models with an encoder and a decoder share: the rows of one text, which the layers that write another attend to.
+
+    text ─ encoder ─▶ rows ──────────┐ keys and values, once a text and layer
+    what is written ─ decoder ─▶ rows ┴▶ …
+
+Both are packed, each in a layout of its own. A decoder's layer makes keys and values of the encoder's rows once; texts
+that are written from one, as beams are, attend to them together.
+Source: Sutskever et al. 2014 (arXiv 1409.3215), Vaswani et al. 2017 (arXiv 1706.03762).
+Letters: B batch, S columns of the encoder, T columns of the decoder, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from . import heads, outputs
+from .bodies import Body
+from .errors import InputError
+from .generation.source import Source, read_source
+from .layers import memory_of
+from .modeling import OPTIONS, PreTrainedModel
+from .ops.layout import Layout
+
+ASKED = ("output_attentions", "output_hidden_states")
+# of the decoder, by the names that a call gives them
+_OF_DECODER = {
+    "decoder_input_ids": "input_ids",
+    "decoder_inputs_embeds": "inputs_embeds",
+    "decoder_attention_mask": "attention_mask",
+    "decoder_head_mask": "head_mask",
+    "past_key_values": "past_key_values",
+    "use_cache": "use_cache",
+}
+
+
+def shift_right(ids: Tensor, start: int | None, padding: int | None) -> Tensor:
+    """What a decoder reads to predict `ids` (B, T): the start token, then ids but the last; -100 becomes padding."""
+    if start is None:
+        raise InputError("decoder_start_token_id is None in the configuration; labels need one to begin with.")
+    shifted = torch.cat([ids.new_full((len(ids), 1), start), ids[:, :-1]], dim=1)
+    if not bool((shifted == -100).any()):
+        return shifted
+    if padding is None:
+        raise InputError("labels have -100, and the configuration no pad_token_id to read in its place.")
+    return shifted.masked_fill(shifted == -100, padding)
+
+
+class Seq2SeqPreTrainedModel(PreTrainedModel):
+    """What models with and without a head share."""
+
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        *("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs"),
+        *("past_key_values", "inputs_embeds", "decoder_inputs_embeds", "labels", "use_cache"),
+        *OPTIONS,
+    )
+    # of release 4
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("head_mask", "decoder_head_mask", "cross_attn_head_mask", "cache_position")
+
+    def get_encoder(self) -> Any:
+        """The part that reads."""
+        return self.base_model.encoder
+
+    def get_decoder(self) -> Any:
+        """The part that writes."""
+        return self.base_model.decoder
+
+    def decoder_layout(self, inputs: dict[str, Any], cache: Any) -> Layout:
+        """Where the rows of the decoder are in its batch."""
+        given = (inputs.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
+        found: Layout = self.get_decoder().layout(*given, reads_first=False, cache=cache)
+        return found
+
+    def take_cache(self, inputs: dict[str, Any]) -> Any:
+        """The cache of a call, put among the inputs in the place of what was given for it."""
+        own = {"past_key_values": inputs.get("past_key_values"), "use_cache": inputs.pop("use_cache", None)}
+        own["attention_mask"] = inputs.get("decoder_attention_mask")
+        inputs.pop("cache_position", None)
+        cache = self.get_decoder().take_cache(own)
+        inputs["past_key_values"] = cache
+        return cache
+
+
+    def run(self, inputs: dict[str, Any]) -> Any:
+        """What the model without a head computes."""
+        asked: dict[str, Any] = self.options(**{name: inputs.get(name) for name in ASKED})
+        if inputs.get("cross_attn_head_mask") is not None:
+            raise InputError(f"{type(self).__name__} here takes no cross_attn_head_mask; leave it out.")
+        layout = inputs.get("layout")
+        if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
+            inputs["decoder_input_ids"] = self.first_inputs(inputs)
+        cache = inputs.get("past_key_values") if layout is not None else self.take_cache(inputs)
+        handed = layout is not None
+        layout = self.decoder_layout(inputs, cache) if layout is None else layout
+        encoded, memory = self.encoded(inputs, asked)
+        own = {name: inputs.get(given) for given, name in _OF_DECODER.items() if given != "use_cache"}
+        body = self.get_decoder()(
+            **{name: value for name, value in own.items() if value is not None and name != "attention_mask"},
+            **asked, layout=layout, memory=memory, return_dict=True,
+        )  # fmt: skip
+        rows = body.last_hidden_state
+        found = outputs.Seq2SeqModelOutput(
+            last_hidden_state=rows if handed else layout.unpack(rows),
+            past_key_values=cache,
+            decoder_hidden_states=body.hidden_states,
+            decoder_attentions=body.attentions,
+            cross_attentions=body.get("cross_attentions"),
+            encoder_last_hidden_state=encoded.last_hidden_state,
+            encoder_hidden_states=encoded.get("hidden_states"),
+            encoder_attentions=encoded.get("attentions"),
+        )
+        return self.returned(found, inputs.get("return_dict"))
+
+    def first_inputs(self, inputs: dict[str, Any]) -> Tensor:
+        """What the decoder reads where a call does not say."""
+        raise InputError(
+            f"{type(self).__name__} needs decoder_input_ids beside input_ids: what the decoder has written so far, which "
+            "begins with config.decoder_start_token_id. model.generate(input_ids) of a model with a head writes."
+        )
+
+    def encoded(self, inputs: dict[str, Any], asked: dict[str, Any]) -> tuple[Any, tuple[Tensor, Layout]]:
+        """What the encoder says, unpacked; and its rows and their layout."""
+        given, mask, who = inputs.get("encoder_outputs"), inputs.get("attention_mask"), type(self).__name__
+        if given is not None:
+            encoded = given if isinstance(given, outputs.ModelOutput) else _named(given)
+            handed = inputs.get("memory")
+            memory = memory_of(who, encoded[0], mask) if handed is None else handed
+            assert memory is not None  # there is a first one
+            return encoded, memory
+        names = ("input_ids", "attention_mask", "inputs_embeds")
+        ids, _, vectors = own = tuple(inputs.get(name) for name in names)
+        encoder = self.get_encoder()
+        layout = encoder.layout(*own, reads_first=False)
+        read = {"input_ids": ids, "inputs_embeds": vectors, "head_mask": inputs.get("head_mask")}
+        body = encoder(
+            **{name: value for name, value in read.items() if value is not None}, **asked, layout=layout,
+            return_dict=True,
+        )  # fmt: skip
+        rows = body.last_hidden_state
+        fields = dict(body) | {"last_hidden_state": layout.unpack(rows)}
+        return outputs.BaseModelOutput(**fields), (rows, layout)
+
+
+def _named(given: Any) -> outputs.BaseModelOutput:
+    if not isinstance(given, (tuple, list)) or not given:
+        raise InputError(
+            f"encoder_outputs is a {type(given).__name__}; give what the encoder returned, or a tuple whose first is its "
+            "last hidden state (batch, columns, width)."
+        )
+    return outputs.BaseModelOutput(*given[:3])
+
+
+class Seq2SeqModel(Seq2SeqPreTrainedModel):
+    """The model without a head: modules `encoder` and `decoder`, bodies both. The decoder's hidden states (B, T, D)."""
+
+    SIGNATURE = tuple(name for name in Seq2SeqPreTrainedModel.SIGNATURE if name != "labels")
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        """Encode a batch, and run the decoder over another.
+
+        input_ids, attention_mask: (B, S) of the encoder; decoder_input_ids, decoder_attention_mask: (B, T).
+        inputs_embeds (B, S, D), decoder_inputs_embeds (B, T, D): in the place of ids.
+        encoder_outputs: what the encoder returned, or a tuple that begins with its last hidden state (B, S, D).
+        layout: the decoder's, when a head made it; the last hidden state then stays in its rows.
+        """
+        return self.run(inputs)
+
+
+class Seq2SeqBody(Body):
+    """A body that is one of the two. `memory`, where a whole model hands it over: the encoder's rows and their layout."""
+
+    UNUSED = ()
+
+    def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
+        handed: tuple[Tensor, Layout] | None = inputs.get("memory")
+        return super().memory(inputs) if handed is None else handed
+
+
+class Seq2SeqHead(Seq2SeqPreTrainedModel, heads.Head):
+    """A head over an encoder and a decoder."""
+
+    KEYWORDS = (*heads.Head.KEYWORDS, *Seq2SeqPreTrainedModel.KEYWORDS)
+
+    def layout_of(
+        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
+    ) -> Layout:
+        return self.decoder_layout(flat, cache)
+
+    def body(self, inputs: dict[str, Any]) -> Any:
+        return self.run(inputs) if self.base_model is self else super().body(inputs)
+
+
+class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
+    """Writes a text from another. labels (B, T): the tokens to be written, -100 to leave one out, from which
+    decoder_input_ids follow; logits (B, T, V): at each column the scores of the token there."""
+
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqLMOutput
+    KEYWORDS = (*Seq2SeqHead.KEYWORDS, *heads.CausalLM.KEYWORDS[1:])
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        labels = inputs.get("labels")
+        if labels is not None:
+            inputs["use_cache"] = False
+            if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
+                inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
+        return super().compute(inputs)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """The labels, shifted one column to the right."""
+        return shift_right(labels, self.config.decoder_start_token_id, self.config.pad_token_id)
+
+    def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
+        """The text that the encoder reads."""
+        return read_source(self, inputs, config, kwargs)
+
+    def inputs_of_pass(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The decoder's inputs by their names."""
+        names = {own: given for given, own in _OF_DECODER.items()}
+        return {names.get(name, name): value for name, value in inputs.items()}
+
+    def next_logits(self, inputs: dict[str, Any], layout: Layout, cache: Any, every: bool = False) -> Tensor:
+        """The logits (B, V) after the last token of each text of a layout, or with `every` in all rows."""
+        body = self.get_decoder()(**inputs, layout=layout, past_key_values=cache, return_dict=True)
+        rows = body.last_hidden_state
+        return self.compute_logits(rows.flatten(0, -2) if every else layout.last(rows))
+
+    def shifted(self, labels: Tensor | None) -> Tensor | None:
+        return labels
+
+    def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
+        return False
+
+    def causal(self) -> bool:
+        return True
+
+
+class _Reader(Seq2SeqHead):
+    """A head over a decoder that reads the encoder's text again."""
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        if any(inputs.get(name) is not None for name in self.TARGETS):
+            inputs["use_cache"] = False
+        if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
+            if inputs.get("input_ids") is None:
+                raise InputError(
+                    f"{type(self).__name__} needs input_ids, which the decoder reads too; or else decoder_input_ids."
+                )
+            start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
+            inputs["decoder_input_ids"] = shift_right(inputs["input_ids"], start, padding)
+        return super().compute(inputs)
+
+
+class EndClassifier(_Reader, heads.SequenceClassification):
+    """Labels a text by the decoder's row where the text has its last end, `eos_token_id`. logits (B, C)."""
+
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqSequenceClassifierOutput
+
+    def logits_of_texts(self, body: Any, layout: Layout, inputs: dict[str, Any]) -> Tensor:
+        ids = inputs.get("input_ids")
+        if ids is None:
+            raise InputError(f"{type(self).__name__} needs input_ids, not vectors: it looks for the end of each text.")
+        ends = ids == self.config.eos_token_id
+        if len(set(ends.sum(1).tolist())) > 1 or not bool(ends.any()):
+            counts = ends.sum(1).tolist()
+            raise InputError(
+                f"The texts have {counts} tokens of eos_token_id={self.config.eos_token_id}; all need the same number, "
+                "at least one: the last is where a text is labelled."
+            )
+        last = (ends * torch.arange(ids.shape[1], device=ids.device)).argmax(1)
+        rows = layout.unpack(body.last_hidden_state)
+        return self.compute_logits(rows[torch.arange(len(rows), device=rows.device), last])
+
+
+class SpanFinder(_Reader, heads.QuestionAnswering):
+    """Finds the answer's span in the decoder's columns. start_logits, end_logits (B, T)."""
+
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqQuestionAnsweringModelOutput
+
+    def layout_of(
+        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
+    ) -> Layout:
+        given = (flat.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
+        found: Layout = self.get_decoder().layout(*given, keep_padding=True, reads_first=False, cache=cache)
+        return found
