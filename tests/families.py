@@ -11,7 +11,14 @@ from of_families import facts
 from formers import PreTrainedModel, registry
 from formers.heads import ReplacedTokenDetection
 
-FAMILIES = registry.families()
+
+def reads_and_writes(family: str) -> bool:
+    """Whether the family has an encoder and a decoder."""
+    return bool(next(iter(registry.load(family).MODEL_TYPES.values())).is_encoder_decoder)
+
+
+SEQ2SEQ = tuple(family for family in registry.families() if reads_and_writes(family))
+FAMILIES = tuple(family for family in registry.families() if family not in SEQ2SEQ)  # of one stack of layers
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
 
 

@@ -64,8 +64,8 @@ class Cache:
     unseen: whether it was made of tuples, and no mask has said which of their columns are padding.
     chosen: the texts that the next pass is about, in the order of its batch; None for all.
     trunk: what texts begin with, where some share it: keys and values are what each has after that.
-    crossed: keys and values of an encoder's rows for each layer, (M, H, K, d) each, and `memory` their layout; each text
-        of the encoder's has `shares` neighbours.
+    crossed: keys and values of an encoder's rows for each layer, (M, H, K, d) each, and `memory` their layout; each
+        text of the encoder's has `shares` neighbours.
     """
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -472,6 +472,13 @@ class DynamicCache(Cache):
         super().__init__()
         if ddp_cache_data is not None and not hasattr(ddp_cache_data, "model_type"):  # a configuration, in 5.x's others
             vars(self).update(vars(Cache.of(tuple(ddp_cache_data))))
+
+
+class EncoderDecoderCache(Cache):
+    """A cache of a text that is written, and of one that it is written from."""
+
+    def __init__(self, *caches: Any, **__: Any) -> None:
+        super().__init__()
 
 
 class StaticCache(Cache):

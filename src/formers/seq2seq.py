@@ -82,7 +82,6 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         inputs["past_key_values"] = cache
         return cache
 
-
     def run(self, inputs: dict[str, Any]) -> Any:
         """What the model without a head computes."""
         asked: dict[str, Any] = self.options(**{name: inputs.get(name) for name in ASKED})
@@ -116,8 +115,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     def first_inputs(self, inputs: dict[str, Any]) -> Tensor:
         """What the decoder reads where a call does not say."""
         raise InputError(
-            f"{type(self).__name__} needs decoder_input_ids beside input_ids: what the decoder has written so far, which "
-            "begins with config.decoder_start_token_id. model.generate(input_ids) of a model with a head writes."
+            f"{type(self).__name__} needs decoder_input_ids beside input_ids: what the decoder has written so far, "
+            "which begins with config.decoder_start_token_id. model.generate(input_ids) of a model with a head writes."
         )
 
     def encoded(self, inputs: dict[str, Any], asked: dict[str, Any]) -> tuple[Any, tuple[Tensor, Layout]]:
@@ -146,8 +145,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
 def _named(given: Any) -> outputs.BaseModelOutput:
     if not isinstance(given, (tuple, list)) or not given:
         raise InputError(
-            f"encoder_outputs is a {type(given).__name__}; give what the encoder returned, or a tuple whose first is its "
-            "last hidden state (batch, columns, width)."
+            f"encoder_outputs is a {type(given).__name__}; give what the encoder returned, or a tuple whose first is "
+            "its last hidden state (batch, columns, width)."
         )
     return outputs.BaseModelOutput(*given[:3])
 
@@ -169,7 +168,7 @@ class Seq2SeqModel(Seq2SeqPreTrainedModel):
 
 
 class Seq2SeqBody(Body):
-    """A body that is one of the two. `memory`, where a whole model hands it over: the encoder's rows and their layout."""
+    """A body that is one of the two. `memory`: the encoder's rows and their layout, of a whole model."""
 
     UNUSED = ()
 
@@ -183,9 +182,7 @@ class Seq2SeqHead(Seq2SeqPreTrainedModel, heads.Head):
 
     KEYWORDS = (*heads.Head.KEYWORDS, *Seq2SeqPreTrainedModel.KEYWORDS)
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         return self.decoder_layout(flat, cache)
 
     def body(self, inputs: dict[str, Any]) -> Any:
@@ -255,6 +252,8 @@ class _Reader(Seq2SeqHead):
 class EndClassifier(_Reader, heads.SequenceClassification):
     """Labels a text by the decoder's row where the text has its last end, `eos_token_id`. logits (B, C)."""
 
+    SIGNATURE = tuple(name for name in Seq2SeqHead.SIGNATURE if name != "past_key_values")
+
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqSequenceClassifierOutput
 
     def logits_of_texts(self, body: Any, layout: Layout, inputs: dict[str, Any]) -> Tensor:
@@ -276,11 +275,15 @@ class EndClassifier(_Reader, heads.SequenceClassification):
 class SpanFinder(_Reader, heads.QuestionAnswering):
     """Finds the answer's span in the decoder's columns. start_logits, end_logits (B, T)."""
 
+    SIGNATURE = (
+        *("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "labels"),
+        *("inputs_embeds", "decoder_inputs_embeds", "use_cache"),
+        *OPTIONS,
+    )
+
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqQuestionAnsweringModelOutput
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         given = (flat.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
         found: Layout = self.get_decoder().layout(*given, keep_padding=True, reads_first=False, cache=cache)
         return found
