@@ -319,6 +319,7 @@ class BartModel(BartPreTrainedModel, seq2seq.Seq2SeqModel):
 class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
     """Writes a text from another."""
 
+    final_logits_bias: Tensor
     TIED = {"lm_head.weight": "model.shared.weight"}
 
     def __init__(self, config: Any) -> None:
