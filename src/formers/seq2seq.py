@@ -18,6 +18,7 @@ from torch import Tensor
 
 from . import heads, outputs
 from .bodies import Body
+from .cache import EncoderDecoderCache
 from .errors import InputError
 from .generation.source import Source, read_source
 from .layers import memory_of
@@ -78,7 +79,9 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         own = {"past_key_values": inputs.get("past_key_values"), "use_cache": inputs.pop("use_cache", None)}
         own["attention_mask"] = inputs.get("decoder_attention_mask")
         inputs.pop("cache_position", None)
+        fresh = own["past_key_values"] is None
         cache = self.get_decoder().take_cache(own)
+        cache = EncoderDecoderCache() if fresh and cache is not None else cache
         inputs["past_key_values"] = cache
         return cache
 

@@ -53,11 +53,14 @@ class T5Config(PretrainedConfig):
     pad_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     classifier_dropout: float = 0.0
+    scale_decoder_outputs: bool | None = None  # where no file says: whether the table scores what is written
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.num_decoder_layers is None:
             self.num_decoder_layers = self.num_layers
+        if self.scale_decoder_outputs is None:
+            self.scale_decoder_outputs = self.tie_word_embeddings
         gate, _, act = self.feed_forward_proj.rpartition("-")
         if gate not in ("", "gated"):
             raise ConfigError(f"feed_forward_proj={self.feed_forward_proj!r}: it is an activation, or gated-<one>.")
@@ -329,7 +332,7 @@ class T5ForConditionalGeneration(T5PreTrainedModel, seq2seq.Seq2SeqLM):
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         # where the table scores what is written, its rows are as long as those of words
-        return self.lm_head(rows * self.model_dim**-0.5 if self.config.tie_word_embeddings else rows)
+        return self.lm_head(rows * self.model_dim**-0.5 if self.config.scale_decoder_outputs else rows)
 
 
 class T5EncoderModel(T5PreTrainedModel):
