@@ -97,6 +97,11 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         handed = layout is not None
         layout = self.decoder_layout(inputs, cache) if layout is None else layout
         encoded, memory = self.encoded(inputs, asked)
+        if inputs.get("memory") is None and memory[1].batch not in (1, layout.batch):
+            raise InputError(
+                f"{type(self).__name__}: its encoder reads {memory[1].batch} texts and its decoder writes "
+                f"{layout.batch}; give both as many."
+            )
         own = {name: inputs.get(given) for given, name in _OF_DECODER.items() if given != "use_cache"}
         body = self.get_decoder()(
             **{name: value for name, value in own.items() if value is not None and name != "attention_mask"},
