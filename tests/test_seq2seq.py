@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from families import MASKS, SEQ2SEQ, SEQ2SEQ_CASES, batch, difference, pair, rates, written_out
 
 import formers
@@ -110,8 +113,6 @@ def test_train_step(family: str, head: str, mask: str) -> None:
 @pytest.mark.every
 @pytest.mark.parametrize(("family", "head"), HEADS)
 def test_keys_and_signatures(family: str, head: str) -> None:
-    import inspect
-
     theirs, ours = pair(family, head)
     assert set(ours.state_dict()) == set(theirs.state_dict())
     wanted = [n for n in inspect.signature(theirs.forward).parameters if n not in ("kwargs", "logits_to_keep")]
@@ -233,6 +234,60 @@ def test_tuples_hold_what_the_reference_holds(family: str) -> None:
     short, past = (ours.get_encoder()(input_ids=torch.tensor([[4, 5]] * 2))[0],), got.to_legacy_cache()
     with pytest.raises(formers.InputError, match="give both of the same texts"):
         ours(encoder_outputs=short, decoder_input_ids=torch.tensor([[5], [6]]), past_key_values=past)
+
+
+@pytest.mark.parametrize("size", [120, 80])
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_other_sizes_of_the_vocabulary(family: str, size: int, tmp_path: Any) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    if hasattr(ours, "final_logits_bias"):
+        for model in (theirs, ours):
+            model.final_logits_bias.copy_(torch.linspace(-1, 1, 99)[None])
+    for model in (theirs, ours):
+        model.resize_token_embeddings(size)
+    theirs.load_state_dict(ours.state_dict())
+    ids = torch.tensor([[4, 5, size - 1]])
+    with torch.no_grad():
+        got, expected = (model(input_ids=ids, decoder_input_ids=ids).logits for model in (ours, theirs))
+    assert difference(got, expected) < TOLERANCE and ours.config.vocab_size == size
+    ours.save_pretrained(tmp_path)
+    with torch.no_grad():
+        again = type(ours).from_pretrained(tmp_path)(input_ids=ids, decoder_input_ids=ids).logits
+    assert difference(again, got) < TOLERANCE
+
+
+def test_tokens_shifted_by_their_old_names() -> None:
+    from formers.models.bart.modeling_bart import BartPretrainedModel, shift_tokens_right
+
+    ids = torch.tensor([[4, 5, -100]])
+    assert shift_tokens_right(ids, 1, 2).tolist() == [[2, 4, 5]]
+    theirs = transformers.models.bart.modeling_bart.shift_tokens_right(ids.roll(1), 1, 2)
+    assert shift_tokens_right(ids.roll(1), 1, 2).tolist() == theirs.tolist() == [[2, 1, 4]]
+    theirs, ours = pair("t5", "base")
+    assert ours._shift_right(ids).tolist() == theirs._shift_right(ids).tolist()
+    assert issubclass(formers.BartModel, BartPretrainedModel)
+
+
+@pytest.mark.parametrize("tied", [None, True, False])
+def test_scores_of_untied_words(tied: bool | None, tmp_path: Any) -> None:
+    """T5 1.1's files have a layer of their own that scores words, whatever their configuration says of it."""
+    given = {} if tied is None else {"tie_word_embeddings": tied}
+    theirs, _ = pair("t5", "seq2seq-lm", **given)
+    ids, weight = torch.tensor([[4, 5, 1]]), torch.randn(99, 32, generator=torch.Generator().manual_seed(0))
+    if tied is False:
+        theirs.lm_head.weight = torch.nn.Parameter(weight)
+    theirs.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    if tied is False:  # as such files were before 5.x
+        values |= {"tie_word_embeddings": False}
+        values.pop("scale_decoder_outputs")
+        (tmp_path / "config.json").write_text(json.dumps(values))
+    back, ours = (type(m).from_pretrained(tmp_path).eval() for m in (theirs, pair("t5", "seq2seq-lm")[1]))
+    assert (ours.lm_head.weight is ours.shared.weight) == (tied is not False)
+    assert torch.equal(ours.lm_head.weight, theirs.lm_head.weight)
+    with torch.no_grad():
+        got, expected = (m(input_ids=ids, decoder_input_ids=ids).logits for m in (ours, back))
+    assert difference(got, expected) < TOLERANCE
 
 
 @pytest.mark.parametrize("family", SEQ2SEQ)

@@ -149,6 +149,7 @@ from .models.bart import (
     BartForSequenceClassification as BartForSequenceClassification,
     BartModel as BartModel,
     BartPreTrainedModel as BartPreTrainedModel,
+    BartPretrainedModel as BartPretrainedModel,
     BartTokenizer as BartTokenizer,
 )
 from .models.bert import (

@@ -68,6 +68,9 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         """The part that writes."""
         return self.base_model.decoder
 
+    def _shift_right(self, input_ids: Tensor) -> Tensor:  # which the reference's own examples call
+        return shift_right(input_ids, self.config.decoder_start_token_id, self.config.pad_token_id)
+
     def decoder_layout(self, inputs: dict[str, Any], cache: Any) -> Layout:
         """Where the rows of the decoder are in its batch."""
         given = (inputs.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
@@ -214,7 +217,7 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """The labels, shifted one column to the right."""
-        return shift_right(labels, self.config.decoder_start_token_id, self.config.pad_token_id)
+        return self._shift_right(labels)
 
     def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
         """The text that the encoder reads."""
@@ -252,8 +255,7 @@ class _Reader(Seq2SeqHead):
                 raise InputError(
                     f"{type(self).__name__} needs input_ids, which the decoder reads too; or else decoder_input_ids."
                 )
-            start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
-            inputs["decoder_input_ids"] = shift_right(inputs["input_ids"], start, padding)
+            inputs["decoder_input_ids"] = self._shift_right(inputs["input_ids"])
         return super().compute(inputs)
 
 

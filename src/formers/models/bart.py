@@ -229,6 +229,14 @@ class BartPreTrainedModel(PreTrainedModel):
         return BartModel(config)
 
 
+BartPretrainedModel = BartPreTrainedModel  # its name in 4.x
+
+
+def shift_tokens_right(input_ids: Tensor, pad_token_id: int, decoder_start_token_id: int) -> Tensor:
+    """What a decoder reads to predict `input_ids` (B, T): see `seq2seq.shift_right`."""
+    return seq2seq.shift_right(input_ids, decoder_start_token_id, pad_token_id)
+
+
 class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D).
 
@@ -313,7 +321,7 @@ class BartModel(BartPreTrainedModel, seq2seq.Seq2SeqModel):
         """The encoder's tokens, shifted."""
         if inputs.get("input_ids") is None:
             return super().first_inputs(inputs)
-        return seq2seq.shift_right(inputs["input_ids"], self.config.decoder_start_token_id, self.config.pad_token_id)
+        return self._shift_right(inputs["input_ids"])
 
 
 class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
@@ -328,6 +336,13 @@ class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
         self.register_buffer("final_logits_bias", torch.zeros(1, config.vocab_size))
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.post_init()
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Change the vocabulary's size, and with it that of the scores' bias, which is 0 for new tokens."""
+        table = super().resize_token_embeddings(*args, **kwargs)
+        bias = self.final_logits_bias
+        self.final_logits_bias = F.pad(bias, (0, table.num_embeddings - bias.shape[-1]))  # cut where it is negative
+        return table
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.lm_head(rows) + self.final_logits_bias.flatten().to(rows.dtype)
