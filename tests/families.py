@@ -10,20 +10,30 @@ from of_families import facts
 
 from formers import PreTrainedModel, registry
 from formers.heads import ReplacedTokenDetection
+from formers.seq2seq import EndClassifier, Seq2SeqLM, SpanFinder
 
-FAMILIES = registry.families()
+
+def reads_and_writes(family: str) -> bool:
+    """Whether the family has an encoder and a decoder."""
+    return bool(next(iter(registry.load(family).MODEL_TYPES.values())).is_encoder_decoder)
+
+
+SEQ2SEQ = tuple(family for family in registry.families() if reads_and_writes(family))
+FAMILIES = tuple(family for family in registry.families() if family not in SEQ2SEQ)  # of one stack of layers
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
+SEQ2SEQ_CASES = [(f, h) for f in SEQ2SEQ for h in registry.load(f).HEADS]
 
 
 def having(head: str) -> list[str]:
-    """The families with that head."""
+    """The families of one stack of layers with that head."""
     return [family for family in FAMILIES if head in registry.load(family).HEADS]
 
 
 def main_head(family: str) -> str:
     """The head of tests that try one: what scores the vocabulary, or else the first beside the body."""
     heads = registry.load(family).HEADS
-    return next(head for head in ("masked-lm", "causal-lm", *heads) if head in heads and head != "base")
+    first = ("seq2seq-lm", "masked-lm", "causal-lm")
+    return next(head for head in (*first, *heads) if head in heads and head != "base")
 
 
 def is_causal(family: str, head: str) -> bool:
@@ -60,7 +70,7 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     module = registry.load(family)
     ours_class = module.HEADS[head]
     values = {**module.TINY, **changes}
-    if head == "causal-lm" and not facts(family).causal:
+    if head == "causal-lm" and not facts(family).causal and family not in SEQ2SEQ:
         values = {"is_decoder": True, **values}
     if "use_cache" in ours_class.config_class.keys():  # noqa: SIM118
         values = {"use_cache": False, **values}  # the cache comes with generation
@@ -99,12 +109,14 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         return torch.randint(0, high, shape, generator=generator)
 
     inputs = {"input_ids": draw(config.vocab_size, B, T), "attention_mask": keep}
+    if "decoder_input_ids" in model.inputs():
+        return inputs | _of_decoder(model, inputs, draw, labels)
     if getattr(model, "READS", None) == "last":  # there the reference tells padding by its id, and not by the mask
         padding, ids = config.pad_token_id, inputs["input_ids"]
         inputs["input_ids"] = ids.where(ids != padding, padding + 1).masked_fill(keep == 0, padding)
     if "token_type_ids" in model.inputs():  # a model without a table of types looks them up among its words
         inputs["token_type_ids"] = draw(getattr(config, "type_vocab_size", config.vocab_size), B, T)
-    if not labels:
+    if not labels or head in ("text-encoding", "base"):
         pass
     elif head in ("masked-lm", "causal-lm"):
         inputs["labels"] = draw(config.vocab_size, B, T).masked_fill(keep == 0, -100)
@@ -120,12 +132,32 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         inputs |= {"start_positions": draw(T + 3, B), "end_positions": draw(T + 3, B)}
     elif head == "multiple-choice":
         inputs["labels"] = draw(2, B)
-    elif head != "base":
+    else:
         inputs["labels"] = draw(config.num_labels, B)
     if head == "multiple-choice":
         per_choice = ("input_ids", "attention_mask", "token_type_ids")
         inputs = {k: torch.stack([v, v.flip(0)], 1) if k in per_choice else v for k, v in inputs.items()}
     return inputs
+
+
+def _of_decoder(model: Any, inputs: dict[str, Any], draw: Any, labels: bool) -> dict[str, torch.Tensor]:
+    """What a model with a decoder reads beside its encoder's inputs, which get ends of their own."""
+    ids, config, keep = inputs["input_ids"], model.config, inputs["attention_mask"]
+    B, T = ids.shape
+    if isinstance(model, EndClassifier):
+        end = config.eos_token_id
+        ids.masked_fill_(ids == end, end + 1)
+        ids[torch.arange(B), (keep * torch.arange(1, T + 1)).argmax(1)] = end
+        return {"labels": draw(config.num_labels, B)} if labels else {}
+    if isinstance(model, SpanFinder):
+        return {"start_positions": draw(T + 3, B), "end_positions": draw(T + 3, B)} if labels else {}
+    written = {
+        "decoder_input_ids": draw(config.vocab_size, B, 7),
+        "decoder_attention_mask": torch.tensor([[1] * 7, [1] * 6 + [0], [1] * 3 + [0] * 4]),
+    }
+    if not labels or not isinstance(model, Seq2SeqLM):
+        return written
+    return written | {"labels": draw(config.vocab_size, B, 7).masked_fill(written["decoder_attention_mask"] == 0, -100)}
 
 
 def difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:

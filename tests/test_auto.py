@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, having, main_head
+from families import CASES, FAMILIES, SEQ2SEQ, SEQ2SEQ_CASES, main_head
 from tokenizers import Tokenizer, models
 
 import formers
@@ -20,6 +20,8 @@ AUTO = {
     "pretraining": "AutoModelForPreTraining",
     "masked-lm": "AutoModelForMaskedLM",
     "causal-lm": "AutoModelForCausalLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+    "text-encoding": "AutoModelForTextEncoding",
     "sequence-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
     "question-answering": "AutoModelForQuestionAnswering",
@@ -40,7 +42,7 @@ def config_of(family: str, **changes: Any) -> Any:
 
 
 @pytest.mark.every
-@pytest.mark.parametrize(("family", "head"), CASES)
+@pytest.mark.parametrize(("family", "head"), [*CASES, *SEQ2SEQ_CASES])
 def test_the_class_of_a_head(family: str, head: str, tmp_path: Path) -> None:
     auto, expected = getattr(formers, AUTO[head]), registry.load(family).HEADS[head]
     config = config_of(family, is_decoder=head == "causal-lm")
@@ -58,7 +60,23 @@ def test_the_class_of_a_head(family: str, head: str, tmp_path: Path) -> None:
 
 def test_every_auto_class_is_tested() -> None:
     autos = {n for n in vars(formers.auto) if n.startswith("AutoModel")}
-    assert autos == set(AUTO.values()) and formers.AutoModelWithLMHead is formers.AutoModelForMaskedLM
+    assert autos - {"AutoModelWithLMHead"} == set(AUTO.values())
+
+
+@pytest.mark.parametrize(("family", "head"), [("bert", "masked-lm"), ("gpt2", "causal-lm"), ("t5", "seq2seq-lm")])
+def test_whichever_head_scores_the_vocabulary(family: str, head: str) -> None:
+    expected = registry.load(family).HEADS[head]
+    assert type(formers.AutoModelWithLMHead.from_config(config_of(family))) is expected
+    assert formers.MODEL_WITH_LM_HEAD_MAPPING[expected.config_class] is expected
+    with pytest.raises(formers.ConfigError, match=r"masked-lm or seq2seq-lm or causal-lm"):
+        formers.AutoModelWithLMHead.from_config(formers.PretrainedConfig())
+
+
+def test_the_mapping_of_encoder_decoders() -> None:
+    mapping = formers.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    theirs = transformers.models.auto.modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+    assert {c.__name__ for c in mapping} >= {"T5Config", "BartConfig"}
+    assert all(theirs[config.model_type] == model.__name__ for config, model in mapping.items())
 
 
 def test_what_from_pretrained_takes(tmp_path: Path) -> None:
@@ -90,7 +108,7 @@ def test_code_beside_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     assert formers.AutoConfig.from_pretrained(tmp_path, trust_remote_code=True).auto_map == values["auto_map"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *SEQ2SEQ])
 def test_a_config_of_before_model_types(family: str, tmp_path: Path) -> None:
     auto, expected = getattr(formers, AUTO[main_head(family)]), registry.load(family).HEADS[main_head(family)]
     auto.from_config(config_of(family)).save_pretrained(tmp_path)
@@ -130,7 +148,8 @@ def test_for_model() -> None:
 def test_a_head_that_the_family_lacks(head: str, tmp_path: Path) -> None:
     auto, config = getattr(formers, AUTO[head]), config_of("distilbert")
     formers.AutoModel.from_config(config).save_pretrained(tmp_path)
-    have = ", ".join(t for family in having(head) for t in registry.load(family).MODEL_TYPES)
+    families = [registry.load(family) for family in registry.families()]
+    have = ", ".join(t for family in families if head in family.HEADS for t in family.MODEL_TYPES)
     for call in (lambda: auto.from_pretrained(tmp_path), lambda: auto.from_config(config)):
         with pytest.raises(ValueError, match=rf"DistilBertConfig.*these have one: {have}\."):
             call()
@@ -147,7 +166,7 @@ def test_other_frameworks(name: str) -> None:
 def test_names_that_are_not_there() -> None:
     with pytest.raises(AttributeError, match="AutoModelForSequenceClassification"):
         _ = formers.AutoModelForSequenceClasification
-    with pytest.raises(AttributeError, match=", ".join(FAMILIES)):
+    with pytest.raises(AttributeError, match=", ".join(registry.families())):
         _ = formers.NoSuchModel
     assert not hasattr(formers, "nothing")
     for auto in (formers.AutoModel, formers.AutoConfig, formers.AutoTokenizer):
@@ -262,7 +281,7 @@ def test_a_tokenizer_of_ones_own(data: Path, tmp_path: Path) -> None:
         formers.AutoTokenizer.register(formers.BertConfig)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, *SEQ2SEQ])
 def test_the_tokenizer_of_a_model(family: str, tmp_path: Path) -> None:
     config_of(family).save_pretrained(tmp_path)
     Tokenizer(models.WordLevel({"hello": 0, "[UNK]": 1}, "[UNK]")).save(str(tmp_path / "tokenizer.json"))

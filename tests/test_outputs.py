@@ -19,7 +19,7 @@ from formers import outputs
 CLASSES = [cls for cls in outputs.ModelOutput.__subclasses__() if cls.__module__.startswith("formers.")]
 
 # fields that the reference lacks, after those that it has
-OWN = {"GenerateDecoderOnlyOutput": ["ended"]}
+OWN = {"GenerateDecoderOnlyOutput": ["ended"], "GenerateEncoderDecoderOutput": ["ended"]}
 
 
 def classifier_output() -> outputs.SequenceClassifierOutput:

@@ -23,12 +23,15 @@ _HOME = {
         "AutoModelForNextSentencePrediction",
         "AutoModelForPreTraining",
         "AutoModelForQuestionAnswering",
+        "AutoModelForSeq2SeqLM",
         "AutoModelForSequenceClassification",
+        "AutoModelForTextEncoding",
         "AutoModelForTokenClassification",
+        "AutoModelWithLMHead",
         "AutoProcessor",
         "AutoTokenizer",
     ),
-    "cache": ("Cache", "DynamicCache", "StaticCache"),
+    "cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
     "config": ("PretrainedConfig",),
     "errors": tuple(n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.FormersError)),
     "generation.configuration": ("GenerationConfig",),
@@ -102,6 +105,7 @@ _HOME = {
     ),
     "old_paths.mappings": (
         *("CONFIG_MAPPING", "MODEL_FOR_CAUSAL_LM_MAPPING", "MODEL_FOR_MASKED_LM_MAPPING"),
+        "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING",
         *("MODEL_FOR_MULTIPLE_CHOICE_MAPPING", "MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING"),
         *("MODEL_FOR_PRETRAINING_MAPPING", "MODEL_FOR_QUESTION_ANSWERING_MAPPING"),
         *("MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING", "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING", "MODEL_MAPPING"),
@@ -160,7 +164,7 @@ _ROOMS = (
     *("pipelines", "sentences", "tokenization", "visualize"),
 )
 _BY_RULE = ("_available", "_MAPPING", "_MAPPING_NAMES")
-_RENAMED = {"PreTrainedConfig": "PretrainedConfig", "AutoModelWithLMHead": "AutoModelForMaskedLM"}
+_RENAMED = {"PreTrainedConfig": "PretrainedConfig"}
 
 
 def __getattr__(name: str) -> Any:

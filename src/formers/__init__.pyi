@@ -9,14 +9,18 @@ from .auto import (
     AutoModelForNextSentencePrediction as AutoModelForNextSentencePrediction,
     AutoModelForPreTraining as AutoModelForPreTraining,
     AutoModelForQuestionAnswering as AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification as AutoModelForSequenceClassification,
+    AutoModelForTextEncoding as AutoModelForTextEncoding,
     AutoModelForTokenClassification as AutoModelForTokenClassification,
+    AutoModelWithLMHead as AutoModelWithLMHead,
     AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
 )
 from .cache import (
     Cache as Cache,
     DynamicCache as DynamicCache,
+    EncoderDecoderCache as EncoderDecoderCache,
     StaticCache as StaticCache,
 )
 from .config import (
@@ -136,6 +140,17 @@ from .models.albert import (
     AlbertPreTrainedModel as AlbertPreTrainedModel,
     AlbertTokenizer as AlbertTokenizer,
     AlbertTokenizerFast as AlbertTokenizerFast,
+)
+from .models.bart import (
+    BartConfig as BartConfig,
+    BartForCausalLM as BartForCausalLM,
+    BartForConditionalGeneration as BartForConditionalGeneration,
+    BartForQuestionAnswering as BartForQuestionAnswering,
+    BartForSequenceClassification as BartForSequenceClassification,
+    BartModel as BartModel,
+    BartPreTrainedModel as BartPreTrainedModel,
+    BartPretrainedModel as BartPretrainedModel,
+    BartTokenizer as BartTokenizer,
 )
 from .models.bert import (
     BertConfig as BertConfig,
@@ -458,6 +473,16 @@ from .models.smollm3 import (
     SmolLM3Model as SmolLM3Model,
     SmolLM3PreTrainedModel as SmolLM3PreTrainedModel,
 )
+from .models.t5 import (
+    T5Config as T5Config,
+    T5EncoderModel as T5EncoderModel,
+    T5ForConditionalGeneration as T5ForConditionalGeneration,
+    T5ForQuestionAnswering as T5ForQuestionAnswering,
+    T5ForSequenceClassification as T5ForSequenceClassification,
+    T5ForTokenClassification as T5ForTokenClassification,
+    T5Model as T5Model,
+    T5PreTrainedModel as T5PreTrainedModel,
+)
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,
     XLMRobertaForCausalLM as XLMRobertaForCausalLM,
@@ -508,6 +533,7 @@ from .old_paths.mappings import (
     MODEL_FOR_PRETRAINING_MAPPING as MODEL_FOR_PRETRAINING_MAPPING,
     MODEL_FOR_QUESTION_ANSWERING_MAPPING as MODEL_FOR_QUESTION_ANSWERING_MAPPING,
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING as MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING as MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
     MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING as MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
     MODEL_MAPPING as MODEL_MAPPING,
     MODEL_WITH_LM_HEAD_MAPPING as MODEL_WITH_LM_HEAD_MAPPING,
@@ -580,4 +606,3 @@ from . import visualize as visualize
 from .version import __version__ as __version__
 
 PreTrainedConfig = PretrainedConfig
-AutoModelWithLMHead = AutoModelForMaskedLM

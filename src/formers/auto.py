@@ -115,9 +115,10 @@ def _model_type(values: dict[str, Any], where: str) -> str:
 
 
 class _AutoModel:
-    """Finds the class of a checkpoint's family that has the head of this Auto class."""
+    """Finds the class of a checkpoint's family that has the head of this Auto class, or else one of ELSE."""
 
     HEAD: ClassVar[str]
+    ELSE: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self) -> None:
         raise _not_to_be_made(type(self))
@@ -160,16 +161,13 @@ class _AutoModel:
                 f"{cls.__name__}.from_config takes a configuration, got {type(config).__name__}: "
                 "make one, BertConfig(…), or load one, AutoConfig.from_pretrained(name)."
             )
-        found = model_class(cls.HEAD, type(config))
+        heads = (cls.HEAD, *cls.ELSE)
+        found = next((model for head in heads if (model := model_class(head, type(config))) is not None), None)
         if found is None:
-            having = [
-                t
-                for f in registry.families()
-                if cls.HEAD in registry.load(f).HEADS
-                for t in registry.load(f).MODEL_TYPES
-            ]
+            families = map(registry.load, registry.families())
+            having = [t for f in families if {*heads} & f.HEADS.keys() for t in f.MODEL_TYPES]
             raise ConfigError(
-                f"{cls.__name__}: {type(config).__name__} has no model with this head ({cls.HEAD}); "
+                f"{cls.__name__}: {type(config).__name__} has no model with this head ({' or '.join(heads)}); "
                 f"these have one: {', '.join(having) or 'none'}."
             )
         return found
@@ -211,6 +209,25 @@ class AutoModelForCausalLM(_AutoModel):
     """With a head that predicts the next token."""
 
     HEAD = "causal-lm"
+
+
+class AutoModelForSeq2SeqLM(_AutoModel):
+    """With an encoder that reads a text and a decoder that writes another."""
+
+    HEAD = "seq2seq-lm"
+
+
+class AutoModelWithLMHead(_AutoModel):
+    """With the head that scores the vocabulary, whichever the family has."""
+
+    HEAD = "masked-lm"
+    ELSE = ("seq2seq-lm", "causal-lm")
+
+
+class AutoModelForTextEncoding(_AutoModel):
+    """The part that reads, of models that write too."""
+
+    HEAD = "text-encoding"
 
 
 class AutoModelForSequenceClassification(_AutoModel):

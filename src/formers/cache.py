@@ -64,8 +64,8 @@ class Cache:
     unseen: whether it was made of tuples, and no mask has said which of their columns are padding.
     chosen: the texts that the next pass is about, in the order of its batch; None for all.
     trunk: what texts begin with, where some share it: keys and values are what each has after that.
-    crossed: keys and values of an encoder's rows for each layer, (M, H, K, d) each, and `memory` their layout; each text
-        of the encoder's has `shares` neighbours.
+    crossed: keys and values of an encoder's rows for each layer, (M, H, K, d) each, and `memory` their layout; each
+        text of the encoder's has `shares` neighbours.
     """
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -249,7 +249,8 @@ class Cache:
 
     @classmethod
     def of(cls, given: Any, mask: Tensor | None = None) -> Cache:
-        """The cache itself, or one made of tuples (key, value), (B, G, K, d) each, one for each layer.
+        """The cache itself, or one made of tuples (key, value), (B, G, K, d) each, one for each layer; behind these
+        may be those of an encoder's rows.
 
         mask: bool (B, K or more) which columns of the tuples are no padding.
         """
@@ -262,6 +263,7 @@ class Cache:
             return made
         try:
             made.keys, made.values = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+            made.crossed = {i: (pair[2], pair[3]) for i, pair in enumerate(pairs) if len(pair) > 2}
             B, _, K, _ = made.keys[0].shape
             shapes = {key.shape[2] for key in made.keys}
         except (TypeError, IndexError, ValueError, AttributeError) as e:
@@ -291,6 +293,12 @@ class Cache:
             stored[:] = [x.gather(2, front.to(x.device).expand(-1, x.shape[1], -1, x.shape[3])) for x in stored]
         self.real, self.lengths = real.cpu(), real.sum(1).tolist()
 
+    def read(self, layer: int) -> tuple[Tensor, ...]:
+        """Keys and values of one layer, and behind them those of the encoder's rows, where there are any."""
+        if layer not in self.crossed:
+            return self.pair(layer)
+        return *self.pair(layer), *(x.repeat_interleave(self.shares, 0) for x in self.crossed[layer])
+
     def pair(self, layer: int) -> tuple[Tensor, Tensor]:
         """Keys and values of one layer as (S, G, columns, d), zeros at padding."""
         self.join()
@@ -305,13 +313,13 @@ class Cache:
     def __len__(self) -> int:
         return len(self.keys if self.trunk is None else self.trunk.keys)
 
-    def __getitem__(self, layer: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, layer: int) -> tuple[Tensor, ...]:
         if not -len(self) <= layer < len(self):
             raise IndexError(f"past_key_values has {len(self)} layers; there is no layer {layer}.")
-        return self.pair(layer % len(self))
+        return self.read(layer % len(self))
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return (self.pair(layer) for layer in range(len(self)))
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        return (self.read(layer) for layer in range(len(self)))
 
     def __bool__(self) -> bool:
         return True
@@ -330,6 +338,13 @@ class Cache:
     def value_cache(self) -> list[Tensor]:
         """The values of each layer."""
         return [self.pair(layer)[1] for layer in range(len(self))]
+
+    def alone(self) -> DynamicCache:
+        """The same without the encoder's. What is added to the one is not added to the other."""
+        own = DynamicCache([self.pair(layer) for layer in range(len(self))])
+        if self.real is not None:
+            own._compact(self.real)
+        return own
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """How many columns earlier passes had."""
@@ -358,8 +373,8 @@ class Cache:
             self.lengths, self.columns = [length + T for length in past], self.columns + T
         return self.extend(layer_idx, range(batch), past, key_states, value_states)
 
-    def to_legacy_cache(self) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Tuples of keys and values, one for each layer."""
+    def to_legacy_cache(self) -> tuple[tuple[Tensor, ...], ...]:
+        """Tuples of keys and values, one for each layer; of four where there are those of an encoder's rows."""
         return tuple(self)
 
     @classmethod
@@ -375,25 +390,26 @@ class Cache:
         for stored in (self.keys, self.values):
             for layer, x in enumerate(stored):  # one at a time: the old is let go before the next is made
                 stored[layer] = x.index_select(0, chosen.to(x.device))
-        if self.memory is not None:
+        if self.crossed:
             self._select_memory([text // self.shares for text in texts])
         self.lengths = [self.lengths[text] for text in texts]
         self.real = None if self.real is None else self.real[chosen]
 
     def _select_memory(self, of: list[int]) -> None:
         """Keep of the encoder's texts those that texts belong to, each of which names its own."""
-        assert self.memory is not None  # callers ask
         times = _times(of)
         picks, self.shares = (of, 1) if times is None else (of[::times], times)
-        if picks == list(range(self.memory.batch)):
+        if picks == list(range(len(next(iter(self.crossed.values()))[0]))):
             return
-        at, mask = torch.tensor(picks), self.memory.mask
+        at = torch.tensor(picks)
         self.crossed = {
             i: (k.index_select(0, at.to(k.device)), v.index_select(0, at.to(v.device)))
             for i, (k, v) in self.crossed.items()
         }
-        mask = mask if mask is None or len(mask) == 1 else mask.index_select(0, at.to(mask.device))
-        self.memory = Layout(len(picks), self.memory.columns, mask=mask)
+        if self.memory is not None:
+            mask = self.memory.mask
+            mask = mask if mask is None or len(mask) == 1 else mask.index_select(0, at.to(mask.device))
+            self.memory = Layout(len(picks), self.memory.columns, mask=mask)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep these texts, in this order."""
@@ -427,7 +443,8 @@ class Cache:
     def nbytes(self) -> int:
         """Bytes of memory."""
         trunk = () if self.trunk is None else (*self.trunk.keys, *self.trunk.values)
-        return sum(x.untyped_storage().nbytes() for x in (*self.keys, *self.values, *trunk))
+        crossed = (x for both in self.crossed.values() for x in both)
+        return sum(x.untyped_storage().nbytes() for x in (*self.keys, *self.values, *trunk, *crossed))
 
     def check_room(self, tokens: int) -> None:
         """Raise InputError where the keys and values of so many more tokens need more memory than there is."""
@@ -450,6 +467,9 @@ def _pairs(given: Any) -> list[Any]:
     """Keys and values of each layer, of tuples or of a cache of another library: by layers, as 5.x's, or by indices."""
     if isinstance(given, (tuple, list)):
         return list(given)
+    if hasattr(given, "self_attention_cache"):
+        own, across = _pairs(given.self_attention_cache), _pairs(given.cross_attention_cache)
+        return [(*pair, *other) for pair, other in zip(own, across or [()] * len(own), strict=True)]
     layers = getattr(given, "layers", None)
     if isinstance(layers, (tuple, list)):
         found = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in layers]
@@ -474,6 +494,37 @@ class DynamicCache(Cache):
         super().__init__()
         if ddp_cache_data is not None and not hasattr(ddp_cache_data, "model_type"):  # a configuration, in 5.x's others
             vars(self).update(vars(Cache.of(tuple(ddp_cache_data))))
+
+
+class EncoderDecoderCache(DynamicCache):
+    """A cache of a text that is written, and of one that it is written from.
+
+    caches: of the one and of the other, as in 5.x; or one cache or tuples of both.
+    """
+
+    def __init__(self, *caches: Any, **__: Any) -> None:
+        super().__init__()
+        if not caches:
+            return
+        own = Cache.of(caches[0])
+        vars(self).update(vars(own.alone()), crossed=dict(own.crossed), memory=own.memory, shares=own.shares)
+        if len(caches) > 1:
+            self.crossed = {i: (pair[0], pair[1]) for i, pair in enumerate(_pairs(caches[1]))}
+
+    @property
+    def self_attention_cache(self) -> DynamicCache:
+        """Keys and values of the text that is written, by themselves."""
+        return self.alone()
+
+    @property
+    def cross_attention_cache(self) -> DynamicCache:
+        """Keys and values of the text that it is written from, by themselves."""
+        return DynamicCache([self.read(layer)[2:] for layer in sorted(self.crossed)])
+
+    @property
+    def is_updated(self) -> dict[int, bool]:
+        """Which layers have keys and values of the text that is read."""
+        return {layer: layer in self.crossed for layer in range(len(self))}
 
 
 class StaticCache(Cache):

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from . import heads, outputs
 from .bodies import Body
+from .cache import EncoderDecoderCache
 from .errors import InputError
 from .generation.source import Source, read_source
 from .layers import memory_of
@@ -67,6 +68,9 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         """The part that writes."""
         return self.base_model.decoder
 
+    def _shift_right(self, input_ids: Tensor) -> Tensor:  # which the reference's own examples call
+        return shift_right(input_ids, self.config.decoder_start_token_id, self.config.pad_token_id)
+
     def decoder_layout(self, inputs: dict[str, Any], cache: Any) -> Layout:
         """Where the rows of the decoder are in its batch."""
         given = (inputs.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
@@ -78,10 +82,11 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         own = {"past_key_values": inputs.get("past_key_values"), "use_cache": inputs.pop("use_cache", None)}
         own["attention_mask"] = inputs.get("decoder_attention_mask")
         inputs.pop("cache_position", None)
+        fresh = own["past_key_values"] is None
         cache = self.get_decoder().take_cache(own)
+        cache = EncoderDecoderCache() if fresh and cache is not None else cache
         inputs["past_key_values"] = cache
         return cache
-
 
     def run(self, inputs: dict[str, Any]) -> Any:
         """What the model without a head computes."""
@@ -95,6 +100,11 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         handed = layout is not None
         layout = self.decoder_layout(inputs, cache) if layout is None else layout
         encoded, memory = self.encoded(inputs, asked)
+        if inputs.get("memory") is None and memory[1].batch not in (1, layout.batch):
+            raise InputError(
+                f"{type(self).__name__}: its encoder reads {memory[1].batch} texts and its decoder writes "
+                f"{layout.batch}; give both as many."
+            )
         own = {name: inputs.get(given) for given, name in _OF_DECODER.items() if given != "use_cache"}
         body = self.get_decoder()(
             **{name: value for name, value in own.items() if value is not None and name != "attention_mask"},
@@ -116,8 +126,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     def first_inputs(self, inputs: dict[str, Any]) -> Tensor:
         """What the decoder reads where a call does not say."""
         raise InputError(
-            f"{type(self).__name__} needs decoder_input_ids beside input_ids: what the decoder has written so far, which "
-            "begins with config.decoder_start_token_id. model.generate(input_ids) of a model with a head writes."
+            f"{type(self).__name__} needs decoder_input_ids beside input_ids: what the decoder has written so far, "
+            "which begins with config.decoder_start_token_id. model.generate(input_ids) of a model with a head writes."
         )
 
     def encoded(self, inputs: dict[str, Any], asked: dict[str, Any]) -> tuple[Any, tuple[Tensor, Layout]]:
@@ -146,8 +156,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
 def _named(given: Any) -> outputs.BaseModelOutput:
     if not isinstance(given, (tuple, list)) or not given:
         raise InputError(
-            f"encoder_outputs is a {type(given).__name__}; give what the encoder returned, or a tuple whose first is its "
-            "last hidden state (batch, columns, width)."
+            f"encoder_outputs is a {type(given).__name__}; give what the encoder returned, or a tuple whose first is "
+            "its last hidden state (batch, columns, width)."
         )
     return outputs.BaseModelOutput(*given[:3])
 
@@ -169,7 +179,7 @@ class Seq2SeqModel(Seq2SeqPreTrainedModel):
 
 
 class Seq2SeqBody(Body):
-    """A body that is one of the two. `memory`, where a whole model hands it over: the encoder's rows and their layout."""
+    """A body that is one of the two. `memory`: the encoder's rows and their layout, of a whole model."""
 
     UNUSED = ()
 
@@ -183,9 +193,7 @@ class Seq2SeqHead(Seq2SeqPreTrainedModel, heads.Head):
 
     KEYWORDS = (*heads.Head.KEYWORDS, *Seq2SeqPreTrainedModel.KEYWORDS)
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         return self.decoder_layout(flat, cache)
 
     def body(self, inputs: dict[str, Any]) -> Any:
@@ -209,7 +217,7 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """The labels, shifted one column to the right."""
-        return shift_right(labels, self.config.decoder_start_token_id, self.config.pad_token_id)
+        return self._shift_right(labels)
 
     def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
         """The text that the encoder reads."""
@@ -247,13 +255,14 @@ class _Reader(Seq2SeqHead):
                 raise InputError(
                     f"{type(self).__name__} needs input_ids, which the decoder reads too; or else decoder_input_ids."
                 )
-            start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
-            inputs["decoder_input_ids"] = shift_right(inputs["input_ids"], start, padding)
+            inputs["decoder_input_ids"] = self._shift_right(inputs["input_ids"])
         return super().compute(inputs)
 
 
 class EndClassifier(_Reader, heads.SequenceClassification):
     """Labels a text by the decoder's row where the text has its last end, `eos_token_id`. logits (B, C)."""
+
+    SIGNATURE = tuple(name for name in Seq2SeqHead.SIGNATURE if name != "past_key_values")
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqSequenceClassifierOutput
 
@@ -276,11 +285,15 @@ class EndClassifier(_Reader, heads.SequenceClassification):
 class SpanFinder(_Reader, heads.QuestionAnswering):
     """Finds the answer's span in the decoder's columns. start_logits, end_logits (B, T)."""
 
+    SIGNATURE = (
+        *("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "labels"),
+        *("inputs_embeds", "decoder_inputs_embeds", "use_cache"),
+        *OPTIONS,
+    )
+
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqQuestionAnsweringModelOutput
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         given = (flat.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
         found: Layout = self.get_decoder().layout(*given, keep_padding=True, reads_first=False, cache=cache)
         return found

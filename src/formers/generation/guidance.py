@@ -82,6 +82,11 @@ def guidance_of(task: Any) -> Guidance | None:
         if ids is not None:
             raise ArgumentError("negative_prompt_ids are for guidance: set guidance_scale, 1.5 for example.")
         return None
+    if task.source is not None:
+        raise ArgumentError(
+            f"guidance_scale is for models that are decoders alone; {type(task.model).__name__} has an encoder: "
+            "leave it out."
+        )
     if task.more or keeps_padding(task.model.modules()):
         raise ArgumentError(
             "guidance_scale is for input_ids or inputs_embeds alone: leave out further inputs, and take hooks off the "

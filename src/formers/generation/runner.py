@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..cache import Cache, DynamicCache
+from ..cache import Cache, DynamicCache, EncoderDecoderCache
 from ..ops.layout import Layout
 
 OF_TOKENS = ("token_type_ids",)  # further inputs that have a value for each token
@@ -34,7 +34,8 @@ class Runner:
 
     def __init__(self, model: Any, cache: Cache | None = None, **more: Any) -> None:
         self.model, self.more = model, more
-        self.cache = DynamicCache() if cache is None else cache
+        fresh = EncoderDecoderCache if "memory" in more else DynamicCache
+        self.cache = fresh() if cache is None else cache
         self.rows: list[int] = list(range(len(self.cache.lengths)))
 
     def begin(self, prompts: Sequence[Tensor], rows: Sequence[int] | None = None) -> Tensor:
@@ -181,7 +182,8 @@ class ColumnRunner:
         order = mask.int().argsort(dim=1, stable=True)  # (B, T), padding first
         rows = torch.arange(len(ids), device=ids.device)[:, None]
         self.model, self.mask, self.options = model, mask.bool()[rows, order], options
-        self.cache, self.outputs, self.rows = DynamicCache(), list[Any](), list(range(len(ids)))
+        self.cache = EncoderDecoderCache() if "memory" in more else DynamicCache()
+        self.outputs, self.rows = list[Any](), list(range(len(ids)))
         self.ids, self.going = ids[rows, order], torch.ones(len(ids), dtype=torch.bool, device=ids.device)
         self.more = more | {name: more[name].expand(order.shape)[rows, order] for name in OF_TOKENS if name in more}
 

@@ -274,6 +274,11 @@ class Task:
             more["memory"] = self.source.in_order([len(prompt) for prompt in self.prompts])
             if watched:
                 more |= {"memory": self.source.memory, "encoder_outputs": self.source.encoded}
+        if reader is not None and self.source is not None:
+            raise ArgumentError(
+                f"generate: {self.mode.value} is for models that are decoders alone; {type(self.model).__name__} has "
+                "an encoder. Choose greedily, draw (do_sample=True), or search with beams (num_beams=4)."
+            )
         if reader is not None and (more or watched or (self.cache is not None and self.mode is _CONTRASTIVE)):
             raise ArgumentError(
                 f"generate: {self.mode.value} is for input_ids or inputs_embeds alone. Leave out further inputs and "

@@ -6,13 +6,14 @@ labels, V vocabulary.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import decoders, heads, outputs, seq2seq
+from .. import decoders, outputs, seq2seq
 from ..config import PretrainedConfig
 from ..errors import ConfigError
 from ..layers import by_hand, through
@@ -85,7 +86,7 @@ class BartTokenizer(roberta.RobertaTokenizer):
 class BartScaledWordEmbedding(nn.Embedding):
     """Words, multiplied by a number."""
 
-    def __init__(self, vocab: int, width: int, padding_idx: int | None, embed_scale: float | None = 1.0) -> None:
+    def __init__(self, vocab: int, width: int, padding_idx: int | None, embed_scale: float = 1.0) -> None:
         super().__init__(vocab, width, padding_idx=padding_idx)
         self.embed_scale = embed_scale
 
@@ -136,10 +137,16 @@ class BartAttention(nn.Module):
         self.q_proj = nn.Linear(D, D)
         self.out_proj = nn.Linear(D, D)
 
+    def keys(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of rows, D numbers a row."""
+        return self.k_proj(rows), self.v_proj(rows)
+
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        made = lambda rows: (self.k_proj(rows), self.v_proj(rows))  # noqa: E731
-        (key, value), layout = (made(rows), None) if step.memory is None else step.crossed(made, self.num_heads)
+        if step.memory is None:
+            (key, value), layout = self.keys(rows), None
+        else:
+            (key, value), layout = step.crossed(self.keys, self.num_heads)
         context, *weights = attention(
             *(self.q_proj(rows), key, value, step),
             heads=self.num_heads,
@@ -217,9 +224,17 @@ class BartPreTrainedModel(PreTrainedModel):
     WORDS = "shared"
     BUFFERS = ("encoder.version", "decoder.version", "embed_positions.weights")
 
-    def make_body(self, config: Any, pooling: bool = False) -> BartModel:
+    def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The model under a head."""
         return BartModel(config)
+
+
+BartPretrainedModel = BartPreTrainedModel  # its name in 4.x
+
+
+def shift_tokens_right(input_ids: Tensor, pad_token_id: int, decoder_start_token_id: int) -> Tensor:
+    """What a decoder reads to predict `input_ids` (B, T): see `seq2seq.shift_right`."""
+    return seq2seq.shift_right(input_ids, decoder_start_token_id, pad_token_id)
 
 
 class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
@@ -229,7 +244,7 @@ class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
     """
 
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds", *OPTIONS)
-    KEYWORDS = ("head_mask",)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("head_mask",)
     WORDS = "embed_tokens"
     LAYERS = "layers"
     SIDE: ClassVar[str] = "encoder"
@@ -279,12 +294,12 @@ class BartEncoder(BartPreTrainedModel, Part):
 
 
 class BartDecoder(BartPreTrainedModel, Part):
-    SIGNATURE: ClassVar[tuple[str, ...]] = (
+    SIGNATURE = (
         *("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask", "past_key_values"),
         *("inputs_embeds", "use_cache"),
         *OPTIONS,
     )
-    KEYWORDS = ("head_mask", "cache_position")
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("head_mask", "cache_position")
     OUTPUT = outputs.BaseModelOutputWithPastAndCrossAttentions
     WORDS, SIDE, LAYER = "embed_tokens", "decoder", BartDecoderLayer
 
@@ -306,12 +321,13 @@ class BartModel(BartPreTrainedModel, seq2seq.Seq2SeqModel):
         """The encoder's tokens, shifted."""
         if inputs.get("input_ids") is None:
             return super().first_inputs(inputs)
-        return seq2seq.shift_right(inputs["input_ids"], self.config.decoder_start_token_id, self.config.pad_token_id)
+        return self._shift_right(inputs["input_ids"])
 
 
 class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
     """Writes a text from another."""
 
+    final_logits_bias: Tensor
     TIED = {"lm_head.weight": "model.shared.weight"}
 
     def __init__(self, config: Any) -> None:
@@ -321,8 +337,61 @@ class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
         self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.post_init()
 
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Change the vocabulary's size, and with it that of the scores' bias, which is 0 for new tokens."""
+        table = super().resize_token_embeddings(*args, **kwargs)
+        bias = self.final_logits_bias
+        self.final_logits_bias = F.pad(bias, (0, table.num_embeddings - bias.shape[-1]))  # cut where it is negative
+        return table
+
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.lm_head(rows) + self.final_logits_bias.flatten().to(rows.dtype)
+
+
+class BartDecoderWrapper(BartPreTrainedModel):
+    """What BartForCausalLM holds, so that parts of whole models load into it."""
+
+    OUTPUT = BartDecoder.OUTPUT
+    SIGNATURE = BartDecoder.SIGNATURE
+    KEYWORDS = BartDecoder.KEYWORDS
+    WORDS = "decoder.embed_tokens"
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.decoder = BartDecoder(config)
+        self.post_init()
+
+    def causal(self) -> bool:
+        return True
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        """What the decoder computes."""
+        decoder: Any = self.decoder
+        return decoder(**inputs)
+
+
+class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
+    """Predicts the next token: the decoder alone, or after the rows of an encoder that are given to it."""
+
+    OUTPUT = outputs.CausalLMOutputWithCrossAttentions
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        *("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask", "past_key_values"),
+        *("inputs_embeds", "labels", "use_cache"),
+        *OPTIONS,
+    )
+    TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+
+    def __init__(self, config: Any) -> None:
+        own = copy.deepcopy(config)
+        own.is_decoder, own.is_encoder_decoder = True, False
+        super().__init__(own)
+
+    def make_body(self, config: Any, pooling: bool = False) -> BartDecoderWrapper:
+        """The decoder."""
+        return BartDecoderWrapper(config)
+
+    def shifted(self, labels: Tensor | None) -> Tensor | None:
+        return labels  # this family's are given shifted, in Transformers too
 
 
 class BartClassificationHead(nn.Module):
@@ -365,6 +434,9 @@ MODEL_TYPES = {"bart": BartConfig}
 TOKENIZER = BartTokenizer
 HEADS = {
     "base": BartModel,
+    "pretraining": BartForConditionalGeneration,
+    "masked-lm": BartForConditionalGeneration,
+    "causal-lm": BartForCausalLM,
     "seq2seq-lm": BartForConditionalGeneration,
     "sequence-classification": BartForSequenceClassification,
     "question-answering": BartForQuestionAnswering,

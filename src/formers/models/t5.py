@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from .. import decoders, outputs
+from .. import decoders, heads, outputs, seq2seq
 from ..config import PretrainedConfig
 from ..errors import ConfigError
 from ..layers import by_hand, through
@@ -21,7 +21,7 @@ from ..ops.attention import attention
 from ..ops.bias import buckets
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..seq2seq import Seq2SeqBody, Seq2SeqLM, Seq2SeqModel
+from ..tokenization import PreTrainedTokenizer
 
 
 class T5Config(PretrainedConfig):
@@ -53,11 +53,14 @@ class T5Config(PretrainedConfig):
     pad_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     classifier_dropout: float = 0.0
+    scale_decoder_outputs: bool | None = None  # where no file says: whether the table scores what is written
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.num_decoder_layers is None:
             self.num_decoder_layers = self.num_layers
+        if self.scale_decoder_outputs is None:
+            self.scale_decoder_outputs = self.tie_word_embeddings
         gate, _, act = self.feed_forward_proj.rpartition("-")
         if gate not in ("", "gated"):
             raise ConfigError(f"feed_forward_proj={self.feed_forward_proj!r}: it is an activation, or gated-<one>.")
@@ -214,7 +217,10 @@ class T5PreTrainedModel(PreTrainedModel):
     BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Draw the weights of one module, so wide that scores need no scale. Source: Raffel et al. 2020, section 2.1."""
+        """Draw the weights of one module, so wide that scores need no scale.
+
+        Source: Raffel et al. 2020, section 2.1.
+        """
         c, factor = self.config, self.config.initializer_factor
         if isinstance(module, T5LayerNorm):
             nn.init.constant_(module.weight, factor)
@@ -230,11 +236,14 @@ class T5PreTrainedModel(PreTrainedModel):
                 nn.init.normal_(layer.weight, std=factor * layer.in_features**-0.5)
         elif isinstance(module, nn.Embedding) and module.num_embeddings == c.vocab_size:
             nn.init.normal_(module.weight, std=factor)
-        elif isinstance(module, nn.Linear) and module.out_features == c.vocab_size:
-            nn.init.normal_(module.weight, std=factor)
+        elif isinstance(module, nn.Linear):
+            scores_words = module.out_features == c.vocab_size
+            nn.init.normal_(module.weight, std=factor if scores_words else factor * module.in_features**-0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
-class T5Stack(T5PreTrainedModel, Seq2SeqBody, decoders.DecoderBody):
+class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D)."""
 
     SIGNATURE: ClassVar[tuple[str, ...]] = (
@@ -269,7 +278,8 @@ class T5Stack(T5PreTrainedModel, Seq2SeqBody, decoders.DecoderBody):
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The bias of positions, which the first layer has for all, made once for texts of a length."""
-        first, known = self.block[0].layer[0].SelfAttention, dict[tuple[int, ...], Tensor]()
+        block: Any = self.block[0]
+        first, known = block.layer[0].SelfAttention, dict[tuple[int, ...], Tensor]()
 
         def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
             size = tuple(distance.shape)
@@ -291,7 +301,7 @@ def half(config: Any, decoder: bool) -> Any:
     return own
 
 
-class T5Model(T5PreTrainedModel, Seq2SeqModel):
+class T5Model(T5PreTrainedModel, seq2seq.Seq2SeqModel):
     """The model without a head."""
 
     def __init__(self, config: T5Config) -> None:
@@ -308,7 +318,7 @@ def add_stacks(model: Any, config: Any, decoder: bool = True) -> None:
         model.decoder = T5Stack(half(config, decoder=True), model.shared)
 
 
-class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
+class T5ForConditionalGeneration(T5PreTrainedModel, seq2seq.Seq2SeqLM):
     """Writes a text from another."""
 
     TIED = {"lm_head.weight": "shared.weight"}
@@ -322,13 +332,82 @@ class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         # where the table scores what is written, its rows are as long as those of words
-        return self.lm_head(rows * self.model_dim**-0.5 if self.config.tie_word_embeddings else rows)
+        return self.lm_head(rows * self.model_dim**-0.5 if self.config.scale_decoder_outputs else rows)
+
+
+class T5EncoderModel(T5PreTrainedModel):
+    """The part that reads, alone: hidden states (B, T, D)."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        add_stacks(self, config, decoder=False)
+        self.post_init()
+
+    def get_encoder(self) -> T5Stack:
+        """The part that reads."""
+        found: Any = self.encoder
+        return found
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        """What the encoder computes."""
+        return self.get_encoder()(**inputs)
+
+
+class T5ClassificationHead(nn.Module):
+    def __init__(self, config: T5Config) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.d_model, config.d_model)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.out_proj = nn.Linear(config.d_model, config.num_labels)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return self.out_proj(self.dropout(self.dense(self.dropout(hidden_states)).tanh()))
+
+
+class T5ForSequenceClassification(T5PreTrainedModel, seq2seq.EndClassifier):
+    """Labels a text where the decoder, which reads it again, has its end."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        self.transformer = T5Model(config)
+        self.classification_head = T5ClassificationHead(config)
+        self.post_init()
+
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.classification_head(rows)
+
+
+class T5ForTokenClassification(T5PreTrainedModel, heads.TokenClassification):
+    """Labels the encoder's tokens."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        self.transformer = T5EncoderModel(config)
+        self.dropout = nn.Dropout(config.classifier_dropout)
+        self.classifier = nn.Linear(config.d_model, config.num_labels)
+        self.post_init()
+
+
+class T5ForQuestionAnswering(T5PreTrainedModel, seq2seq.SpanFinder):
+    """Finds the answer's span in the decoder's columns."""
+
+    def __init__(self, config: T5Config) -> None:
+        super().__init__(config)
+        add_stacks(self, config)
+        self.qa_outputs = nn.Linear(config.d_model, config.num_labels)
+        self.post_init()
 
 
 MODEL_TYPES = {"t5": T5Config}
+TOKENIZER = PreTrainedTokenizer
 HEADS = {
     "base": T5Model,
+    "pretraining": T5ForConditionalGeneration,
     "seq2seq-lm": T5ForConditionalGeneration,
+    "text-encoding": T5EncoderModel,
+    "sequence-classification": T5ForSequenceClassification,
+    "token-classification": T5ForTokenClassification,
+    "question-answering": T5ForQuestionAnswering,
 }
 TINY = {
     "vocab_size": 99,

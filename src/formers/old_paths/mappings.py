@@ -19,13 +19,17 @@ audio-classification audio-frame-classification audio-tokenization audio-xvector
 causal-lm ctc depth-estimation document-question-answering image image-classification image-segmentation
 image-text-to-text image-to-image instance-segmentation keypoint-detection keypoint-matching mask-generation
 masked-image-modeling masked-lm multimodal-lm multiple-choice next-sentence-prediction object-detection pretraining
-question-answering retrieval semantic-segmentation seq-to-seq-causal-lm sequence-classification
+question-answering retrieval semantic-segmentation sequence-classification
 speech-seq-2-seq table-question-answering text-encoding text-to-spectrogram text-to-waveform
 time-series-classification time-series-prediction time-series-regression token-classification universal-segmentation
 video-classification vision-2-seq visual-question-answering zero-shot-image-classification
 zero-shot-object-detection
 """
-_OTHER_NAMES = {"MODEL": "base", "MODEL_WITH_LM_HEAD": "masked-lm"}
+_OTHER_NAMES = {
+    "MODEL": "base",
+    "MODEL_WITH_LM_HEAD": "masked-lm",
+    "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM": "seq2seq-lm",
+}
 
 
 class LazyMapping(Mapping[Any, Any]):
@@ -88,11 +92,12 @@ def _known(config: Any) -> bool:
 
 def _models(name: str, auto_class: type[auto.AutoModel]) -> LazyMapping:
     """The mapping that an Auto class chooses from."""
-    head = auto_class.HEAD
+    heads = (auto_class.HEAD, *auto_class.ELSE)
 
     def find(config: Any) -> Any:
-        theirs = (head, config) in auto.registered_models()
-        return auto.model_class(head, config) if theirs or _known(config) else None
+        theirs = auto.registered_models()
+        asked = (head for head in heads if (head, config) in theirs or _known(config))
+        return next((found for head in asked if (found := auto.model_class(head, config)) is not None), None)
 
     return LazyMapping(name, find, lambda: _rows(find), auto_class.register)
 
@@ -120,19 +125,23 @@ def __getattr__(name: str) -> Any:
     stem = name.removesuffix("_MAPPING")
     head = _OTHER_NAMES.get(stem) or stem.removeprefix("MODEL_FOR_").lower().replace("_", "-")
     if name != stem and (stem in _OTHER_NAMES or (stem.startswith("MODEL_FOR_") and head in _heads())):
-        auto_class = _heads().get(head) or type(f"AutoModel ({head})", (auto.AutoModel,), {"HEAD": head})
+        kind: Any = auto.AutoModelWithLMHead if stem == "MODEL_WITH_LM_HEAD" else _heads().get(head)
+        auto_class = kind or type(f"AutoModel ({head})", (auto.AutoModel,), {"HEAD": head})
         return globals().setdefault(name, _models(name, auto_class))  # one object, whoever asks
     raise MissingAttributeError(lambda: f"formers has no {name}.{near(name, __dir__())}")
 
 
 def _heads() -> dict[str, Any]:
     """Head -> its Auto class; None for those of Transformers that are not here."""
-    here = {cls.HEAD: cls for cls in vars(auto).values() if isinstance(getattr(cls, "HEAD", None), str)}
+    kinds = (cls for cls in vars(auto).values() if isinstance(getattr(cls, "HEAD", None), str))
+    here = {cls.HEAD: cls for cls in kinds if not cls.ELSE}
     return {**dict.fromkeys(_HEADS.split()), **here}
 
 
 def __dir__() -> list[str]:
-    heads = [f"MODEL_FOR_{head.upper().replace('-', '_')}_MAPPING" for head in _heads() if head != "base"]
+    heads = [
+        f"MODEL_FOR_{head.upper().replace('-', '_')}_MAPPING" for head in _heads() if head not in ("base", "seq2seq-lm")
+    ]
     names = ["CONFIG_MAPPING", "TOKENIZER_MAPPING", *(f"{name}_MAPPING" for name in _OTHER_NAMES), *heads]
     return sorted([*names, *(f"{name}_NAMES" for name in names), "get_values"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..errors import InputError
 from .attention import scores_hidden
 from .layout import Layout
 
@@ -51,10 +52,17 @@ class Step:
         if self.layer not in self.cache.crossed:
             whole = (layout.unpack(x) for x in project(rows))
             made: Any = tuple(x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in whole)  # (M, H, K, d)
-            if layout.index is not None:
-                layout = Layout(layout.batch, layout.columns, mask=layout.tokens)
-            self.cache.crossed[self.layer], self.cache.memory = made, layout
-        return self.cache.crossed[self.layer], self.cache.memory
+            self.cache.crossed[self.layer] = made
+        found = self.cache.crossed[self.layer]
+        if self.cache.memory is None:
+            given, shape = (len(found[0]), found[0].shape[2]), (layout.batch, layout.columns)
+            if given != shape:  # of tuples that a caller made
+                raise InputError(
+                    f"past_key_values hold keys of {given[0]} texts of {given[1]} columns for the encoder, but its "
+                    f"rows are of {shape[0]} texts of {shape[1]} columns: give both of the same texts."
+                )
+            self.cache.memory = layout if layout.index is None else Layout(*shape, mask=layout.tokens)
+        return found, self.cache.memory
 
     def extended(self, like: Tensor) -> Tensor:
         """The mask as other people's modules expect it, in the type of `like`: (B, 1 or H, 1 or T, T), 0 where a query

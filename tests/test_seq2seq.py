@@ -1,0 +1,316 @@
+"""Every head of the families with an encoder and a decoder beside the reference, and what only these have."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from families import MASKS, SEQ2SEQ, SEQ2SEQ_CASES, batch, difference, pair, rates, written_out
+
+import formers
+from formers import registry
+
+TOLERANCE = 1e-5
+# each class once: some heads are one under two names
+HEADS = list({registry.load(family).HEADS[head]: (family, head) for family, head in SEQ2SEQ_CASES}.values())
+WRITERS = [case for case in HEADS if case[1] == "seq2seq-lm"]
+WRITTEN = {
+    "none": [[1] * 7] * 3,
+    "right": [[1] * 7, [1] * 6 + [0], [1] * 3 + [0] * 4],
+    "left": [[1] * 7, [0] + [1] * 6, [0] * 4 + [1] * 3],
+}
+
+
+def sides(name: str) -> str:
+    """Of which text an output has columns."""
+    of_encoder = name.startswith("encoder_") or name in ("text", "hidden_states", "attentions")
+    return "encoder" if of_encoder else "decoder"
+
+
+def inputs_of(ours: Any, head: str, mask: str, written: str = "right") -> dict[str, Any]:
+    """A batch for the model, with the decoder's mask of that name."""
+    inputs = batch(ours, head, mask)
+    if "decoder_attention_mask" in inputs:
+        inputs["decoder_attention_mask"] = torch.tensor(WRITTEN[written])
+        if "labels" in inputs:
+            inputs["labels"] = inputs["labels"].clamp(min=0).masked_fill(inputs["decoder_attention_mask"] == 0, -100)
+    return inputs
+
+
+def masks_of(inputs: dict[str, Any], head: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mask of what the encoder reads, and of what the decoder does."""
+    read = inputs["attention_mask"]
+    return read, inputs.get("decoder_attention_mask", torch.ones_like(read))
+
+
+def parts(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+@pytest.mark.every
+@pytest.mark.brief(lambda mask, written, kernel, **_: (mask, written) in (("right", "right"), ("left", "none")))
+@pytest.mark.parametrize("kernel", ["sdpa", "eager"])
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("family", "head"), HEADS)
+def test_eval(family: str, head: str, mask: str, written: str, kernel: str) -> None:
+    theirs, ours = pair(family, head, attn_implementation=kernel)
+    if mask == "all-masked" or written == "left" or head == "causal-lm":
+        written_out(theirs)  # a query that sees nothing takes an even mean there, as here
+    inputs = inputs_of(ours, head, mask, written)
+    asked = {"output_hidden_states": True, "output_attentions": kernel == "eager"}
+    with torch.no_grad():
+        expected, got = theirs(**inputs, **asked), ours(**inputs, **asked)
+    assert got.keys() - {"past_key_values"} == {n for n in expected if len(parts(expected[n]))} - {"past_key_values"}
+    read, wrote = masks_of(inputs, head)
+    for name in (n for n in got if n != "past_key_values"):
+        side = read if name.startswith("encoder") or "decoder_input_ids" not in ours.inputs() else wrote
+        assert len(parts(got[name])) == len(parts(expected[name])), name
+        for a, b in zip(parts(got[name]), parts(expected[name]), strict=True):
+            if name.endswith("attentions"):
+                a, b = a.transpose(1, 2), b.transpose(1, 2)  # queries first
+            if a.shape[:2] == side.shape and not name.startswith(("start", "end_")):
+                a, b = a[side.bool()], b[side.bool()]
+            assert difference(a, b) < TOLERANCE, name
+
+
+@pytest.mark.every
+@pytest.mark.brief(lambda mask, **_: mask == "right")
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("family", "head"), HEADS)
+def test_train_step(family: str, head: str, mask: str) -> None:
+    theirs, ours = pair(family, head, **dict.fromkeys(rates(family), 0.0))
+    if mask in ("left", "all-masked"):
+        written_out(theirs)
+    inputs = inputs_of(ours, head, mask)
+
+    def loss(model: Any) -> torch.Tensor:
+        out = model.train()(**inputs)
+        if out.get("loss") is not None:
+            return out.loss
+        read, wrote = masks_of(inputs, head)
+        rows = out.last_hidden_state
+        return (rows * (read if rows.shape[1] == read.shape[1] else wrote)[..., None]).square().sum()
+
+    expected, got = loss(theirs), loss(ours)
+    assert difference(got, expected) < TOLERANCE
+    expected.backward()
+    got.backward()
+    wanted = {n: p.grad for n, p in theirs.named_parameters(remove_duplicate=False)}
+    found = {n: p.grad for n, p in ours.named_parameters()}
+    largest = max(float(grad.abs().max()) for grad in wanted.values() if grad is not None)
+    assert found.keys() <= wanted.keys()
+    for name, grad in found.items():
+        zeros = torch.zeros(1)
+        off = (zeros if grad is None else grad) - (zeros if wanted[name] is None else wanted[name])
+        assert float(off.abs().max()) < TOLERANCE * max(largest, 1.0), name
+
+
+@pytest.mark.every
+@pytest.mark.parametrize(("family", "head"), HEADS)
+def test_keys_and_signatures(family: str, head: str) -> None:
+    theirs, ours = pair(family, head)
+    assert set(ours.state_dict()) == set(theirs.state_dict())
+    wanted = [n for n in inspect.signature(theirs.forward).parameters if n not in ("kwargs", "logits_to_keep")]
+    assert list(ours.arguments())[: len(wanted)] == wanted
+    assert ours.config.to_dict().keys() >= theirs.config.to_diff_dict().keys() - {"transformers_version"}
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_round_trips(family: str, tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    inputs = inputs_of(ours, "seq2seq-lm", "right")
+    ours.save_pretrained(tmp_path / "ours")
+    again, report = type(theirs).from_pretrained(tmp_path / "ours", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"]
+    again.save_pretrained(tmp_path / "theirs")
+    back, report = type(ours).from_pretrained(tmp_path / "theirs", output_loading_info=True)
+    assert not any(report.values()) and not caplog.text
+    with torch.no_grad():
+        assert difference(back(**inputs).logits, ours(**inputs).logits) < TOLERANCE
+    body = formers.AutoModel.from_pretrained(tmp_path / "theirs")
+    whole = ours.base_model.state_dict()
+    assert all(torch.equal(v, whole[k]) for k, v in body.state_dict().items())
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_labels_become_what_the_decoder_reads(family: str) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    labels = torch.tensor([[5, 6, 7, 8], [9, 10, -100, -100]])
+    shifted = ours.prepare_decoder_input_ids_from_labels(labels)
+    assert torch.equal(shifted, theirs.prepare_decoder_input_ids_from_labels(labels=labels))
+    ids = torch.tensor([[4, 5, 6], [7, 8, 9]])
+    by_hand = ours(input_ids=ids, decoder_input_ids=shifted, labels=labels)
+    alone = ours(input_ids=ids, labels=labels)
+    assert torch.equal(by_hand.loss, alone.loss) and alone.get("past_key_values") is None
+    assert difference(alone.loss, theirs(input_ids=ids, labels=labels).loss) < TOLERANCE
+    ours.config.decoder_start_token_id = None
+    with pytest.raises(formers.InputError, match="decoder_start_token_id"):
+        ours(input_ids=ids, labels=labels)
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_an_encoder_s_output_is_handed_in(family: str) -> None:
+    _, ours = pair(family, "seq2seq-lm")
+    inputs = {k: v for k, v in inputs_of(ours, "seq2seq-lm", "left").items() if k != "labels"}
+    ids = inputs.pop("input_ids")
+    with torch.no_grad():
+        expected = ours(input_ids=ids, **inputs)
+        encoded = ours.get_encoder()(input_ids=ids, attention_mask=inputs["attention_mask"])
+        vectors = ours.get_input_embeddings()(ids)
+        for given in (encoded, tuple(encoded.values())[:1], [encoded.last_hidden_state]):
+            assert difference(ours(encoder_outputs=given, **inputs).logits, expected.logits) < TOLERANCE
+        assert difference(ours(inputs_embeds=vectors, **inputs).logits, expected.logits) < TOLERANCE
+        written = ours.get_input_embeddings()(inputs.pop("decoder_input_ids"))
+        got = ours(input_ids=ids, decoder_inputs_embeds=written, **inputs)
+        assert difference(got.logits, expected.logits) < TOLERANCE
+        assert isinstance(ours(input_ids=ids, decoder_inputs_embeds=written, return_dict=False), tuple)
+    with pytest.raises(formers.InputError, match="encoder_outputs is a str"):
+        ours(encoder_outputs="rows", decoder_input_ids=ids)
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_parts_by_themselves(family: str) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    inputs = inputs_of(ours, "seq2seq-lm", "right")
+    read = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+    keep, kept = read["attention_mask"].bool(), inputs["decoder_attention_mask"].bool()
+    with torch.no_grad():
+        got, expected = ours.get_encoder()(**read)[0], theirs.get_encoder()(**read)[0]
+        assert difference(got[keep], expected[keep]) < TOLERANCE
+        written = {"input_ids": inputs["decoder_input_ids"], "attention_mask": inputs["decoder_attention_mask"]}
+        for memory in ({}, {"encoder_hidden_states": expected, "encoder_attention_mask": read["attention_mask"]}):
+            both = [model.get_decoder()(**written, **memory)[0][kept] for model in (ours, theirs)]
+            assert difference(*both) < TOLERANCE
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_caches_split_at_every_place(family: str) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    inputs = inputs_of(ours, "seq2seq-lm", "right", "none")
+    ids, mask, written = inputs["input_ids"], inputs["attention_mask"], inputs["decoder_input_ids"]
+    with torch.no_grad():
+        whole = theirs(input_ids=ids, attention_mask=mask, decoder_input_ids=written).logits
+        for cut in range(1, written.shape[1]):
+            first = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": written[:, :cut], "use_cache": True}
+            got, expected = ours(**first), theirs(**first)
+            cache = got.past_key_values
+            assert type(cache) is formers.EncoderDecoderCache and len(cache) == len(cache.cross_attention_cache) == 2
+            both = (cache.self_attention_cache, cache.cross_attention_cache)
+            given = {
+                "tuples": cache.to_legacy_cache(),
+                "the reference's": expected.past_key_values,
+                "both": formers.EncoderDecoderCache(*both),
+                "its own": cache,
+            }
+            for name, past in given.items():
+                more = {"encoder_outputs": (got.encoder_last_hidden_state,), "attention_mask": mask}
+                out = ours(**more, decoder_input_ids=written[:, cut:], past_key_values=past, use_cache=True)
+                assert difference(out.logits, whole[:, cut:]) < TOLERANCE, name
+                assert [len(layer) for layer in out.past_key_values] == [4, 4]
+                assert out.past_key_values.get_seq_length() == written.shape[1]
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_tuples_hold_what_the_reference_holds(family: str) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    inputs = {k: v for k, v in inputs_of(ours, "seq2seq-lm", "right", "none").items() if k != "labels"}
+    keep, options = inputs["attention_mask"].bool(), {"use_cache": True}
+    with torch.no_grad():
+        got, expected = ours(**inputs, **options).past_key_values, theirs(**inputs, **options).past_key_values
+    for layer, (own, values, across, more) in enumerate(got):
+        written, read = (c.layers[layer] for c in (expected.self_attention_cache, expected.cross_attention_cache))
+        for a, b in ((own, written.keys), (values, written.values)):
+            assert difference(a, b) < TOLERANCE
+        for a, b in ((across, read.keys), (more, read.values)):
+            assert difference(a.transpose(1, 2)[keep], b.transpose(1, 2)[keep]) < TOLERANCE
+    assert got.is_updated == {0: True, 1: True} and got.nbytes > got.self_attention_cache.nbytes
+    got.reorder_cache(torch.tensor([2, 0]))
+    assert torch.equal(got[0][2][1], got.cross_attention_cache[0][0][1]) and len(got[0][2]) == 2
+    short, past = (ours.get_encoder()(input_ids=torch.tensor([[4, 5]] * 2))[0],), got.to_legacy_cache()
+    with pytest.raises(formers.InputError, match="give both of the same texts"):
+        ours(encoder_outputs=short, decoder_input_ids=torch.tensor([[5], [6]]), past_key_values=past)
+
+
+@pytest.mark.parametrize("size", [120, 80])
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_other_sizes_of_the_vocabulary(family: str, size: int, tmp_path: Any) -> None:
+    theirs, ours = pair(family, "seq2seq-lm")
+    if hasattr(ours, "final_logits_bias"):
+        for model in (theirs, ours):
+            model.final_logits_bias.copy_(torch.linspace(-1, 1, 99)[None])
+    for model in (theirs, ours):
+        model.resize_token_embeddings(size)
+    theirs.load_state_dict(ours.state_dict())
+    ids = torch.tensor([[4, 5, size - 1]])
+    with torch.no_grad():
+        got, expected = (model(input_ids=ids, decoder_input_ids=ids).logits for model in (ours, theirs))
+    assert difference(got, expected) < TOLERANCE and ours.config.vocab_size == size
+    ours.save_pretrained(tmp_path)
+    with torch.no_grad():
+        again = type(ours).from_pretrained(tmp_path)(input_ids=ids, decoder_input_ids=ids).logits
+    assert difference(again, got) < TOLERANCE
+
+
+def test_tokens_shifted_by_their_old_names() -> None:
+    from formers.models.bart.modeling_bart import BartPretrainedModel, shift_tokens_right
+
+    ids = torch.tensor([[4, 5, -100]])
+    assert shift_tokens_right(ids, 1, 2).tolist() == [[2, 4, 5]]
+    theirs = transformers.models.bart.modeling_bart.shift_tokens_right(ids.roll(1), 1, 2)
+    assert shift_tokens_right(ids.roll(1), 1, 2).tolist() == theirs.tolist() == [[2, 1, 4]]
+    theirs, ours = pair("t5", "base")
+    assert ours._shift_right(ids).tolist() == theirs._shift_right(ids).tolist()
+    assert issubclass(formers.BartModel, BartPretrainedModel)
+
+
+@pytest.mark.parametrize("tied", [None, True, False])
+def test_scores_of_untied_words(tied: bool | None, tmp_path: Any) -> None:
+    """T5 1.1's files have a layer of their own that scores words, whatever their configuration says of it."""
+    given = {} if tied is None else {"tie_word_embeddings": tied}
+    theirs, _ = pair("t5", "seq2seq-lm", **given)
+    ids, weight = torch.tensor([[4, 5, 1]]), torch.randn(99, 32, generator=torch.Generator().manual_seed(0))
+    if tied is False:
+        theirs.lm_head.weight = torch.nn.Parameter(weight)
+    theirs.save_pretrained(tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text())
+    if tied is False:  # as such files were before 5.x
+        values |= {"tie_word_embeddings": False}
+        values.pop("scale_decoder_outputs")
+        (tmp_path / "config.json").write_text(json.dumps(values))
+    back, ours = (type(m).from_pretrained(tmp_path).eval() for m in (theirs, pair("t5", "seq2seq-lm")[1]))
+    assert (ours.lm_head.weight is ours.shared.weight) == (tied is not False)
+    assert torch.equal(ours.lm_head.weight, theirs.lm_head.weight)
+    with torch.no_grad():
+        got, expected = (m(input_ids=ids, decoder_input_ids=ids).logits for m in (ours, back))
+    assert difference(got, expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_bad_input(family: str) -> None:
+    _, ours = pair(family, "seq2seq-lm")
+    ids = torch.tensor([[4, 5, 6]])
+    with pytest.raises(formers.FormersError, match="decoder_input_ids is"):
+        ours.generate(ids, decoder_input_ids=torch.tensor([5]))
+    with pytest.raises(formers.FormersError, match="needs a text to write from"):
+        ours.generate()
+    with pytest.raises(formers.FormersError, match="99"):
+        ours(input_ids=torch.tensor([[99]]), decoder_input_ids=ids)
+    with pytest.raises(formers.FormersError, match="99"):
+        ours(input_ids=ids, decoder_input_ids=torch.tensor([[99]]))
+    for texts, written in ((2, 1), (2, 3), (2, 4)):
+        with pytest.raises(formers.InputError, match=rf"reads {texts} texts and its decoder writes {written};"):
+            ours(input_ids=ids.repeat(texts, 1), decoder_input_ids=ids.repeat(written, 1))
+    assert ours(input_ids=ids, decoder_input_ids=ids.repeat(2, 1)).logits.shape == (2, 3, 99)  # as there
+    with pytest.raises(formers.FormersError, match="attention_mask"):
+        ours(input_ids=ids, attention_mask=torch.ones(1, 2), decoder_input_ids=ids)
+
+
+def test_texts_need_as_many_ends() -> None:
+    _, ours = pair("bart", "sequence-classification")
+    with pytest.raises(formers.InputError, match=r"\[1, 2\] tokens of eos_token_id=2"):
+        ours(input_ids=torch.tensor([[4, 5, 2], [4, 2, 2]]))
