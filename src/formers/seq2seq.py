@@ -82,6 +82,9 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         inputs["past_key_values"] = cache
         return cache
 
+    def shift(self, ids: Tensor) -> Tensor:
+        """What the decoder reads to write `ids` (B, T)."""
+        return shift_right(ids, self.config.decoder_start_token_id, self.config.pad_token_id)
 
     def run(self, inputs: dict[str, Any]) -> Any:
         """What the model without a head computes."""
@@ -183,9 +186,7 @@ class Seq2SeqHead(Seq2SeqPreTrainedModel, heads.Head):
 
     KEYWORDS = (*heads.Head.KEYWORDS, *Seq2SeqPreTrainedModel.KEYWORDS)
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         return self.decoder_layout(flat, cache)
 
     def body(self, inputs: dict[str, Any]) -> Any:
@@ -209,7 +210,7 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """The labels, shifted one column to the right."""
-        return shift_right(labels, self.config.decoder_start_token_id, self.config.pad_token_id)
+        return self.shift(labels)
 
     def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
         """The text that the encoder reads."""
@@ -247,8 +248,7 @@ class _Reader(Seq2SeqHead):
                 raise InputError(
                     f"{type(self).__name__} needs input_ids, which the decoder reads too; or else decoder_input_ids."
                 )
-            start, padding = self.config.decoder_start_token_id, self.config.pad_token_id
-            inputs["decoder_input_ids"] = shift_right(inputs["input_ids"], start, padding)
+            inputs["decoder_input_ids"] = self.shift(inputs["input_ids"])
         return super().compute(inputs)
 
 
@@ -278,9 +278,7 @@ class SpanFinder(_Reader, heads.QuestionAnswering):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqQuestionAnsweringModelOutput
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         given = (flat.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
         found: Layout = self.get_decoder().layout(*given, keep_padding=True, reads_first=False, cache=cache)
         return found
