@@ -76,9 +76,7 @@ class Head(PreTrainedModel):
         """What the model without a head says."""
         return self.base_model(**inputs)
 
-    def layout_of(
-        self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any
-    ) -> Layout:
+    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         """Where the rows that the head reads are in their batch. flat: the base model's inputs."""
         return self.layout(
             flat.get("input_ids"),

@@ -6,6 +6,7 @@ Letters: B batch, T columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,7 +14,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..modeling import PreTrainedModel
-from . import bart
+from ..tokenization import MultilingualTokenizer, SentencePieceModel, SentencePieceTokenizer
+from . import bart, roberta
 
 
 class MBartConfig(bart.BartConfig):
@@ -23,6 +25,50 @@ class MBartConfig(bart.BartConfig):
     LABELS = 2
 
     decoder_start_token_id: int | None = None
+
+
+def numbered(
+    file: SentencePieceModel, special: dict[str, str], codes: Iterable[str]
+) -> tuple[list[tuple[str, float]], int]:
+    """The ids of fairseq: special tokens of its own for the file's first three; at the end languages and the mask."""
+    first, last = ("bos_token", "pad_token", "eos_token", "unk_token"), (*codes, special["mask_token"])
+    return [*((special[name], 0.0) for name in first), *file.pieces[3:], *((code, 0.0) for code in last)], 3
+
+
+LANGUAGES = (
+    "ar_AR cs_CZ de_DE en_XX es_XX et_EE fi_FI fr_XX gu_IN hi_IN it_IT ja_XX kk_KZ ko_KR lt_LT lv_LV my_MM ne_NP "
+    "nl_XX ro_RO ru_RU si_LK tr_TR vi_VN zh_CN"
+).split()  # noqa: SIM905
+LATER = (
+    "af_ZA az_AZ bn_IN fa_IR he_IL hr_HR id_ID ka_GE km_KH mk_MK ml_IN mn_MN mr_IN pl_PL ps_AF pt_XX sv_SE sw_KE "
+    "ta_IN te_IN th_TH tl_XX uk_UA ur_PK xh_ZA gl_ES sl_SI"
+).split()  # noqa: SIM905
+
+
+class MBartTokenizer(MultilingualTokenizer, SentencePieceTokenizer):
+    """SentencePiece, with the end and the language after each text: A </s> en_XX."""
+
+    CODES, LANGUAGE, FIRST = tuple(LANGUAGES), "en_XX", False
+    TOKENS = roberta.TOKENS
+    vocab_files_names = {"vocab_file": "sentencepiece.bpe.model", "tokenizer_file": "tokenizer.json"}
+    _options = (*SentencePieceTokenizer._options, "src_lang", "tgt_lang")
+
+    def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
+        """See the function of this name."""
+        return numbered(file, special, self.CODES)
+
+    def frame(self) -> Any:
+        return self.around(self.src_lang)
+
+
+class MBart50Tokenizer(MBartTokenizer):
+    """SentencePiece, with the language before each text and the end after it: en_XX A </s>."""
+
+    CODES, FIRST, WHITESPACE = (*LANGUAGES, *LATER), True, False
+
+
+MBartTokenizerFast = MBartTokenizer
+MBart50TokenizerFast = MBart50Tokenizer
 
 
 class MBartPreTrainedModel(bart.BartPreTrainedModel):
@@ -78,6 +124,7 @@ class MBartForQuestionAnswering(MBartPreTrainedModel, bart.BartForQuestionAnswer
 
 
 MODEL_TYPES = {"mbart": MBartConfig}
+TOKENIZER = MBartTokenizer
 HEADS = {
     "base": MBartModel,
     "seq2seq-lm": MBartForConditionalGeneration,

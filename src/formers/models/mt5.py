@@ -48,6 +48,7 @@ class MT5ForConditionalGeneration(MT5PreTrainedModel, t5.T5ForConditionalGenerat
 
 
 MODEL_TYPES = {"mt5": MT5Config}
+TOKENIZER = t5.T5Tokenizer
 HEADS = {
     "base": MT5Model,
     "seq2seq-lm": MT5ForConditionalGeneration,

@@ -23,6 +23,7 @@ from ..ops.bias import buckets
 from ..ops.layout import Layout
 from ..ops.step import Step
 from ..seq2seq import Seq2SeqBody, Seq2SeqLM, Seq2SeqModel
+from ..tokenization import SentencePieceModel, SentencePieceTokenizer
 
 
 class T5Config(PretrainedConfig):
@@ -68,6 +69,45 @@ class T5Config(PretrainedConfig):
     def longest_text(self) -> int | None:
         """No limit: positions are distances."""
         return None
+
+
+class T5Tokenizer(SentencePieceTokenizer):
+    """SentencePiece, with the end after each text: A </s>, or A </s> B </s>.
+
+    extra_ids: how many tokens stand for gaps in texts, <extra_id_0> to <extra_id_99>.
+    """
+
+    FRAME = ("$A:0 eos:0", "$A:0 eos:0 $B:0 eos:0")
+    TOKENS: ClassVar[dict[str, str]] = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    _options = (*SentencePieceTokenizer._options, "extra_ids", "legacy")
+
+    def __init__(self, *args: Any, extra_ids: int = 100, **kwargs: Any) -> None:
+        gaps = [f"<extra_id_{i}>" for i in range(extra_ids)]
+        more = kwargs.get("additional_special_tokens")
+        kept = {str(token) for token in more or ()}
+        if more and extra_ids and (own := [token for token in kept if "<extra_id_" in token]) and len(own) != extra_ids:
+            raise ConfigError(
+                f"extra_ids={extra_ids}, and additional_special_tokens have {len(own)} tokens <extra_id_…>; "
+                "give one of both."
+            )
+        self._gaps = gaps
+        kwargs["additional_special_tokens"] = [*(more or ()), *(gap for gap in gaps if gap not in kept)]
+        super().__init__(*args, extra_ids=extra_ids, **kwargs)
+
+    def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
+        """The file's pieces, and the gaps, the last of which comes first."""
+        return [*file.pieces, *((gap, 0.0) for gap in reversed(self._gaps))], file.unknown
+
+    def get_sentinel_tokens(self) -> list[str]:
+        """The tokens that stand for gaps."""
+        return [token for token in self.additional_special_tokens or () if "<extra_id_" in token]
+
+    def get_sentinel_token_ids(self) -> list[int]:
+        """Their ids."""
+        return [self.convert_tokens_to_ids(token) for token in self.get_sentinel_tokens()]
+
+
+T5TokenizerFast = T5Tokenizer
 
 
 class T5LayerNorm(decoders.RMSNorm):
@@ -338,6 +378,7 @@ class T5ForConditionalGeneration(T5PreTrainedModel, Seq2SeqLM):
 
 
 MODEL_TYPES = {"t5": T5Config}
+TOKENIZER = T5Tokenizer
 HEADS = {
     "base": T5Model,
     "seq2seq-lm": T5ForConditionalGeneration,

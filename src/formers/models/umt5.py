@@ -38,6 +38,7 @@ class UMT5ForConditionalGeneration(UMT5PreTrainedModel, t5.T5ForConditionalGener
 
 
 MODEL_TYPES = {"umt5": UMT5Config}
+TOKENIZER = t5.T5Tokenizer
 HEADS = {
     "base": UMT5Model,
     "seq2seq-lm": UMT5ForConditionalGeneration,

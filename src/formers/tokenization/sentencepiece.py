@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from ..errors import ArgumentError, TokenizerError
 from . import arguments, backend
@@ -149,12 +149,14 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
     of the `nbest_size` best ways to cut a word (-1: of all), those with score s by exp(alpha · s); in a BPE model,
     each merge is left out with probability alpha.
 
-    A family says what its special tokens are (TOKENS), how the ids of the file become those of the model (`numbered`),
+    A family says what its special tokens are (TOKENS), whether white space of any kind splits (WHITESPACE; else several
+    spaces are one), how the ids of the file become those of the model (`numbered`),
     what is done to characters (`normalizing`) and what is put around texts (FRAME).
     """
 
     FRAME: ClassVar[tuple[str, str]] = BERT_FRAME
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}
+    WHITESPACE: ClassVar[bool] = True
     vocab_files_names = {"vocab_file": "spiece.model", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
     _options = (
@@ -230,11 +232,12 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
 
     def normalizing(self, charsmap: list[Any]) -> Any:
         """What is done to a text before it is split; `charsmap`: as the file says."""
-        return normalizers.Sequence(charsmap)
+        once = [] if self.WHITESPACE else [normalizers.Replace(Regex(r" {2,}"), " ")]
+        return normalizers.Sequence([*charsmap, *once])
 
     def splitting(self, pieces: Any) -> Any:
         """How a text is split before pieces are looked for; `pieces`: at spaces, which become SPACE."""
-        return pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pieces])
+        return pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pieces]) if self.WHITESPACE else pieces
 
     def frame(self) -> Any:
         """What is put around a text or a pair."""
