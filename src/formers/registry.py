@@ -57,7 +57,7 @@ def find_class(name: str) -> type | None:
 
 @cache
 def _naming(name: str) -> tuple[str, ...]:
-    """Families that define a name which begins with another's, as NLLB's tokenizer is one of M2M-100's: by their text."""
+    """Families that define a name which begins with no family's, as NLLB's tokenizer is M2M-100's: by their text."""
     if not name.isidentifier():
         return ()
     line = re.compile(rf"^(class )?{name}\b", re.MULTILINE)

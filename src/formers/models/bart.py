@@ -223,7 +223,7 @@ class BartPreTrainedModel(PreTrainedModel):
     config_class = BartConfig
     base_model_prefix = "model"
     WORDS = "shared"
-    BUFFERS = ("encoder.version", "decoder.version", "embed_positions.weights")
+    BUFFERS: ClassVar[tuple[str, ...]] = ("encoder.version", "decoder.version", "embed_positions.weights")
 
     def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The model under a head."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..modeling import PreTrainedModel
-from . import bart, mbart
+from ..tokenization import ByteLevelTokenizer
+from ..tokenization.frames import frame
+from . import bart, mbart, roberta
 
 
 class BlenderbotConfig(mbart.MBartConfig):
@@ -26,6 +28,21 @@ class BlenderbotConfig(mbart.MBartConfig):
     bos_token_id: int | None = 1
     decoder_start_token_id: int | None = 1
     encoder_no_repeat_ngram_size: int = 3
+
+
+class BlenderbotTokenizer(ByteLevelTokenizer):
+    """Byte-level BPE with the end after each text: A </s>."""
+
+    TOKENS = roberta.TOKENS
+
+    def __init__(self, *args: Any, add_prefix_space: bool | None = True, **kwargs: Any) -> None:
+        super().__init__(*args, add_prefix_space=add_prefix_space, **kwargs)
+
+    def _around(self) -> None:
+        self._tokenizer.post_processor = frame(self, "$A:0 eos:0", "$A:0 $B:0 eos:0")
+
+
+BlenderbotTokenizerFast = BlenderbotTokenizer
 
 
 class BlenderbotLearnedPositionalEmbedding(bart.BartLearnedPositionalEmbedding):
@@ -63,6 +80,7 @@ class BlenderbotForConditionalGeneration(BlenderbotPreTrainedModel, bart.BartFor
 
 
 MODEL_TYPES = {"blenderbot": BlenderbotConfig}
+TOKENIZER = BlenderbotTokenizer
 HEADS = {
     "base": BlenderbotModel,
     "seq2seq-lm": BlenderbotForConditionalGeneration,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .. import decoders
 from ..modeling import PreTrainedModel
 from ..ops.layout import Layout
+from ..tokenization import PreTrainedTokenizerFast
 from . import bart, blenderbot
 
 
@@ -67,6 +68,7 @@ class BlenderbotSmallForConditionalGeneration(BlenderbotSmallPreTrainedModel, ba
 
 
 MODEL_TYPES = {"blenderbot-small": BlenderbotSmallConfig}
+TOKENIZER = PreTrainedTokenizerFast  # of a tokenizer.json
 HEADS = {
     "base": BlenderbotSmallModel,
     "seq2seq-lm": BlenderbotSmallForConditionalGeneration,

@@ -7,13 +7,16 @@ Letters: B batch, T columns, N rows, D width.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import ArgumentError
 from ..modeling import PreTrainedModel
 from ..ops.layout import Layout
+from ..tokenization import MultilingualTokenizer, SentencePieceModel, SentencePieceTokenizer, of_vocabulary
 from . import bart, mbart, roberta
 
 
@@ -32,7 +35,7 @@ class M2M100Config(mbart.MBartConfig):
     forced_eos_token_id: int | list[int] | None = None
 
 
-NLLB = (
+NLLB = (  # noqa: SIM905  a list of strings is no easier to read
     "ace_Arab ace_Latn acm_Arab acq_Arab aeb_Arab afr_Latn ajp_Arab aka_Latn amh_Ethi apc_Arab arb_Arab ars_Arab "
     "ary_Arab arz_Arab asm_Beng ast_Latn awa_Deva ayr_Latn azb_Arab azj_Latn bak_Cyrl bam_Latn ban_Latn bel_Cyrl "
     "bem_Latn ben_Beng bho_Deva bjn_Arab bjn_Latn bod_Tibt bos_Latn bug_Latn bul_Cyrl cat_Latn ceb_Latn ces_Latn "
@@ -50,7 +53,7 @@ NLLB = (
     "szl_Latn tam_Taml tat_Cyrl tel_Telu tgk_Cyrl tgl_Latn tha_Thai tir_Ethi taq_Latn taq_Tfng tpi_Latn tsn_Latn "
     "tso_Latn tuk_Latn tum_Latn tur_Latn twi_Latn tzm_Tfng uig_Arab ukr_Cyrl umb_Latn urd_Arab uzn_Latn vec_Latn "
     "vie_Latn war_Latn wol_Latn xho_Latn ydd_Hebr yor_Latn yue_Hant zho_Hans zho_Hant zul_Latn"
-).split()  # noqa: SIM905
+).split()
 
 
 class NllbTokenizer(mbart.MBartTokenizer):
@@ -69,6 +72,61 @@ class NllbTokenizer(mbart.MBartTokenizer):
 
 
 NllbTokenizerFast = NllbTokenizer
+
+
+M2M100 = (  # noqa: SIM905  a list of strings is no easier to read
+    "af am ar ast az ba be bg bn br bs ca ceb cs cy da de el en es et fa ff fi fr fy ga gd gl gu ha he hi hr ht hu hy "
+    "id ig ilo is it ja jv ka kk km kn ko lb lg ln lo lt lv mg mk ml mn mr ms my ne nl no ns oc or pa pl ps pt ro ru "
+    "sd si sk sl so sq sr ss su sv sw ta th tl tn tr uk ur uz vi wo xh yi yo zh zu"
+).split()
+WMT21 = ["en", "ha", "is", "ja", "cs", "ru", "zh", "de"]
+
+
+class M2M100Tokenizer(MultilingualTokenizer, SentencePieceTokenizer):
+    """SentencePiece with ids of a vocab.json; the language before each text and the end after it: __en__ A </s>.
+
+    language_codes: "m2m100", or "wmt21" for the languages of that contest.
+    """
+
+    CODES, LANGUAGE = tuple(M2M100), "en"
+    TOKENS = {name: token for name, token in roberta.TOKENS.items() if name not in ("cls_token", "mask_token")}
+    vocab_files_names = {"vocab_file": "vocab.json", "spm_file": "sentencepiece.bpe.model"}
+    _options = (
+        *SentencePieceTokenizer._options, "src_lang", "tgt_lang", "spm_file", "language_codes", "num_madeup_words",
+    )  # fmt: skip
+
+    def __init__(
+        self, vocab_file: Any = None, spm_file: Any = None, *, language_codes: str = "m2m100", **kwargs: Any
+    ) -> None:
+        known = {"m2m100": M2M100, "wmt21": WMT21}
+        if language_codes not in known:
+            raise ArgumentError(f"language_codes={language_codes!r} is unknown; it is m2m100 or wmt21.")
+        if vocab_file is None or spm_file is None:
+            raise ArgumentError("Both are needed: vocab_file='vocab.json' and spm_file='sentencepiece.bpe.model'.")
+        self.CODES, self.ids_file = tuple(known[language_codes]), vocab_file  # type: ignore[misc]
+        super().__init__(spm_file, language_codes=language_codes, **kwargs)
+
+    def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
+        """The tokens of vocab.json."""
+        return of_vocabulary(file, self.ids_file, special["unk_token"])
+
+    def token_of(self, language: str) -> str:
+        return f"__{language}__"
+
+    get_lang_token = token_of
+
+    def get_lang_id(self, lang: str) -> int:
+        """The id of a language's token."""
+        return self.language_id(lang)
+
+    def frame(self) -> Any:
+        return self.around(self.src_lang)
+
+    def _files(self) -> dict[str, str | None]:
+        return {"vocab_file": str(self.ids_file), "spm_file": self.vocab_file}
+
+    def _write(self, stage: Path, before: str, legacy_format: bool | None) -> list[str]:
+        return super()._write(stage, before, legacy_format=True)  # a tokenizer.json is not read back
 
 
 class M2M100SinusoidalPositionalEmbedding(nn.Module):
@@ -139,7 +197,7 @@ class M2M100ForConditionalGeneration(M2M100PreTrainedModel, bart.BartForConditio
 
 
 MODEL_TYPES = {"m2m_100": M2M100Config}
-TOKENIZER = NllbTokenizer
+TOKENIZER = M2M100Tokenizer
 HEADS = {
     "base": M2M100Model,
     "seq2seq-lm": M2M100ForConditionalGeneration,

@@ -326,7 +326,8 @@ class T5Stack(T5PreTrainedModel, Seq2SeqBody, decoders.DecoderBody):
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The bias of positions, which the first layer has for all."""
-        return None if self.BIASED else self.block[0].layer[0].SelfAttention.bias()
+        first: Any = self.block[0]
+        return None if self.BIASED else first.layer[0].SelfAttention.bias()
 
 
 T5PreTrainedModel.PART = T5Stack

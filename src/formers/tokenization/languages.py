@@ -84,6 +84,7 @@ class MultilingualTokenizer(TwoSided):
         more = [str(token) for token in options.get("additional_special_tokens") or ()]
         codes = [self.token_of(code) for code in self.CODES]
         options["additional_special_tokens"] = [*codes, *(token for token in more if token not in codes)]
+        made.add_special_tokens(codes)  # where the vocabulary has them not, they come after it
         super()._start(made, options)
         self.init_kwargs.pop("additional_special_tokens", None)
         self.tgt_lang: str | None = options.get("tgt_lang")
@@ -120,7 +121,9 @@ class MultilingualTokenizer(TwoSided):
         self._src_lang = language
         self.cur_lang_code = self.cur_lang_code_id = self.cur_lang_id = self.language_id(language)
 
-    set_src_lang_special_tokens = lambda self, src_lang: setattr(self, "src_lang", src_lang)  # noqa: E731
+    def set_src_lang_special_tokens(self, src_lang: str) -> None:
+        """Set the language of texts."""
+        self.src_lang = src_lang
 
     @property
     def prefix_tokens(self) -> list[int]:
@@ -136,8 +139,9 @@ class MultilingualTokenizer(TwoSided):
         """What is put around texts of a language."""
         end, code = (self.eos_token, self.eos_token_id), (self.token_of(language), self.language_id(language))
         first, last = ([code], [end]) if self.FIRST else ([], [end, code])
-        written = lambda *texts: [*(t for t, _ in first), *texts, *(t for t, _ in last)]  # noqa: E731
-        return TemplateProcessing(single=written("$A"), pair=written("$A", "$B"), special_tokens=[*first, *last])
+        before, after = [token for token, _ in first], [token for token, _ in last]
+        single, pair = [*before, "$A", *after], [*before, "$A", "$B", *after]
+        return TemplateProcessing(single, pair, special_tokens=[*first, *last])
 
     def side(self) -> tuple[Any, ...]:
         return ("targets", self.tgt_lang or self.src_lang)
