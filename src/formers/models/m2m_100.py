@@ -62,7 +62,7 @@ class NllbTokenizer(mbart.MBartTokenizer):
     legacy_behaviour: both after it, as early checkpoints were used.
     """
 
-    CODES, LANGUAGE, WHITESPACE = tuple(NLLB), "eng_Latn", False
+    CODES, LANGUAGE, FIRST, WHITESPACE = tuple(NLLB), "eng_Latn", True, False
     _options = (*mbart.MBartTokenizer._options, "legacy_behaviour")
 
     def __init__(self, *args: Any, legacy_behaviour: bool = False, **kwargs: Any) -> None:

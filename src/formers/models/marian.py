@@ -161,9 +161,10 @@ class MarianMTModel(MarianPreTrainedModel, bart.BartForConditionalGeneration):
     """Writes a text in another language."""
 
     def __init__(self, config: Any) -> None:
+        if not config.share_encoder_decoder_embeddings:  # set at first, as weights are tied when the model is made
+            self.TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}  # type: ignore[misc]
         super().__init__(config)
         if not config.share_encoder_decoder_embeddings:
-            self.TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}  # type: ignore[misc]
             self.register_buffer("final_logits_bias", torch.zeros(1, config.decoder_vocab_size))
             self.lm_head = nn.Linear(config.d_model, config.decoder_vocab_size, bias=False)
             self.post_init()
