@@ -16,7 +16,7 @@ def stub() -> str:
     lines = ["# Written by tools/write_stub.py: run it after adding a public name.", ""]
     homes: dict[str, set[str]] = {}
     for name in formers.__all__:
-        home = formers._MODULE_OF.get(name) or f"models.{registry.candidates(name)[0]}"
+        home = formers._MODULE_OF.get(name) or registry.find_class(name).__module__.removeprefix("formers.")
         homes.setdefault(home, set()).add(name)
     for home in sorted(homes):
         names = ",\n    ".join(f"{n} as {n}" for n in sorted(homes[home]))

@@ -167,6 +167,20 @@ from .models.bert import (
     BertTokenizer as BertTokenizer,
     BertTokenizerFast as BertTokenizerFast,
 )
+from .models.blenderbot import (
+    BlenderbotConfig as BlenderbotConfig,
+    BlenderbotForConditionalGeneration as BlenderbotForConditionalGeneration,
+    BlenderbotModel as BlenderbotModel,
+    BlenderbotPreTrainedModel as BlenderbotPreTrainedModel,
+    BlenderbotTokenizer as BlenderbotTokenizer,
+    BlenderbotTokenizerFast as BlenderbotTokenizerFast,
+)
+from .models.blenderbot_small import (
+    BlenderbotSmallConfig as BlenderbotSmallConfig,
+    BlenderbotSmallForConditionalGeneration as BlenderbotSmallForConditionalGeneration,
+    BlenderbotSmallModel as BlenderbotSmallModel,
+    BlenderbotSmallPreTrainedModel as BlenderbotSmallPreTrainedModel,
+)
 from .models.bloom import (
     BloomConfig as BloomConfig,
     BloomForCausalLM as BloomForCausalLM,
@@ -331,6 +345,34 @@ from .models.llama import (
     LlamaTokenizer as LlamaTokenizer,
     LlamaTokenizerFast as LlamaTokenizerFast,
 )
+from .models.m2m_100 import (
+    M2M100Config as M2M100Config,
+    M2M100ForConditionalGeneration as M2M100ForConditionalGeneration,
+    M2M100Model as M2M100Model,
+    M2M100PreTrainedModel as M2M100PreTrainedModel,
+    M2M100Tokenizer as M2M100Tokenizer,
+    NllbTokenizer as NllbTokenizer,
+    NllbTokenizerFast as NllbTokenizerFast,
+)
+from .models.marian import (
+    MarianConfig as MarianConfig,
+    MarianMTModel as MarianMTModel,
+    MarianModel as MarianModel,
+    MarianPreTrainedModel as MarianPreTrainedModel,
+    MarianTokenizer as MarianTokenizer,
+)
+from .models.mbart import (
+    MBart50Tokenizer as MBart50Tokenizer,
+    MBart50TokenizerFast as MBart50TokenizerFast,
+    MBartConfig as MBartConfig,
+    MBartForConditionalGeneration as MBartForConditionalGeneration,
+    MBartForQuestionAnswering as MBartForQuestionAnswering,
+    MBartForSequenceClassification as MBartForSequenceClassification,
+    MBartModel as MBartModel,
+    MBartPreTrainedModel as MBartPreTrainedModel,
+    MBartTokenizer as MBartTokenizer,
+    MBartTokenizerFast as MBartTokenizerFast,
+)
 from .models.mistral import (
     MistralConfig as MistralConfig,
     MistralForCausalLM as MistralForCausalLM,
@@ -371,6 +413,12 @@ from .models.mpnet import (
     MPNetTokenizer as MPNetTokenizer,
     MPNetTokenizerFast as MPNetTokenizerFast,
 )
+from .models.mt5 import (
+    MT5Config as MT5Config,
+    MT5ForConditionalGeneration as MT5ForConditionalGeneration,
+    MT5Model as MT5Model,
+    MT5PreTrainedModel as MT5PreTrainedModel,
+)
 from .models.olmo2 import (
     Olmo2Config as Olmo2Config,
     Olmo2ForCausalLM as Olmo2ForCausalLM,
@@ -385,6 +433,14 @@ from .models.opt import (
     OPTForSequenceClassification as OPTForSequenceClassification,
     OPTModel as OPTModel,
     OPTPreTrainedModel as OPTPreTrainedModel,
+)
+from .models.pegasus import (
+    PegasusConfig as PegasusConfig,
+    PegasusForConditionalGeneration as PegasusForConditionalGeneration,
+    PegasusModel as PegasusModel,
+    PegasusPreTrainedModel as PegasusPreTrainedModel,
+    PegasusTokenizer as PegasusTokenizer,
+    PegasusTokenizerFast as PegasusTokenizerFast,
 )
 from .models.phi import (
     PhiConfig as PhiConfig,
@@ -482,6 +538,14 @@ from .models.t5 import (
     T5ForTokenClassification as T5ForTokenClassification,
     T5Model as T5Model,
     T5PreTrainedModel as T5PreTrainedModel,
+    T5Tokenizer as T5Tokenizer,
+    T5TokenizerFast as T5TokenizerFast,
+)
+from .models.umt5 import (
+    UMT5Config as UMT5Config,
+    UMT5ForConditionalGeneration as UMT5ForConditionalGeneration,
+    UMT5Model as UMT5Model,
+    UMT5PreTrainedModel as UMT5PreTrainedModel,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,

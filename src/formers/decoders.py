@@ -443,8 +443,11 @@ def split_joined(rows: Tensor, heads: int, key_heads: int) -> tuple[Tensor, Tens
 class DecoderBody(Decoding, Body):
     """What bodies share: words to rows, all layers, a last norm.
 
-    LAYERS, LAST: what the stack of layers and the norm after it are called.
+    LAYERS, LAST: what the stack of layers and the norm after it are called. layerdrop: how likely training leaves out a
+    layer.
     """
+
+    layerdrop = 0.0
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPast
     UNUSED = ()
@@ -482,7 +485,12 @@ class DecoderBody(Decoding, Body):
         last = self.depth() - 1
         checkpointing = bool(self.gradient_checkpointing) and self.training
         after = lambda i, found: self.finish(found) if i == last else found  # noqa: E731
-        return run_layers(getattr(self, self.LAYERS), rows, step, head_masks, checkpointing=checkpointing, after=after)
+        return run_layers(
+            *(getattr(self, self.LAYERS), rows, step, head_masks),
+            checkpointing=checkpointing,
+            after=after,
+            layerdrop=self.layerdrop if self.training else 0.0,
+        )
 
 
 class DecoderModel(RotaryModel, DecoderBody):

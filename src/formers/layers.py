@@ -231,11 +231,14 @@ def run_layers(
     checkpointing: bool = False,
     after: Callable[[int, Tensor], Tensor] | None = None,
     uses: Sequence[int] | None = None,
+    layerdrop: float = 0.0,
 ) -> BaseModelOutput:
     """Rows through a stack of layers, each called by `through`.
 
     after: from a layer's number, from 0, and its rows to what the next one reads.
     uses: the numbers of the layers in the order of their use, where some are used more than once.
+    layerdrop: how likely a layer is left out, with its states and weights, as training does for some models. Source:
+        Fan et al. 2019 (arXiv 1909.11556).
     Returns the last rows; and, where the step asks for them, all hidden states, the first one included, each (B, T, D),
     and all attention weights, each (B, H, T, T), of each layer in turn.
     """
@@ -252,6 +255,9 @@ def run_layers(
     weights: list[Any] = []
     across: list[Tensor] = []  # attention to the step's memory
     for i, (layer, mask) in enumerate(zip(stack, masks, strict=True)):
+        if layerdrop and float(torch.rand(())) < layerdrop:
+            rows = rows if after is None else after(i, rows)
+            continue
         rows = _kept(rows, step, states)
         step = replace(step, layer=i) if step.cache is not None else step
         if checkpointing:

@@ -42,7 +42,7 @@ class PreTrainedModel(Optimizable, Masks):
     SIGNATURE: the arguments of its models in their order; "labels" stands for the TARGETS of a model with a head.
         KEYWORDS: further ones, which are given by name alone.
     WORDS: the name of the table of word embeddings in the base model.
-    BUFFERS: endings of names that published files hold of what is computed here, and that no model needs.
+    BUFFERS: endings of names of what is computed here: files may hold it or lack it.
     TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
     OPTIONAL: parts of the base model that checkpoints may lack.
     RENAMES: {a foreign checkpoint's name, already in torch's form: this family's name}, for names that a model lacks.

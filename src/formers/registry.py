@@ -1,13 +1,14 @@
 """Which family file defines a class name or a model_type.
 
 There is no table: the files of `models/` are listed, the one whose name is the longest prefix of the name asked for is
-the candidate, and its own dictionaries decide. Nothing is imported but that one file, and an error inside it surfaces
-as it is.
+the candidate, and its own dictionaries decide; else the file that says the name. Nothing is imported but that one file,
+and an error inside it surfaces as it is.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -46,11 +47,22 @@ def family_of(model_type: str) -> ModuleType | None:
 
 def find_class(name: str) -> type | None:
     """The public class `name` of a family file (`BertModel`, `BertConfig`, `BertTokenizer`), or None."""
-    for candidate in candidates(name):
+    first = candidates(name)
+    for candidate in (*first, *(family for family in _naming(name) if family not in first)):
         found = getattr(load(candidate), name, None)
         if isinstance(found, type):
             return found
     return None
+
+
+@cache
+def _naming(name: str) -> tuple[str, ...]:
+    """Families that define a name which begins with no family's, as NLLB's tokenizer is M2M-100's: by their text."""
+    if not name.isidentifier():
+        return ()
+    line = re.compile(rf"^(class )?{name}\b", re.MULTILINE)
+    folder = Path(__file__).parent / "models"
+    return tuple(f for f in families() if line.search((folder / f"{f}.py").read_text(encoding="utf-8")))
 
 
 def model_types() -> list[str]:

@@ -49,13 +49,13 @@ def compare(
 ) -> LoadingReport:
     """What a checkpoint lacks of a model's weights, tied names together, has in another form, or has beside them.
 
-    buffers: endings of names in files of what the model computes itself, which nobody needs to hear of.
+    buffers: endings of names of what the model computes itself: files may have or lack it, nobody needs to hear of it.
     """
     report = LoadingReport(unexpected=[name for name in found if name not in state and not name.endswith(buffers)])
     for group in groups:
         there = next((name for name in group if name in found), None)
         if there is None:
-            report.missing.extend(group)
+            report.missing.extend(name for name in group if not name.endswith(buffers))
         elif state[there].is_floating_point() and not found[there].dtype.is_floating_point:
             report.mistyped.append((there, found[there].dtype))
         elif tuple(found[there].shape) != tuple(state[there].shape):

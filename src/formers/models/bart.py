@@ -95,16 +95,24 @@ class BartScaledWordEmbedding(nn.Embedding):
 
 
 class BartLearnedPositionalEmbedding(nn.Embedding):
-    """A row for each column of a text."""
+    """A row for each column of a text. OFFSET: how many rows the table begins with that no column has."""
 
-    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
-        self.offset = 2  # rows of the table that no position has
+    OFFSET: ClassVar[int] = 2
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> None:
+        self.offset = self.OFFSET
         super().__init__(num_embeddings + self.offset, embedding_dim)
 
-    def forward(self, input_ids: Tensor, past_key_values_length: int = 0, position_ids: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor | torch.Size,  # or their shape
+        past_key_values_length: int = 0,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
         if position_ids is None:
-            columns = torch.arange(input_ids.shape[1], device=self.weight.device) + past_key_values_length
-            position_ids = columns.expand(len(input_ids), -1)
+            batch, columns = (input_ids.shape if isinstance(input_ids, Tensor) else input_ids)[:2]
+            position_ids = torch.arange(columns, device=self.weight.device) + past_key_values_length
+            position_ids = position_ids.expand(batch, -1)
         return super().forward(position_ids + self.offset)
 
     def of_rows(self, layout: Layout, inputs: dict[str, Any], rows: Tensor) -> Tensor:
@@ -222,7 +230,7 @@ class BartPreTrainedModel(PreTrainedModel):
     config_class = BartConfig
     base_model_prefix = "model"
     WORDS = "shared"
-    BUFFERS = ("encoder.version", "decoder.version", "embed_positions.weights")
+    BUFFERS: ClassVar[tuple[str, ...]] = ("encoder.version", "decoder.version", "embed_positions.weights")
 
     def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The model under a head."""
@@ -240,7 +248,8 @@ def shift_tokens_right(input_ids: Tensor, pad_token_id: int, decoder_start_token
 class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D).
 
-    LAYER, POSITIONS: the classes of its parts. NORM_WORDS, NORM_LAST: whether there are norms at its start and end.
+    LAYER, POSITIONS, TABLE: the classes of its parts. NORM_WORDS, NORM_LAST: whether there are norms at its start and
+    end. VOCABULARY: the configuration's key of how many words there are.
     """
 
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds", *OPTIONS)
@@ -253,13 +262,15 @@ class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
     TABLE: ClassVar[Any] = BartScaledWordEmbedding
     NORM_WORDS: ClassVar[bool] = True
     NORM_LAST: ClassVar[bool] = False
+    VOCABULARY: ClassVar[str] = "vocab_size"
 
     def __init__(self, config: Any, embed_tokens: nn.Embedding | None = None) -> None:
         super().__init__(config)
         D, depth = config.d_model, getattr(config, f"{self.SIDE}_layers")
         self.dropout, self.layerdrop = config.dropout, getattr(config, f"{self.SIDE}_layerdrop")
-        self.embed_tokens = words(config, self.TABLE) if embed_tokens is None else embed_tokens
-        self.embed_positions = self.POSITIONS(config.max_position_embeddings, D)
+        self.embed_scale = 1.0 if issubclass(self.TABLE, BartScaledWordEmbedding) else scale(config)
+        self.embed_tokens = self.words(config) if embed_tokens is None else embed_tokens
+        self.embed_positions = self.POSITIONS(config.max_position_embeddings, D, config.pad_token_id)
         self.layers = nn.ModuleList(self.LAYER(config, i) for i in range(depth))
         if self.NORM_WORDS:
             self.layernorm_embedding = nn.LayerNorm(D)
@@ -274,19 +285,25 @@ class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Words, or vectors, and positions."""
         rows = super().embed(layout, inputs)
+        if self.embed_scale != 1.0 and (self.causal() or inputs.get("inputs_embeds") is None):
+            rows = rows * self.embed_scale
         rows = rows + self.embed_positions.of_rows(layout, inputs, rows)
         return F.dropout(self.layernorm_embedding(rows) if self.NORM_WORDS else rows, self.dropout, self.training)
 
     def finish(self, rows: Tensor) -> Tensor:
         return self.layer_norm(rows) if self.NORM_LAST else rows
 
+    @classmethod
+    def words(cls, config: Any) -> nn.Embedding:
+        """A table of words, which multiplies them where its class can."""
+        more = (scale(config),) if issubclass(cls.TABLE, BartScaledWordEmbedding) else ()
+        made: nn.Embedding = cls.TABLE(getattr(config, cls.VOCABULARY), config.d_model, config.pad_token_id, *more)
+        return made
 
-def words(config: Any, table: Any = BartScaledWordEmbedding) -> nn.Embedding:
-    """The table of words, which both parts share."""
-    made: nn.Embedding = table(
-        config.vocab_size, config.d_model, config.pad_token_id, config.d_model**0.5 if config.scale_embedding else 1.0
-    )
-    return made
+
+def scale(config: Any) -> float:
+    """What words are multiplied by."""
+    return float(config.d_model**0.5) if config.scale_embedding else 1.0
 
 
 class BartEncoder(BartPreTrainedModel, Part):
@@ -304,24 +321,29 @@ class BartDecoder(BartPreTrainedModel, Part):
     WORDS, SIDE, LAYER = "embed_tokens", "decoder", BartDecoderLayer
 
 
-class BartModel(BartPreTrainedModel, seq2seq.Seq2SeqModel):
-    """The model without a head."""
+class Both(seq2seq.Seq2SeqModel):
+    """The model without a head: an encoder and a decoder that share their words. PARTS: their classes."""
 
-    PARTS: ClassVar[tuple[Any, Any]] = (BartEncoder, BartDecoder)
+    PARTS: ClassVar[tuple[Any, Any]]
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         encoder, decoder = self.PARTS
-        self.shared = words(config, encoder.TABLE)
+        self.shared = encoder.words(config)
         self.encoder = encoder(config, self.shared)
         self.decoder = decoder(config, self.shared)
         self.post_init()
 
+
+class BartModel(BartPreTrainedModel, Both):
+    """The model without a head."""
+
+    PARTS = (BartEncoder, BartDecoder)
+
     def first_inputs(self, inputs: dict[str, Any]) -> Tensor:
         """The encoder's tokens, shifted."""
-        if inputs.get("input_ids") is None:
-            return super().first_inputs(inputs)
-        return self._shift_right(inputs["input_ids"])
+        ids = inputs.get("input_ids")
+        return super().first_inputs(inputs) if ids is None else self._shift_right(ids)
 
 
 class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):

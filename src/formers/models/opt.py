@@ -125,7 +125,7 @@ class OPTDecoderLayer(nn.Module):
     def __init__(self, config: OPTConfig, layer_idx: int | None = None) -> None:
         super().__init__()
         self.self_attn = OPTAttention(config, layer_idx)
-        self.before, self.layerdrop = config.do_layer_norm_before, config.layerdrop
+        self.before = config.do_layer_norm_before
         self.dropout, self.narrow = config.dropout, config.word_embed_proj_dim != config.hidden_size
         self.activation_fn = activation(config.activation_function, "activation_function")
         self.self_attn_layer_norm = norm(config)
@@ -146,8 +146,6 @@ class OPTDecoderLayer(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        if self.training and self.layerdrop and float(torch.rand(())) < self.layerdrop:
-            return (rows,)
         read = self.self_attn_layer_norm(rows) if self.before else rows
         context, *weights = through(self.self_attn, read, step, head_mask)
         rows = rows + self.dropped(context)
@@ -191,6 +189,7 @@ class OPTDecoder(OPTPreTrainedModel, decoders.DecoderBody):
     def __init__(self, config: OPTConfig) -> None:
         super().__init__(config)
         D, E, last = config.hidden_size, int(config.word_embed_proj_dim or 0), config.do_layer_norm_before
+        self.layerdrop = config.layerdrop
         self.embed_tokens = nn.Embedding(config.vocab_size, E, padding_idx=config.pad_token_id)
         self.embed_positions = OPTLearnedPositionalEmbedding(config.max_position_embeddings, D)
         self.project_out = nn.Linear(D, E, bias=False) if E != D else None

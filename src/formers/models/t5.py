@@ -7,6 +7,7 @@ width of a head, V vocabulary.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from ..ops.attention import attention
 from ..ops.bias import buckets
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..tokenization import PreTrainedTokenizer
+from ..tokenization import SentencePieceModel, SentencePieceTokenizer
 
 
 class T5Config(PretrainedConfig):
@@ -70,6 +71,45 @@ class T5Config(PretrainedConfig):
     def longest_text(self) -> int | None:
         """No limit: positions are distances."""
         return None
+
+
+class T5Tokenizer(SentencePieceTokenizer):
+    """SentencePiece, with the end after each text: A </s>, or A </s> B </s>.
+
+    extra_ids: how many tokens stand for gaps in texts, <extra_id_0> to <extra_id_99>.
+    """
+
+    FRAME = ("$A:0 eos:0", "$A:0 eos:0 $B:0 eos:0")
+    TOKENS: ClassVar[dict[str, str]] = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+    _options = (*SentencePieceTokenizer._options, "extra_ids", "legacy")
+
+    def __init__(self, *args: Any, extra_ids: int = 100, **kwargs: Any) -> None:
+        gaps = [f"<extra_id_{i}>" for i in range(extra_ids)]
+        more = kwargs.get("additional_special_tokens")
+        kept = {str(token) for token in more or ()}
+        if more and extra_ids and (own := [token for token in kept if "<extra_id_" in token]) and len(own) != extra_ids:
+            raise ConfigError(
+                f"extra_ids={extra_ids}, and additional_special_tokens have {len(own)} tokens <extra_id_…>; "
+                "give one of both."
+            )
+        self._gaps = gaps
+        kwargs["additional_special_tokens"] = [*(more or ()), *(gap for gap in gaps if gap not in kept)]
+        super().__init__(*args, extra_ids=extra_ids, **kwargs)
+
+    def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
+        """The file's pieces, and the gaps, the last of which comes first."""
+        return [*file.pieces, *((gap, 0.0) for gap in reversed(self._gaps))], file.unknown
+
+    def get_sentinel_tokens(self) -> list[str]:
+        """The tokens that stand for gaps."""
+        return [token for token in self.additional_special_tokens or () if "<extra_id_" in token]
+
+    def get_sentinel_token_ids(self) -> list[int]:
+        """Their ids."""
+        return [self.convert_tokens_to_ids(token) for token in self.get_sentinel_tokens()]
+
+
+T5TokenizerFast = T5Tokenizer
 
 
 class T5LayerNorm(decoders.RMSNorm):
@@ -121,6 +161,9 @@ by_hand_layer = by_hand(
 )
 
 
+Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
 class T5Attention(nn.Module):
     """Scores are not divided by √d: the weights were drawn so that they need not be."""
 
@@ -138,15 +181,26 @@ class T5Attention(nn.Module):
         if has_relative_attention_bias:
             self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, H)
 
-    def bias(self, distance: Tensor) -> Tensor:
-        """(1, H, Q, K) what is added to scores of keys so far behind their queries, (Q, K)."""
-        index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
-        return self.relative_attention_bias(index).permute(2, 0, 1)[None]
+    def bias(self) -> Bias | None:
+        """(1, H, Q, K) what is added to scores of keys so far behind their queries, (Q, K), made once for a size."""
+        if not self.has_relative_attention_bias:
+            return None
+        known = dict[tuple[int, ...], Tensor]()
+
+        def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
+            size = tuple(distance.shape)
+            if size not in known:
+                index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
+                known[size] = self.relative_attention_bias(index).permute(2, 0, 1)[None].to(query.dtype)
+            return known[size]
+
+        return bias
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         if step.memory is None:
-            key, value, layout, bias = self.k(rows), self.v(rows), None, step.shared
+            key, value, layout = self.k(rows), self.v(rows), None
+            bias = self.bias() if step.shared is None else step.shared
         else:
             (key, value), layout = step.crossed(lambda memory: (self.k(memory), self.v(memory)), self.n_heads)
             bias = None
@@ -215,6 +269,7 @@ class T5PreTrainedModel(PreTrainedModel):
     base_model_prefix = "transformer"
     WORDS = "shared"
     BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
+    PART: ClassVar[Any]  # the class of encoder and decoder
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module, so wide that scores need no scale.
@@ -244,8 +299,9 @@ class T5PreTrainedModel(PreTrainedModel):
 
 
 class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
-    """The encoder, or the decoder: hidden states (B, T, D)."""
+    """The encoder, or the decoder: hidden states (B, T, D). BIASED: whether every layer has a bias of positions."""
 
+    BIASED: ClassVar[bool] = False
     SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask", "inputs_embeds"),
         *("past_key_values", "use_cache"),
@@ -260,7 +316,7 @@ class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
         super().__init__(config)
         self.is_decoder = config.is_decoder
         self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model) if embed_tokens is None else embed_tokens
-        self.block = nn.ModuleList(T5Block(config, i == 0, i) for i in range(config.num_layers))
+        self.block = nn.ModuleList(T5Block(config, i == 0 or self.BIASED, i) for i in range(config.num_layers))
         self.final_layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
         self.gradient_checkpointing = False
@@ -277,17 +333,12 @@ class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
         return self.dropout(super().finish(rows))
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
-        """The bias of positions, which the first layer has for all, made once for texts of a length."""
-        block: Any = self.block[0]
-        first, known = block.layer[0].SelfAttention, dict[tuple[int, ...], Tensor]()
+        """The bias of positions, which the first layer has for all."""
+        first: Any = self.block[0]
+        return None if self.BIASED else first.layer[0].SelfAttention.bias()
 
-        def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
-            size = tuple(distance.shape)
-            if size not in known:
-                known[size] = first.bias(distance).to(query.dtype)
-            return known[size]
 
-        return bias
+T5PreTrainedModel.PART = T5Stack
 
 
 def half(config: Any, decoder: bool) -> Any:
@@ -313,9 +364,9 @@ class T5Model(T5PreTrainedModel, seq2seq.Seq2SeqModel):
 def add_stacks(model: Any, config: Any, decoder: bool = True) -> None:
     """The table of words, and the parts that share it."""
     model.shared = nn.Embedding(config.vocab_size, config.d_model)
-    model.encoder = T5Stack(half(config, decoder=False), model.shared)
+    model.encoder = model.PART(half(config, decoder=False), model.shared)
     if decoder:
-        model.decoder = T5Stack(half(config, decoder=True), model.shared)
+        model.decoder = model.PART(half(config, decoder=True), model.shared)
 
 
 class T5ForConditionalGeneration(T5PreTrainedModel, seq2seq.Seq2SeqLM):
@@ -399,7 +450,7 @@ class T5ForQuestionAnswering(T5PreTrainedModel, seq2seq.SpanFinder):
 
 
 MODEL_TYPES = {"t5": T5Config}
-TOKENIZER = PreTrainedTokenizer
+TOKENIZER = T5Tokenizer
 HEADS = {
     "base": T5Model,
     "pretraining": T5ForConditionalGeneration,

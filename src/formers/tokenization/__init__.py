@@ -7,7 +7,7 @@ backend.py     running a `tokenizers.Tokenizer` that no call changes; its errors
 cutting.py     very long texts, cut where that cannot change the tokens kept
 wordpiece.py   the recipe for vocab.txt; basic.py: its steps in plain Python
 byte_level.py  the recipe for vocab.json with merges.txt; sentencepiece.py: that for .model files
-frames.py      what special tokens are put around texts
+frames.py      what special tokens are put around texts; languages.py: texts that say their language, and targets
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from .basic import BasicTokenizer, WordpieceTokenizer
 from .byte_level import ByteLevelTokenizer
 from .encoding import BatchEncoding
 from .frames import ROBERTA_FRAME
+from .languages import MultilingualTokenizer, TwoSided
 from .packing import PackedEncoding
-from .sentencepiece import SentencePieceModel, SentencePieceTokenizer
+from .sentencepiece import SentencePieceModel, SentencePieceTokenizer, of_vocabulary
 from .special import SpecialTokens
 from .types import CharSpan, PaddingStrategy, TensorType, TokenSpan, TruncationStrategy
 from .wordpiece import WordPieceTokenizer, read_vocabulary
@@ -36,6 +37,7 @@ __all__ = [
     "ByteLevelTokenizer",
     "CharSpan",
     "Encoding",
+    "MultilingualTokenizer",
     "PackedEncoding",
     "PaddingStrategy",
     "PreTrainedTokenizer",
@@ -47,7 +49,9 @@ __all__ = [
     "TensorType",
     "TokenSpan",
     "TruncationStrategy",
+    "TwoSided",
     "WordPieceTokenizer",
     "WordpieceTokenizer",
+    "of_vocabulary",
     "read_vocabulary",
 ]

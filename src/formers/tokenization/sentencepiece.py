@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from ..errors import ArgumentError, TokenizerError
 from . import arguments, backend
 from .base import PreTrainedTokenizerFast
 from .frames import BERT_FRAME, frame, taken
-from .loading import Loading
+from .loading import Loading, read_object
 
 SPACE = "▁"  # what stands for a space in pieces
 _MOST_BYTES = 50_000_000
+_LAST = 1000.0  # so much less likely than any piece
 _UNIGRAM, _BPE = 1, 2
 _CONTROL, _USER_DEFINED = 3, 4
 
@@ -140,6 +141,24 @@ def merges(pieces: Scores) -> list[tuple[str, str]]:
     return found
 
 
+def of_vocabulary(file: SentencePieceModel, path: Any, unknown: str) -> tuple[list[tuple[str, float]], int]:
+    """The tokens of a vocab.json in the order of their ids, with the file's scores, and the id of the unknown one.
+
+    Tokens that are no pieces of the file are found where nothing else fits: when the file knows no character of theirs,
+    as sentencepiece leaves these as they are. Pieces that are no tokens are never found.
+    """
+    ids, scores = read_object(Path(path), _MOST_BYTES), dict(file.pieces)
+    if sorted(ids.values(), key=str) != sorted(range(len(ids)), key=str):
+        raise TokenizerError(
+            f"{os.fspath(path)!r} is no vocabulary: its {len(ids):,} tokens should have the ids from 0."
+        )
+    if unknown not in ids:
+        raise TokenizerError(f"{os.fspath(path)!r} has no unknown token, {unknown!r}.")
+    least, known = min(scores.values()) - _LAST, set("".join(scores))
+    unlikely = {token: least if known.isdisjoint(token) else _LAST * least for token in ids}
+    return [(token, scores.get(token, unlikely[token])) for token in sorted(ids, key=ids.__getitem__)], ids[unknown]
+
+
 class SentencePieceTokenizer(PreTrainedTokenizerFast):
     """A tokenizer made from a SentencePiece model, or a tokenizer.json.
 
@@ -149,12 +168,14 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
     of the `nbest_size` best ways to cut a word (-1: of all), those with score s by exp(alpha · s); in a BPE model,
     each merge is left out with probability alpha.
 
-    A family says what its special tokens are (TOKENS), how the ids of the file become those of the model (`numbered`),
+    A family says what its special tokens are (TOKENS), whether white space of any kind splits (WHITESPACE; else several
+    spaces are one), how the ids of the file become those of the model (`numbered`),
     what is done to characters (`normalizing`) and what is put around texts (FRAME).
     """
 
     FRAME: ClassVar[tuple[str, str]] = BERT_FRAME
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}
+    WHITESPACE: ClassVar[bool] = True
     vocab_files_names = {"vocab_file": "spiece.model", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
     _options = (
@@ -230,24 +251,31 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
 
     def normalizing(self, charsmap: list[Any]) -> Any:
         """What is done to a text before it is split; `charsmap`: as the file says."""
-        return normalizers.Sequence(charsmap)
+        once = [] if self.WHITESPACE else [normalizers.Replace(Regex(r" {2,}"), " ")]
+        return normalizers.Sequence([*charsmap, *once])
 
     def splitting(self, pieces: Any) -> Any:
         """How a text is split before pieces are looked for; `pieces`: at spaces, which become SPACE."""
-        return pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pieces])
+        return pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pieces]) if self.WHITESPACE else pieces
 
     def frame(self) -> Any:
         """What is put around a text or a pair."""
         return frame(self, *self.FRAME)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
-        """Write the model file as it was read; nothing where there was none."""
-        if self.vocab_file is None or not Path(self.vocab_file).is_file():
-            return ()
-        name = self.vocab_files_names["vocab_file"]
-        path = Path(save_directory) / (f"{filename_prefix}-{name}" if filename_prefix else name)
-        path.write_bytes(Path(self.vocab_file).read_bytes())
-        return (str(path),)
+        """Write the files as they were read; nothing where there was none."""
+        written = []
+        for argument, file in self._files().items():
+            if file is not None and Path(file).is_file():
+                name = self.vocab_files_names[argument]
+                path = Path(save_directory) / (f"{filename_prefix}-{name}" if filename_prefix else name)
+                path.write_bytes(Path(file).read_bytes())
+                written.append(str(path))
+        return tuple(written)
+
+    def _files(self) -> dict[str, str | None]:
+        """The files that the tokenizer was made of, by their arguments."""
+        return {"vocab_file": self.vocab_file}
 
 
 def _sampling(given: Mapping[str, Any]) -> tuple[float, int] | None:

@@ -1,0 +1,56 @@
+"""mT5: T5 v1.1 for a hundred languages. Source: Xue et al. 2020 (arXiv 2010.11934).
+
+Letters: B batch, T columns, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from . import t5
+
+
+class MT5Config(t5.T5Config):
+    """Defaults are those of mt5-small."""
+
+    model_type = "mt5"
+
+    vocab_size: int = 250112
+    d_ff: int = 1024
+    num_layers: int = 8
+    num_heads: int = 6
+    feed_forward_proj: str = "gated-gelu"
+    decoder_start_token_id: int | None = 0
+
+
+class MT5PreTrainedModel(t5.T5PreTrainedModel):
+    """What mT5's models share."""
+
+    config_class = MT5Config
+
+
+class MT5Stack(MT5PreTrainedModel, t5.T5Stack):
+    """The encoder, or the decoder."""
+
+
+MT5PreTrainedModel.PART = MT5Stack
+
+
+class MT5Model(MT5PreTrainedModel, t5.T5Model):
+    """The model without a head."""
+
+
+class MT5ForConditionalGeneration(MT5PreTrainedModel, t5.T5ForConditionalGeneration):
+    """Writes a text from another."""
+
+    def compute_logits(self, rows: Tensor) -> Tensor:
+        return self.lm_head(rows)
+
+
+MODEL_TYPES = {"mt5": MT5Config}
+TOKENIZER = t5.T5Tokenizer
+HEADS = {
+    "base": MT5Model,
+    "seq2seq-lm": MT5ForConditionalGeneration,
+}
+TINY = {**t5.TINY}

@@ -1,0 +1,176 @@
+"""Tokenizers of encoders with decoders: languages around texts, targets, ids of a vocab.json."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenization.test_recipes import TEXTS, trained
+
+import formers
+from formers.errors import ArgumentError, TokenizerError
+
+sentencepiece = pytest.importorskip("sentencepiece")
+OLD = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1}
+
+
+def processor(path: Path) -> Any:
+    made = sentencepiece.SentencePieceProcessor()
+    made.Load(str(path))
+    return made
+
+
+def made(tmp_path: Path, name: str, file: str, kind: str = "unigram", options: Any = None, **keys: Any) -> Any:
+    spiece = trained(tmp_path, kind, **(options or {}))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / file).write_bytes(spiece.read_bytes())
+    return getattr(formers, name).from_pretrained(folder, **keys), processor(spiece)
+
+
+def test_t5(tmp_path: Path) -> None:
+    ours, theirs = made(tmp_path, "T5Tokenizer", "spiece.model", options=OLD)
+    size = theirs.GetPieceSize()
+    for text in ("a strange film", "it 's  charming , and É 日本 .", " ", ""):
+        assert ours(text)["input_ids"] == [*theirs.encode(text), 1]
+    assert len(ours) == size + 100
+    assert ours.convert_tokens_to_ids(["<extra_id_0>", "<extra_id_99>"]) == [size + 99, size]
+    assert ours("a <extra_id_0> b")["input_ids"] == [*theirs.encode("a"), size + 99, *theirs.encode("b"), 1]
+    assert ours("a", "b")["input_ids"] == [*theirs.encode("a"), 1, *theirs.encode("b"), 1]
+    assert sorted(ours.get_sentinel_token_ids()) == list(range(size, size + 100))
+    assert len(formers.T5Tokenizer(tmp_path / "made.model", extra_ids=3)) == size + 3
+    ours.save_pretrained(tmp_path / "saved")
+    assert formers.AutoTokenizer.from_pretrained(tmp_path / "saved")("<extra_id_5> a") == ours("<extra_id_5> a")
+
+
+# what is around the pieces of a text, and of a target
+FRAMES = {
+    "MBartTokenizer": ("en_XX", "ro_RO", lambda ids, end, code: [*ids, end, code]),
+    "MBart50Tokenizer": ("en_XX", "uk_UA", lambda ids, end, code: [code, *ids, end]),
+    "NllbTokenizer": ("eng_Latn", "fra_Latn", lambda ids, end, code: [code, *ids, end]),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_languages(name: str, tmp_path: Path) -> None:
+    source, target, around = FRAMES[name]
+    kind = "bpe" if name == "NllbTokenizer" else "unigram"
+    ours, theirs = made(tmp_path, name, "sentencepiece.bpe.model", kind, tgt_lang=target)
+    size, codes = theirs.GetPieceSize(), ours.CODES
+    assert ours.src_lang == source
+    assert ours.lang_code_to_id == {code: size + 1 + i for i, code in enumerate(codes)}
+    assert ours.mask_token_id == size + 1 + len(codes)
+    ids = [3 if i == 0 else i + 1 for i in theirs.encode("a strange film")]
+    found = ours("a strange film", text_target="a strange film")
+    assert found["input_ids"] == around(ids, 2, ours.lang_code_to_id[source])
+    assert found["labels"] == around(ids, 2, ours.lang_code_to_id[target])
+    assert ours("a strange film")["input_ids"] == found["input_ids"]  # the call has changed nothing
+    with ours.as_target_tokenizer():
+        assert ours("a strange film")["input_ids"] == found["labels"]
+    assert (
+        pickle.loads(pickle.dumps(ours))("a strange film", text_target="a")["labels"][-1]
+        == ours(text_target="a")["input_ids"][-1]
+    )
+    ours.src_lang = target
+    assert ours("a strange film")["input_ids"] == found["labels"]
+    with pytest.raises(ArgumentError, match="'klingon' is no language"):
+        ours.src_lang = "klingon"
+    assert ours.src_lang == target
+    ours.save_pretrained(tmp_path / "saved")
+    again = formers.AutoTokenizer.from_pretrained(tmp_path / "saved", src_lang=source)
+    assert again("a strange film", text_target="a strange film") == found
+    inputs = again._build_translation_inputs("a", src_lang=source, tgt_lang=target)
+    assert inputs["forced_bos_token_id"] == ours.lang_code_to_id[target]
+
+
+def test_nllb_as_it_was(tmp_path: Path) -> None:
+    ours, _ = made(tmp_path, "NllbTokenizer", "sentencepiece.bpe.model", "bpe", legacy_behaviour=True)
+    assert ours("a")["input_ids"][-2:] == [2, ours.lang_code_to_id["eng_Latn"]]
+    assert formers.NllbTokenizer.FIRST  # one object's own
+
+
+def test_pegasus(tmp_path: Path) -> None:
+    ours, theirs = made(tmp_path, "PegasusTokenizer", "spiece.model", options=OLD)
+    assert ours.convert_tokens_to_ids(["<pad>", "</s>", "<mask_1>", "<mask_2>", "<unk_2>"]) == [0, 1, 2, 3, 4]
+    assert ours.unk_token_id == 105
+    assert ours("a strange film")["input_ids"] == [*(i + 103 for i in theirs.encode("a strange film")), 1]
+    assert ours("a", "b")["input_ids"].count(1) == 1
+
+
+@pytest.fixture(params=[False, True], ids=["shared", "separate"])
+def marian(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Any, Any]:
+    """A folder, and what sentencepiece makes of its two models."""
+    separate, found = request.param, []
+    folder = tmp_path / "marian"
+    folder.mkdir()
+    texts = {"source": TEXTS, "target": [text[::-1] for text in TEXTS]}
+    for side, lines in texts.items():
+        (tmp_path / side).mkdir()
+        spiece = trained(tmp_path / side, "unigram", lines)
+        (folder / f"{side}.spm").write_bytes(spiece.read_bytes())
+        found.append(processor(spiece))
+    pieces = [[p.IdToPiece(i) for i in range(3, p.GetPieceSize())] for p in found]
+    first, second = pieces if separate else [sorted({*pieces[0], *pieces[1], ">>fra<<"})] * 2
+    for name, tokens in (("vocab", first), ("target_vocab", second)):
+        ids = {token: i for i, token in enumerate(["</s>", "<unk>", *tokens, "<pad>"])}
+        (folder / f"{name}.json").write_text(json.dumps(ids))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"separate_vocabs": separate}))
+    return folder, *found
+
+
+def test_marian(marian: tuple[Path, Any, Any], tmp_path: Path) -> None:
+    folder, source, target = marian
+    ours = formers.MarianTokenizer.from_pretrained(folder)
+    separate = ours.separate_vocabs
+    first = json.loads((folder / "vocab.json").read_text())
+    second = json.loads((folder / ("target_vocab.json" if separate else "vocab.json")).read_text())
+    text = "a strange film"
+    found = ours(text, text_target=text)
+    assert found["input_ids"] == [*(first[p] for p in source.encode(text, out_type=str)), 0]
+    assert found["labels"] == [*(second[p] for p in target.encode(text, out_type=str)), 0]
+    assert ours.decode(found["labels"], skip_special_tokens=True) == text
+    if not separate:
+        assert ours.supported_language_codes == [">>fra<<"]
+        assert ours(f">>fra<< {text}")["input_ids"] == [first[">>fra<<"], *found["input_ids"]]
+    assert ours.model_max_length == 512
+    ours.save_pretrained(tmp_path / "saved")
+    again = formers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again(text, text_target=text) == found
+    assert again.decode(found["labels"], skip_special_tokens=True) == text
+    (folder / "vocab.json").write_text(json.dumps({"<unk>": 0, "</s>": 7}))
+    with pytest.raises(TokenizerError, match="is no vocabulary"):
+        formers.MarianTokenizer.from_pretrained(folder)
+    (folder / "target.spm").unlink()
+    with pytest.raises(ArgumentError, match="target_spm is needed: 'target"):
+        formers.MarianTokenizer.from_pretrained(folder)
+
+
+def test_m2m_100(tmp_path: Path) -> None:
+    spiece = trained(tmp_path, "bpe")
+    theirs, folder = processor(spiece), tmp_path / "made"
+    folder.mkdir()
+    (folder / "sentencepiece.bpe.model").write_bytes(spiece.read_bytes())
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *(theirs.IdToPiece(i) for i in range(3, theirs.GetPieceSize()))]
+    ids = {token: i for i, token in enumerate(tokens)}
+    (folder / "vocab.json").write_text(json.dumps(ids))
+    ours = formers.M2M100Tokenizer.from_pretrained(folder, tgt_lang="fr")
+    own = [ids[p] for p in theirs.encode("a strange film", out_type=str)]
+    found = ours("a strange film", text_target="a strange film")
+    assert found["input_ids"] == [ours.get_lang_id("en"), *own, 2]
+    assert found["labels"] == [ours.get_lang_id("fr"), *own, 2]
+    assert ours.get_lang_id("af") == len(ids)
+    assert ours.get_lang_token("fr") == "__fr__"
+    assert formers.M2M100Tokenizer.from_pretrained(folder, language_codes="wmt21").get_lang_id("ha") == len(ids) + 1
+    ours.save_pretrained(tmp_path / "saved")
+    assert formers.AutoTokenizer.from_pretrained(tmp_path / "saved")("a", text_target="b") == ours("a", text_target="b")
+    with pytest.raises(ArgumentError, match="language_codes='x'"):
+        formers.M2M100Tokenizer.from_pretrained(folder, language_codes="x")
+
+
+def test_blenderbot_ends_texts() -> None:
+    letters = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "Ġ": 4, "a": 5, "<mask>": 6}
+    tokenizer = formers.BlenderbotTokenizer(vocab=letters, merges=[])
+    assert tokenizer("a a")["input_ids"] == [4, 5, 4, 5, 2]
