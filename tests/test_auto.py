@@ -51,7 +51,8 @@ def test_the_class_of_a_head(family: str, head: str, tmp_path: Path) -> None:
     )
     model = auto.from_config(config)
     assert type(model) is expected and type(theirs).__name__ == expected.__name__ and model.training
-    assert model.config == config and model.config is not config
+    own = family in SEQ2SEQ and head in ("causal-lm", "question-answering")  # which set keys, there as here
+    assert (own or model.config == config) and model.config is not config
     model.save_pretrained(tmp_path)
     back = auto.from_pretrained(tmp_path)
     assert type(back) is expected and not back.training

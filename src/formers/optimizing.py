@@ -94,7 +94,17 @@ class Optimizable(Pretrained):
             given.sort(key=len)
             given = [self._encoded(given[i : i + 32], tokenizer) for i in range(0, len(given), 32)]
         read = type(self).inputs()  # batches for training have labels, and not all models token types
-        return [{name: batch[name].to(self.device) for name in batch if name in read} for batch in given]
+        found = ({name: batch[name].to(self.device) for name in batch if name in read} for batch in given)
+        return [self.whole_batch(batch) for batch in found]
+
+    def whole_batch(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """A batch of texts with all that a pass through the model needs."""
+        return batch
+
+    def states(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The last hidden states (B, T, D) of such a batch, of a model without a head."""
+        found: Tensor = self(**batch, return_dict=True)[0]
+        return found
 
     def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
         tokenizer = tokenizer or self._tokenizer()

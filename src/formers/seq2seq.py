@@ -11,6 +11,7 @@ Letters: B batch, S columns of the encoder, T columns of the decoder, D width, V
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -70,6 +71,23 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
 
     def _shift_right(self, input_ids: Tensor) -> Tensor:  # which the reference's own examples call
         return shift_right(input_ids, self.config.decoder_start_token_id, self.config.pad_token_id)
+
+    def whole_batch(self, batch: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """With what the decoder reads: the same texts, where a batch does not say."""
+        made = dict(batch)
+        if "decoder_input_ids" not in made and "decoder_inputs_embeds" not in made and "input_ids" in made:
+            start, ids = self.config.decoder_start_token_id, made["input_ids"]
+            made["decoder_input_ids"] = ids if start is None else self._shift_right(ids)
+            made["decoder_attention_mask"] = made.get("attention_mask", torch.ones_like(ids))
+        written = made.get("decoder_input_ids")
+        if written is not None and "decoder_attention_mask" not in made:
+            made["decoder_attention_mask"] = torch.ones_like(written)
+        return made
+
+    def states(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The decoder's last hidden states, whether or not there is a head."""
+        found: Tensor = self.run({**batch, "return_dict": True}).last_hidden_state
+        return found
 
     def decoder_layout(self, inputs: dict[str, Any], cache: Any) -> Layout:
         """Where the rows of the decoder are in its batch."""

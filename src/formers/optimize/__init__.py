@@ -373,4 +373,5 @@ def _random_batches(model: Any) -> list[Batch]:
     draw = torch.Generator().manual_seed(0)
     size = model.get_input_embeddings().num_embeddings
     longest = min(32, longest_text(model.config) or 32)
-    return [{"input_ids": torch.randint(size, (8, longest), generator=draw).to(model.device)}]
+    batch: Batch = model.whole_batch({"input_ids": torch.randint(size, (8, longest), generator=draw).to(model.device)})
+    return [batch]

@@ -110,8 +110,8 @@ class Results:
 
 
 def _embeddings(base: Any, batch: Batch) -> Tensor:
-    mask = mask_of(batch)
-    states = base(**batch, return_dict=True)[0].float()  # (B, T, D)
+    mask = columns_of(batch)
+    states = base.states(batch).float()  # (B, T, D)
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
@@ -120,8 +120,13 @@ def _logits(model: Any, batch: Batch) -> Tensor | None:
     logits = model(**batch, return_dict=True).get("logits")
     if logits is None:
         return None
-    return logits[mask_of(batch).bool()] if logits.dim() == 3 else logits
+    return logits[columns_of(batch).bool()] if logits.dim() == 3 else logits
 
 
 def mask_of(batch: Batch) -> Tensor:
     return batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+
+
+def columns_of(batch: Batch) -> Tensor:
+    """Which columns of the results are tokens: those of the decoder, where there is one."""
+    return batch["decoder_attention_mask"] if "decoder_attention_mask" in batch else mask_of(batch)
