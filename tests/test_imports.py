@@ -15,7 +15,7 @@ ROOMS = [
     "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
     "config", "tokenization", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "pruning", "optimizing", "layers", "masks", "generation", "modeling", "bodies", "heads", "decoders",
-    "experts", "models", "auto", "fitting", "convert", "check",
+    "experts", "seq2seq", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ _HOME = {
         "AutoModelForNextSentencePrediction",
         "AutoModelForPreTraining",
         "AutoModelForQuestionAnswering",
+        "AutoModelForSeq2SeqLM",
         "AutoModelForSequenceClassification",
         "AutoModelForTokenClassification",
         "AutoProcessor",

@@ -9,6 +9,7 @@ from .auto import (
     AutoModelForNextSentencePrediction as AutoModelForNextSentencePrediction,
     AutoModelForPreTraining as AutoModelForPreTraining,
     AutoModelForQuestionAnswering as AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification as AutoModelForSequenceClassification,
     AutoModelForTokenClassification as AutoModelForTokenClassification,
     AutoProcessor as AutoProcessor,
@@ -136,6 +137,15 @@ from .models.albert import (
     AlbertPreTrainedModel as AlbertPreTrainedModel,
     AlbertTokenizer as AlbertTokenizer,
     AlbertTokenizerFast as AlbertTokenizerFast,
+)
+from .models.bart import (
+    BartConfig as BartConfig,
+    BartForConditionalGeneration as BartForConditionalGeneration,
+    BartForQuestionAnswering as BartForQuestionAnswering,
+    BartForSequenceClassification as BartForSequenceClassification,
+    BartModel as BartModel,
+    BartPreTrainedModel as BartPreTrainedModel,
+    BartTokenizer as BartTokenizer,
 )
 from .models.bert import (
     BertConfig as BertConfig,
@@ -457,6 +467,12 @@ from .models.smollm3 import (
     SmolLM3ForTokenClassification as SmolLM3ForTokenClassification,
     SmolLM3Model as SmolLM3Model,
     SmolLM3PreTrainedModel as SmolLM3PreTrainedModel,
+)
+from .models.t5 import (
+    T5Config as T5Config,
+    T5ForConditionalGeneration as T5ForConditionalGeneration,
+    T5Model as T5Model,
+    T5PreTrainedModel as T5PreTrainedModel,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,

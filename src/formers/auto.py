@@ -213,6 +213,12 @@ class AutoModelForCausalLM(_AutoModel):
     HEAD = "causal-lm"
 
 
+class AutoModelForSeq2SeqLM(_AutoModel):
+    """With an encoder that reads a text and a decoder that writes another."""
+
+    HEAD = "seq2seq-lm"
+
+
 class AutoModelForSequenceClassification(_AutoModel):
     """With a head that labels texts."""
 
