@@ -76,7 +76,7 @@ class FeatureExtractionPipeline(TextPipeline):
 TASK = Task(
     name="feature-extraction",
     pipeline=FeatureExtractionPipeline,
-    auto="AutoModel",
+    auto="AutoReader",
     architectures=("Model",),
     default=("distilbert/distilbert-base-cased", "6ea8117"),
 )
