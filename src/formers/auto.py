@@ -195,15 +195,6 @@ class AutoModel(_AutoModel):
     HEAD = "base"
 
 
-class AutoReader(AutoModel):
-    """The same, but of a model that writes too the part that reads, where its family has that alone, as T5 has."""
-
-    @classmethod
-    def _class_for(cls, config: PretrainedConfig) -> type[Any]:
-        own = model_class("text-encoding", type(config))
-        return super()._class_for(config) if own is None else own
-
-
 class AutoModelForPreTraining(_AutoModel):
     """With the heads it was pretrained with."""
 

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from .. import hub
 from ..atomic import replacing
-from ..auto import AutoConfig, AutoReader, AutoTokenizer
+from ..auto import AutoConfig, AutoTokenizer
 from ..config import longest_text
 from ..errors import ArgumentError, ConfigError, InputError, near
 from ..pipelines.base import choose_device
 from ..pipelines.batches import collate
+from ..pipelines.feature_extraction import AutoReader
 from ..pipelines.text import least_limit
 from . import folder
 from .modules import Features, Module, Pooling, Transformer
