@@ -93,6 +93,25 @@ MODELS = (
 )
 # models that write: their names and the reference's classes
 WRITERS = {"openai-community/gpt2": "GPT2LMHeadModel", "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM"}
+TRANSLATIONS = {"de": "German", "fr": "French", "ro": "Romanian"}
+T5_TASKS: dict[str, Any] = {
+    f"translation_en_to_{code}": {
+        "early_stopping": True, "max_length": 300, "num_beams": 4, "prefix": f"translate English to {language}: ",
+    }
+    for code, language in TRANSLATIONS.items()
+}  # fmt: skip
+T5_TASKS["summarization"] = {"early_stopping": True, "length_penalty": 2.0, "max_length": 200, "min_length": 30}
+T5_TASKS["summarization"] |= {"no_repeat_ngram_size": 3, "num_beams": 4, "prefix": "summarize: "}
+# those that write from other texts: their classes and what their configurations say
+TRANSLATORS: dict[str, tuple[str, dict[str, Any]]] = {
+    "google-t5/t5-small": ("T5ForConditionalGeneration", {"task_specific_params": T5_TASKS}),
+    "t5-base": ("T5ForConditionalGeneration", {"task_specific_params": T5_TASKS}),
+    "google-t5/t5-base": ("T5ForConditionalGeneration", {"task_specific_params": T5_TASKS}),
+    "sshleifer/distilbart-cnn-12-6": ("BartForConditionalGeneration", {"max_position_embeddings": 1024}),
+    "facebook/bart-large-cnn": ("BartForConditionalGeneration", {"max_position_embeddings": 1024}),
+}
+# of the tasks that write: their models, and the commits that are loaded
+USUAL = {"openai-community/gpt2": "607a30d", "google-t5/t5-base": "686f1db", "sshleifer/distilbart-cnn-12-6": "a4f8f3e"}
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 DISTILBERT = {"dim": 24, "n_layers": 2, "n_heads": 12, "hidden_dim": 48}
 
@@ -107,8 +126,10 @@ def make_hub(root: Path) -> Path:
     for name, architecture in WRITERS.items():
         changes = {"n_positions": 1024} if architecture.startswith("GPT2") else {}
         writers.write(root / name, architecture, template=not changes, **changes)
-    usual = "openai-community/gpt2"  # of the task, at the commit that is loaded
-    shutil.copytree(root / usual, root / f"{usual}@607a30d")
+    for name, (architecture, says) in TRANSLATORS.items():
+        writers.write(root / name, architecture, template=False, **says)
+    for name, revision in USUAL.items():
+        shutil.copytree(root / name, root / f"{name}@{revision}")
     return root
 
 

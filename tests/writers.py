@@ -12,6 +12,9 @@ TEMPLATE = (
 )
 WORDS = ("the", "cat", "sat", "on", "mat", "and")
 LLAMA = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+BART = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48}
+BART |= {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "max_position_embeddings": 96}
+T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4}
 GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 96}
 
 
@@ -20,10 +23,11 @@ def write(folder: Path, architecture: str = "LlamaForCausalLM", template: bool =
     import torch
     import transformers
 
-    llama = architecture.startswith("Llama")
-    shape: dict[str, Any] = (LLAMA | {"num_key_value_heads": 2} if llama else GPT2) | changes
+    shapes: dict[str, dict[str, Any]] = {"Llama": LLAMA | {"num_key_value_heads": 2}, "Bart": BART, "T5": T5}
+    shape = next((own for name, own in shapes.items() if architecture.startswith(name)), GPT2) | changes
     size = write_tokenizer(folder, template, shape.get("n_positions", 4096))
     ids = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
+    ids |= {"decoder_start_token_id": 1} if shape.keys() & {"d_model"} else {}
     kind = getattr(transformers, architecture)
     model = kind(kind.config_class(vocab_size=size, **shape, **ids))
     generator = torch.Generator().manual_seed(0)

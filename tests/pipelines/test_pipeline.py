@@ -36,10 +36,13 @@ TASKS = [
     "next-sentence-prediction",
     "question-answering",
     "sentiment-analysis",
+    "summarization",
     "text-classification",
     "text-generation",
     "text-ranking",
+    "text2text-generation",
     "token-classification",
+    "translation",
     "zero-shot-classification",
 ]
 PACKAGED = Path(formers.__file__).parent / "packaged" / "sentiment"
@@ -125,8 +128,9 @@ def test_tasks_without_a_usual_model(task: str) -> None:
     ("task", "message"),
     [
         ("sentiment-analisis", "no task 'sentiment-analisis'. Did you mean 'sentiment-analysis'"),
-        ("summarization", "'summarization' exists in Transformers, but not yet here"),
-        ("translation_en_to_fr", "not yet here"),
+        ("object-detection", "'object-detection' exists in Transformers, but not yet here"),
+        ("sumarization", "Did you mean 'summarization'?"),
+        ("translation_en_fr", "named as in 'translation_en_to_fr'"),
         ("qwertz", f"Tasks: {', '.join(TASKS)}"),
     ],
 )

@@ -18,7 +18,10 @@ MODES = ("float32", "fp16", "bf16", "int8")
 
 def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "task", metavar="TASK", help="text-classification (sentiment-analysis), fill-mask, feature-extraction, …"
+        "task",
+        metavar="TASK",
+        help="text-classification (sentiment-analysis), fill-mask, feature-extraction, text-generation, summarization, "
+        "translation_en_to_fr, text2text-generation, …",
     )
     declare_texts(parser)
     parser.add_argument("--model", metavar="NAME", help="folder or hub name (default: the task's own)")
@@ -46,8 +49,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "with the model. A next word that is no mode is a text; a text that is called like one goes after '--'",
     )
     parser.add_argument("--truncation", action="store_true", help="cut texts that are too long for the model")
-    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="text-generation: the most that is written")
-    parser.add_argument("--seed", type=int, metavar="N", help="text-generation: of drawing tokens, for the same again")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="tasks that write: the most that is written")
+    parser.add_argument("--seed", type=int, metavar="N", help="tasks that write: of drawing tokens, for the same again")
     parser.add_argument(
         "--set",
         action="append",
@@ -114,8 +117,8 @@ def device(value: str) -> str | int:
 
 def _describe(text: str, result: Any) -> list[str]:
     """The lines that show the result of one text: scores first, so that they line up."""
-    if isinstance(result, list) and result and isinstance(result[0], dict) and "generated_text" in result[0]:
-        return [one["generated_text"] for one in result]
+    if written := _written(result):
+        return written
     rows = list(_scored(result))
     if not rows:
         return [f"{_shape(result)}  {printable(text)}"]
@@ -127,6 +130,12 @@ def _describe(text: str, result: Any) -> list[str]:
         if isinstance(result, dict)
         else [printable(text), *(f"  {x}" for x in lines)]
     )
+
+
+def _written(result: Any) -> list[str]:
+    """The texts that a task wrote from one."""
+    records = [one for one in result if isinstance(one, dict)] if isinstance(result, list) else []
+    return [text for one in records for key, text in one.items() if key.endswith("_text") and isinstance(text, str)]
 
 
 def _scored(result: Any) -> Iterator[dict[str, Any]]:

@@ -27,9 +27,9 @@ _ELSEWHERE = (
     *("any-to-any", "audio-classification", "automatic-speech-recognition", "conversational", "decision"),
     *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
     *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
-    *("mask-generation", "object-detection", "summarization"),
-    *("table-question-answering", "text-to-audio", "text-to-speech", "text2text-generation"),
-    *("translation", "video-classification", "visual-question-answering", "vqa"),
+    *("mask-generation", "object-detection"),
+    *("table-question-answering", "text-to-audio", "text-to-speech"),
+    *("video-classification", "visual-question-answering", "vqa"),
     *("zero-shot-audio-classification", "zero-shot-image-classification"),
     "zero-shot-object-detection",
 )
@@ -76,7 +76,8 @@ def pipeline(
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
-            "next-sentence", "text-generation"; left out, the model's architecture decides.
+            "next-sentence", "text-generation", "text2text-generation", "summarization", "translation" (or
+            "translation_en_to_fr", and so on); left out, the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
@@ -118,7 +119,7 @@ def pipeline(
         found = find_task(str(task))
         model, tokenizer = _load_default(found, parts)
     else:
-        known = task is None or pipeline_class is None or str(task) in get_supported_tasks()
+        known = task is None or pipeline_class is None or _named(str(task))
         found = find_task(task) if task is not None and known else _infer_task(model, config, hub)
         model, tokenizer = _load(found, model, **parts)
     # a class of your own need not know what is not given
@@ -131,6 +132,10 @@ def pipeline(
     return kind(model=model, tokenizer=tokenizer, task=task or found.name, device=device, **kwargs)
 
 
+def _named(task: str) -> bool:
+    return task in get_supported_tasks() or task.startswith("translation_")
+
+
 def get_supported_tasks() -> list[str]:
     """The names of all tasks, aliases included."""
     return sorted(_tasks())
@@ -141,8 +146,17 @@ def find_task(name: str) -> Task:
     tasks = _tasks()
     if name in tasks:
         return tasks[name]
-    here = f"Tasks: {', '.join(sorted(tasks))}."
-    if name in _ELSEWHERE or name.startswith("translation_"):
+    if name.startswith("translation_"):
+        from .translation import languages_of
+
+        if languages_of(name) is not None:
+            return tasks["translation"]
+        raise UnknownTaskError(
+            f"There is no task {name!r}. Two languages are named as in 'translation_en_to_fr', or in the call: "
+            "pipeline('translation', model=…, src_lang=…, tgt_lang=…)."
+        )
+    here = f"Tasks: {', '.join(sorted(tasks))}, translation_xx_to_yy."
+    if name in _ELSEWHERE:
         raise UnknownTaskError(f"The task {name!r} exists in Transformers, but not yet here. {here}")
     raise UnknownTaskError(f"There is no task {name!r}.{near(name, [*tasks, *_ELSEWHERE])} {here}")
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch.nn.functional as F
 
+from ..auto import AutoModel, model_class
+from ..config import PretrainedConfig
 from ..errors import ArgumentError, near
 from ..ops.pooling import POOLINGS, pooled
 from .base import Task
@@ -73,10 +75,19 @@ class FeatureExtractionPipeline(TextPipeline):
         return features.clone() if return_tensors else features.tolist()
 
 
+class AutoReader(AutoModel):
+    """AutoModel, but of a family that writes too the part that reads, where there is that alone, as of T5."""
+
+    @classmethod
+    def _class_for(cls, config: PretrainedConfig) -> type[Any]:
+        own = model_class("text-encoding", type(config))
+        return super()._class_for(config) if own is None else own
+
+
 TASK = Task(
     name="feature-extraction",
     pipeline=FeatureExtractionPipeline,
-    auto="AutoModel",
+    auto=AutoReader,
     architectures=("Model",),
     default=("distilbert/distilbert-base-cased", "6ea8117"),
 )

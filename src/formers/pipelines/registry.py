@@ -45,12 +45,16 @@ class PipelineRegistry:
         """The names of all tasks, aliases included."""
         return sorted(tasks())
 
-    def check_task(self, task: str) -> tuple[str, dict[str, Any], None]:
-        """The name that the task goes by, and what there is for it. Raises UnknownTaskError for one not here."""
+    def check_task(self, task: str) -> tuple[str, dict[str, Any], tuple[str, str] | None]:
+        """The name that the task goes by, what there is for it, and the languages that it names.
+
+        Raises UnknownTaskError for one not here.
+        """
         from . import find_task
+        from .translation import languages_of
 
         found = find_task(task)
-        return found.name, self._described(found), None
+        return found.name, self._described(found), languages_of(task)
 
     def register_pipeline(
         self,

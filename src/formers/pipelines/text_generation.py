@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ArgumentError, HeadError, InputError, near
+from ..errors import ArgumentError, HeadError, InputError
 from ..generation.chain import eos_ids
-from ..generation.configuration import KEYS
-from ..generation.generate import GenerationMixin
 from .base import Task
 from .batches import collate, length_of, part
 from .failures import place
 from .prompts import Prompt, answered, goes_on, is_chat, read_prompt
-from .writing import OF_GENERATE, WritingPipeline, not_none
+from .writing import WritingPipeline, check_names, columns_written, not_none, over, reads_and_writes
 
 _ENCODING = ("add_special_tokens", "truncation", "padding", "max_length")
 
@@ -63,6 +61,11 @@ class TextGenerationPipeline(WritingPipeline):
                 f"{type(model).__name__} writes no texts. Text generation needs a model with a head for the next "
                 "token: AutoModelForCausalLM loads one."
             )
+        if reads_and_writes(model):
+            raise HeadError(
+                f"{type(model).__name__} writes one text from another, and goes on with none: it is for "
+                "pipeline('text2text-generation'), pipeline('summarization') and pipeline('translation_en_to_fr')."
+            )
         if isinstance(assistant_model, str):
             from ..auto import AutoModelForCausalLM
 
@@ -100,7 +103,7 @@ class TextGenerationPipeline(WritingPipeline):
             raise ArgumentError(
                 f"handle_long_generation={handle_long_generation!r} is not 'hole', the only way there is."
             )
-        self._check_names(generate_kwargs)
+        check_names(self, generate_kwargs)
         if handle_long_generation:
             generate_kwargs["handle_long_generation"] = handle_long_generation
         if prefix:
@@ -119,15 +122,6 @@ class TextGenerationPipeline(WritingPipeline):
         after |= {"skip_special_tokens": skip_special_tokens}
         return not_none(before), generate_kwargs, not_none(after)
 
-    def _check_names(self, given: dict[str, Any]) -> None:
-        known = {*KEYS, *OF_GENERATE}
-        if isinstance(self.model, GenerationMixin) and (unknown := given.keys() - known):
-            name = min(unknown)
-            raise ArgumentError(
-                f"{self.task or type(self).__name__} has no argument {name!r}.{near(name, [*known, 'stop_sequence'])} "
-                "It takes those of its own (help(TextGenerationPipeline)), and the values of GenerationConfig."
-            )
-
     def __call__(self, text_inputs: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Write on.
 
@@ -142,9 +136,7 @@ class TextGenerationPipeline(WritingPipeline):
         return "one" if is_chat(inputs) else super()._kind(inputs)
 
     def _over(self, default: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        # a configuration in the call replaces what the constructor was given of it
-        kept = set(OF_GENERATE) if "generation_config" in new else default.keys()
-        return {**{name: value for name, value in default.items() if name in kept}, **new}
+        return over(default, new)
 
     # ---- prompts
 
@@ -215,7 +207,7 @@ class TextGenerationPipeline(WritingPipeline):
         for row, item in enumerate(items):
             prompt, own = item["input_ids"], new[row]
             if len(items) > 1:
-                own = own[:, : _longest(own, eos_ids(asked.get("eos_token_id")))]
+                own = own[:, : columns_written(own, eos_ids(asked.get("eos_token_id")))]
             more = {
                 name: part(value.unflatten(0, (len(items), -1)), row, len(items), None)
                 for name, value in outputs.items()
@@ -276,13 +268,6 @@ def _rows(value: Any) -> Any:
     """Scores of each step as one tensor with a row a text; other values as they are."""
     steps = isinstance(value, tuple) and bool(value) and all(isinstance(one, Tensor) for one in value)
     return torch.stack(value, dim=1) if steps else value
-
-
-def _longest(rows: Tensor, eos: list[int]) -> int:
-    """The columns of rows (R, s) up to the last end of one of them, that included."""
-    ends = torch.isin(rows, torch.tensor(eos, dtype=rows.dtype)) if eos else torch.zeros_like(rows, dtype=torch.bool)
-    first = torch.where(ends.any(1), ends.int().argmax(1) + 1, rows.shape[1])
-    return int(first.max())
 
 
 TASK = Task(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..config import longest_text
-from ..errors import ArgumentError, InputError
+from ..errors import ArgumentError, InputError, near
 from ..generation.configuration import KEYS, GenerationConfig, GenerationMode
 from ..generation.continuous import AT_ONCE
 from ..generation.generate import GenerationMixin
@@ -19,6 +20,7 @@ from ..generation.stopping import StoppingCriteriaList
 from ..generation.task import Task as Call
 from ..layers import keeps_padding
 from ..modeling import PreTrainedModel
+from ..seq2seq import Seq2SeqPreTrainedModel
 from .batches import length_of
 from .joining import Joining
 from .text import TextPipeline, least_limit
@@ -157,3 +159,33 @@ class WritingPipeline(TextPipeline):
 def not_none(values: dict[str, Any]) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def over(default: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call before those of the constructor, of which a configuration in the call replaces some."""
+    kept = set(OF_GENERATE) if "generation_config" in new else default.keys()
+    return {**{name: value for name, value in default.items() if name in kept}, **new}
+
+
+def check_names(pipe: Any, given: Mapping[str, Any]) -> None:
+    """Raise ArgumentError for an argument that neither the task nor `generate` has."""
+    known = {*KEYS, *OF_GENERATE}
+    if isinstance(pipe.model, GenerationMixin) and (unknown := given.keys() - known):
+        name, kind = min(unknown), type(pipe).__name__
+        raise ArgumentError(
+            f"{pipe.task or kind} has no argument {name!r}.{near(name, [*known, 'stop_sequence'])} "
+            f"It takes those of its own (help({kind})), and the values of GenerationConfig."
+        )
+
+
+def reads_and_writes(model: Any) -> bool:
+    """Whether the model has an encoder for the text that is given and a decoder for the one that is written."""
+    own = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    return isinstance(model, Seq2SeqPreTrainedModel) or (own and not isinstance(model, PreTrainedModel))
+
+
+def columns_written(rows: Tensor, eos: list[int]) -> int:
+    """The columns of rows (R, s) up to the last end of one of them, that included."""
+    ends = torch.isin(rows, torch.tensor(eos, dtype=rows.dtype)) if eos else torch.zeros_like(rows, dtype=torch.bool)
+    first = torch.where(ends.any(1), ends.int().argmax(1) + 1, rows.shape[1])
+    return int(first.max())

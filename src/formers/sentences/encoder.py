@@ -19,11 +19,12 @@ from torch import Tensor, nn
 
 from .. import hub
 from ..atomic import replacing
-from ..auto import AutoConfig, AutoModel, AutoTokenizer
+from ..auto import AutoConfig, AutoTokenizer
 from ..config import longest_text
 from ..errors import ArgumentError, ConfigError, InputError, near
 from ..pipelines.base import choose_device
 from ..pipelines.batches import collate
+from ..pipelines.feature_extraction import AutoReader
 from ..pipelines.text import least_limit
 from . import folder
 from .modules import Features, Module, Pooling, Transformer
@@ -106,7 +107,7 @@ class SentenceEncoder:
             kwargs["config"] = AutoConfig.from_pretrained(name, **where)
             settings.apply(kwargs["config"])
         tokenizer = AutoTokenizer.from_pretrained(name, **where, **settings.tokenizer)
-        model = AutoModel.from_pretrained(name, **{**settings.model, **kwargs})
+        model = AutoReader.from_pretrained(name, **{**settings.model, **kwargs})
         modules = [folder.module(step, source) for step in listed[1:]] if listed else [_usual(model.config)]
         limit = settings.max_seq_length or least_limit(tokenizer.model_max_length, longest_text(model.config))
         made = cls(
