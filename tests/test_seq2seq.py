@@ -310,6 +310,22 @@ def test_bad_input(family: str) -> None:
         ours(input_ids=ids, attention_mask=torch.ones(1, 2), decoder_input_ids=ids)
 
 
+def test_no_masks_of_heads_that_attend_to_the_encoder() -> None:
+    _, ours = pair("bart", "base")
+    ids, ones = torch.tensor([[4, 5, 6]]), torch.ones(2, 2)
+    with pytest.raises(formers.InputError, match="cross_attn_head_mask"):
+        ours(input_ids=ids, cross_attn_head_mask=ones)
+    with pytest.raises(formers.InputError, match="cross_attn_layer_head_mask"):
+        ours.decoder.layers[0](torch.randn(1, 3, 32), cross_attn_layer_head_mask=ones[0])
+    with torch.no_grad():  # those of each part's own text are taken
+        whole, without = (ours(input_ids=ids, **given)[0] for given in ({}, {"decoder_head_mask": 0 * ones}))
+        head = ours(input_ids=ids, head_mask=torch.zeros(2, 4))[0]
+        for layer in ours.decoder.layers:
+            layer.self_attn.out_proj.weight.zero_()
+        assert difference(without, ours(input_ids=ids)[0]) < TOLERANCE
+    assert difference(without, whole) > 1e-3 and difference(head, whole) > 1e-3
+
+
 def test_texts_need_as_many_ends() -> None:
     _, ours = pair("bart", "sequence-classification")
     with pytest.raises(formers.InputError, match=r"\[1, 2\] tokens of eos_token_id=2"):

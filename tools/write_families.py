@@ -64,12 +64,15 @@ def _of(family: str, head: str, mask: str) -> float:
     inputs = batch(ours, head, mask)
     with torch.no_grad():
         expected, got = theirs(**inputs), ours(**inputs)
-    keep = inputs["attention_mask"].flatten(0, -2).bool()
+    read = inputs["attention_mask"].flatten(0, -2).bool()
+    written = inputs["decoder_attention_mask"].bool() if "decoder_attention_mask" in inputs else read
 
-    def real(x: Any) -> Any:
-        return x[keep] if x.shape[:2] == keep.shape and head != "question-answering" else x
+    def real(name: str, x: Any) -> Any:
+        keep = read if name.startswith("encoder") else written
+        return x[keep] if x.shape[:2] == keep.shape and "start" not in name and "end_" not in name else x
 
-    return max(difference(real(got[name]), real(expected[name])) for name in got if isinstance(got[name], torch.Tensor))
+    names = [name for name in got if isinstance(got[name], torch.Tensor)]
+    return max(difference(real(name, got[name]), real(name, expected[name])) for name in names)
 
 
 def main() -> None:

@@ -101,6 +101,8 @@ def _called(
     mask = next((given[name] for name in MASKS if given.get(name) is not None), None)
     head_mask = next((given[name] for name in HEAD_MASKS if given.get(name) is not None), None)
     asked: dict[str, Any] = {name: bool(given[name]) for name in ASKED if given.get(name) is not None}
+    if given.get("cross_attn_layer_head_mask") is not None:
+        raise InputError(f"{kind} here takes no cross_attn_layer_head_mask; leave it out.")
     handed = next((value.step for value in given.values() if hasattr(value, "step")), None)
     if handed is not None:  # `Step.extended`, through a module of other people's
         step = replace(handed, **asked)
