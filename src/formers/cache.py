@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -39,9 +40,9 @@ class Trunk:
     lengths: list[int]
     of: list[int]
 
-    def grown(self, own: Tensor | None, layer: int, values: bool) -> Tensor:
+    def grown(self, stored: Tensor, own: Tensor | None) -> Tensor:
         """Keys, or values, of one layer with what texts have of their own (S, G, K, d) behind them."""
-        whole = (self.values if values else self.keys)[layer].index_select(0, torch.tensor(self.of))
+        whole = stored.index_select(0, torch.tensor(self.of))
         if own is None:
             return whole
         whole = torch.nn.functional.pad(whole, (0, 0, 0, own.shape[2]))
@@ -240,10 +241,8 @@ class Cache:
         """Give each text its own copy of what it begins with."""
         trunk, self.trunk = self.trunk, None
         if trunk is not None:
-            layers = range(len(trunk.keys))
-            both = [[*stored, *[None] * (len(layers) - len(stored))] for stored in (self.keys, self.values)]
-            self.keys = [trunk.grown(both[0][layer], layer, values=False) for layer in layers]
-            self.values = [trunk.grown(both[1][layer], layer, values=True) for layer in layers]
+            self.keys = [trunk.grown(*pair) for pair in zip_longest(trunk.keys, self.keys)]
+            self.values = [trunk.grown(*pair) for pair in zip_longest(trunk.values, self.values)]
 
     # ---- what people do with it
 

@@ -11,7 +11,6 @@ Letters: n guessed tokens, V vocabulary.
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -162,10 +161,7 @@ def assisted(
         for i, (token, scores) in enumerate(_held(text, guessed, chances, ahead[0], apply, sample, generators)):
             draft.keep(scores, ahead[0, i : i + 1].float())
             draft.add(torch.tensor([token], device=text.device))
-            if criteria:
-                draft.stop(criteria(draft.ids, draft.kept()).tolist(), "stop")
-            if deadline is not None and time.monotonic() >= deadline:
-                draft.stop([True], "time")
+            draft.check(criteria, deadline)
             yield draft.ids[:, -1]
             if draft.ended[0]:
                 return

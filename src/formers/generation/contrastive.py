@@ -8,7 +8,6 @@ Source: Su et al. 2022 (arXiv 2202.06417). Letters: B texts, k candidates, T tok
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -55,15 +54,12 @@ def contrastive(
 
     runner: of `states`, has just computed the prompts, of which `logits` (B, V) are the last.
     """
-    k, alpha, keep = int(config.top_k), float(config.penalty_alpha), bool(config.return_dict_in_generate)
+    k, alpha = int(config.top_k), float(config.penalty_alpha)
     before = states.of_prompts(runner)
     while live := draft.live:
         full = whole(logits, live, len(draft.ended))
         scores = rules(draft.ids, draft.real, full, live)
-        if keep and config.output_logits:
-            draft.logits.append(full)
-        if keep and config.output_scores:
-            draft.scores.append(scores)
+        draft.keep(scores, full)
         at = torch.tensor(live, device=scores.device)
         chances, tokens = scores[at].softmax(-1).topk(min(k, scores.shape[1]))  # (b, k) of the b texts that go on
         if bool(chances.isnan().any()):
@@ -77,7 +73,7 @@ def contrastive(
         for i, b in enumerate(live):
             before[b] = torch.cat([before[b], _unit(rows[i : i + 1])])
         draft.add(draft.ids.new_zeros(len(draft.ended)).index_copy(0, at, tokens[texts, best]))
-        _stop(draft, criteria, deadline)
+        draft.check(criteria, deadline)
         yield draft.ids[:, -1]
         going = draft.live
         if going and len(going) < len(live):
@@ -103,10 +99,3 @@ def _settle(runner: Runner, live: Sequence[int], best: Sequence[int], k: int) ->
     """Go on from the best candidate of each text, under the text's number."""
     runner.keep([i * k + choice for i, choice in enumerate(best)])
     runner.rows = [live[row // k] for row in runner.rows]
-
-
-def _stop(draft: Draft, criteria: Any, deadline: float | None) -> None:
-    if criteria:
-        draft.stop(criteria(draft.ids, tuple(draft.scores) or None).tolist(), "stop")
-    if deadline is not None and time.monotonic() >= deadline:
-        draft.stop([True] * len(draft.ended), "time")

@@ -72,6 +72,13 @@ class Draft:
         """End the texts that are `done`."""
         self.ended = [old or (why if now else "") for old, now in zip(self.ended, done, strict=True)]
 
+    def check(self, criteria: Any, deadline: float | None) -> None:
+        """End the texts that criteria say are done, and all of them after a deadline, of time.monotonic()."""
+        if criteria:
+            self.stop(criteria(self.ids, self.kept()).tolist(), "stop")
+        if deadline is not None and time.monotonic() >= deadline:
+            self.stop([True] * len(self.ended), "time")
+
 
 def write(
     draft: Draft,
@@ -95,10 +102,7 @@ def write(
         draft.keep(scores, full)
         tokens = chosen(scores, live, sample, generators)
         draft.add(tokens)
-        if criteria:
-            draft.stop(criteria(draft.ids, draft.kept()).tolist(), "stop")
-        if deadline is not None and time.monotonic() >= deadline:
-            draft.stop([True] * len(draft.ended), "time")
+        draft.check(criteria, deadline)
         yield draft.ids[:, -1]
         if not (going := draft.live):
             return
