@@ -8,7 +8,6 @@ and an error inside it surfaces as it is.
 from __future__ import annotations
 
 import importlib
-import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -58,11 +57,13 @@ def find_class(name: str) -> type | None:
 @cache
 def _naming(name: str) -> tuple[str, ...]:
     """Families that define a name which begins with no family's, as NLLB's tokenizer is M2M-100's: by their text."""
-    if not name.isidentifier():
-        return ()
-    line = re.compile(rf"^(class )?{name}\b", re.MULTILINE)
-    folder = Path(__file__).parent / "models"
-    return tuple(f for f in families() if line.search((folder / f"{f}.py").read_text(encoding="utf-8")))
+    begins, folder = (f"class {name}(", f"class {name}:", f"{name} = "), Path(__file__).parent / "models"
+
+    def says(family: str) -> bool:
+        lines = (folder / f"{family}.py").read_text(encoding="utf-8").splitlines()
+        return any(line.startswith(begins) for line in lines)
+
+    return tuple(filter(says, families()))
 
 
 def model_types() -> list[str]:

@@ -77,7 +77,7 @@ def test_tokens_are_the_reference_s(family: str, way: str, mask: str) -> None:
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_batches_are_texts_by_themselves(family: str, way: str) -> None:
     _, ours = writers(family)
-    inputs = texts("left")
+    inputs = texts("right")  # padding on the left moves texts where positions are those of columns
     together = written(ours, inputs, **WAYS[way])
     for row, keep in enumerate(inputs["attention_mask"].bool()):
         alone = written(ours, {"input_ids": inputs["input_ids"][row, keep][None]}, **WAYS[way])[0]
@@ -90,12 +90,12 @@ def starts(start: int) -> dict[str, dict[str, Any]]:
     return {
         "one for all": {"decoder_input_ids": torch.tensor([[start, 5, 6]] * 3)},
         "one each": {"decoder_input_ids": torch.tensor([[start, 5], [start, 6], [start, 7]])},
-        "padded": {"decoder_input_ids": padded, "decoder_attention_mask": (padded != PAD).long()},
+        "padded": {"decoder_input_ids": padded, "decoder_attention_mask": torch.ones(3, 3).long().triu()},
         "first tokens": {"decoder_start_token_id": [5, 6, 7]},
     }
 
 
-@pytest.mark.parametrize("given", starts(0))
+@pytest.mark.parametrize("given", starts(0).keys() - {"padded"})
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_what_the_decoder_begins_with(family: str, given: str) -> None:
     theirs, ours = writers(family)
@@ -106,6 +106,19 @@ def test_what_the_decoder_begins_with(family: str, given: str) -> None:
     assert beams[:, : got.shape[1] - 10].tolist() == got[:, :-10].tolist()
 
 
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_padding_before_what_the_decoder_begins_with(family: str) -> None:
+    """It moves no token of a text, as it does in the reference where positions are those of columns."""
+    theirs, ours = writers(family)
+    inputs, options = texts("right"), starts(ours.config.decoder_start_token_id)["padded"]
+    together = written(ours, inputs, **options)
+    for row, keep in enumerate(options["decoder_attention_mask"].bool()):
+        one = {name: value[row : row + 1] for name, value in inputs.items()}
+        start = {"decoder_input_ids": options["decoder_input_ids"][row : row + 1, keep]}
+        alone = written(theirs, one, **start)
+        assert together[row, row:].tolist() == alone[0].tolist() == written(ours, one, **start)[0].tolist()
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_other_forms_of_the_source(family: str, beams: int) -> None:
@@ -114,7 +127,9 @@ def test_other_forms_of_the_source(family: str, beams: int) -> None:
     expected = written(ours, inputs, num_beams=beams).tolist()
     ids, mask = inputs.values()
     with torch.no_grad():
-        vectors, encoded = ours.get_input_embeddings()(ids), ours.get_encoder()(input_ids=ids, attention_mask=mask)
+        encoder = ours.get_encoder()
+        vectors, encoded = ours.get_input_embeddings()(ids), encoder(input_ids=ids, attention_mask=mask)
+        vectors = vectors * getattr(encoder, "embed_scale", 1.0)  # which words alone are multiplied by
     forms = {"inputs_embeds": vectors}, {"encoder_outputs": encoded}, {"encoder_outputs": (encoded[0],)}
     for given in forms:
         assert written(ours, given | {"attention_mask": mask}, num_beams=beams).tolist() == expected

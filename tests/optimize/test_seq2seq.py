@@ -17,7 +17,7 @@ HEADS = list({registry.load(family).HEADS[head]: (family, head) for family, head
 
 def wide(family: str, head: str) -> Any:
     """A model whose layers are large enough for derived weights to be worth their preparation."""
-    own = {"d_ff": 512, "d_kv": 64} if family == "t5" else {"encoder_ffn_dim": 512, "decoder_ffn_dim": 512}
+    own = {"d_ff": 512, "d_kv": 64} if "t5" in family else {"encoder_ffn_dim": 512, "decoder_ffn_dim": 512}
     return pair(family, head, d_model=256, use_cache=True, **own)[1]
 
 
