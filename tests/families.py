@@ -61,7 +61,7 @@ def redraw(model: torch.nn.Module, seed: int = 0) -> None:
     """Weights at std 0.2: at the usual 0.02 a wrong activation moves outputs less than any tolerance sees."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for parameter in (p for p in model.parameters() if p.requires_grad):  # others are made anew by those who load
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
 
 

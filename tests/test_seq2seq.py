@@ -13,6 +13,7 @@ from families import MASKS, SEQ2SEQ, SEQ2SEQ_CASES, batch, difference, pair, rat
 
 import formers
 from formers import registry
+from formers.modeling import OPTIONS
 
 TOLERANCE = 1e-5
 # each class once: some heads are one under two names
@@ -115,8 +116,9 @@ def test_train_step(family: str, head: str, mask: str) -> None:
 def test_keys_and_signatures(family: str, head: str) -> None:
     theirs, ours = pair(family, head)
     assert set(ours.state_dict()) == set(theirs.state_dict())
-    wanted = [n for n in inspect.signature(theirs.forward).parameters if n not in ("kwargs", "logits_to_keep")]
-    assert list(ours.arguments())[: len(wanted)] == wanted
+    beside = {"kwargs", "logits_to_keep", *OPTIONS}
+    wanted = [n for n in inspect.signature(theirs.forward).parameters if n not in beside]
+    assert [n for n in ours.arguments() if n not in OPTIONS][: len(wanted)] == wanted
     assert ours.config.to_dict().keys() >= theirs.config.to_diff_dict().keys() - {"transformers_version"}
 
 
@@ -142,26 +144,31 @@ def test_labels_become_what_the_decoder_reads(family: str) -> None:
     theirs, ours = pair(family, "seq2seq-lm")
     labels = torch.tensor([[5, 6, 7, 8], [9, 10, -100, -100]])
     shifted = ours.prepare_decoder_input_ids_from_labels(labels)
-    assert torch.equal(shifted, theirs.prepare_decoder_input_ids_from_labels(labels=labels))
+    if hasattr(theirs, "prepare_decoder_input_ids_from_labels"):
+        assert torch.equal(shifted, theirs.prepare_decoder_input_ids_from_labels(labels=labels))
     ids = torch.tensor([[4, 5, 6], [7, 8, 9]])
     by_hand = ours(input_ids=ids, decoder_input_ids=shifted, labels=labels)
     alone = ours(input_ids=ids, labels=labels)
     assert torch.equal(by_hand.loss, alone.loss) and alone.get("past_key_values") is None
     assert difference(alone.loss, theirs(input_ids=ids, labels=labels).loss) < TOLERANCE
     ours.config.decoder_start_token_id = None
-    with pytest.raises(formers.InputError, match="decoder_start_token_id"):
-        ours(input_ids=ids, labels=labels)
+    if family != "mbart":  # whose texts begin with their own last token, the language
+        with pytest.raises(formers.InputError, match="decoder_start_token_id"):
+            ours(input_ids=ids, labels=labels)
 
 
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_an_encoder_s_output_is_handed_in(family: str) -> None:
     _, ours = pair(family, "seq2seq-lm")
-    inputs = {k: v for k, v in inputs_of(ours, "seq2seq-lm", "left").items() if k != "labels"}
-    ids = inputs.pop("input_ids")
+    mask = (
+        "right" if family == "m2m_100" else "left"
+    )  # where positions are those of columns, but of ids those of tokens
+    inputs = {k: v for k, v in inputs_of(ours, "seq2seq-lm", mask).items() if k != "labels"}
+    ids = inputs.pop("input_ids").clamp(min=4)  # padding takes no position there
     with torch.no_grad():
         expected = ours(input_ids=ids, **inputs)
         encoded = ours.get_encoder()(input_ids=ids, attention_mask=inputs["attention_mask"])
-        vectors = ours.get_input_embeddings()(ids)
+        vectors = ours.get_input_embeddings()(ids) * getattr(ours.get_encoder(), "embed_scale", 1.0)
         for given in (encoded, tuple(encoded.values())[:1], [encoded.last_hidden_state]):
             assert difference(ours(encoder_outputs=given, **inputs).logits, expected.logits) < TOLERANCE
         assert difference(ours(inputs_embeds=vectors, **inputs).logits, expected.logits) < TOLERANCE

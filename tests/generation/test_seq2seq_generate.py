@@ -95,7 +95,7 @@ def starts(start: int) -> dict[str, dict[str, Any]]:
     }
 
 
-@pytest.mark.parametrize("given", starts(0).keys() - {"padded"})
+@pytest.mark.parametrize("given", [name for name in starts(0) if name != "padded"])
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_what_the_decoder_begins_with(family: str, given: str) -> None:
     theirs, ours = writers(family)

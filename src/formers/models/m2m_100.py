@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from .. import seq2seq
 from ..errors import ArgumentError
 from ..modeling import PreTrainedModel
 from ..ops.layout import Layout
@@ -185,12 +186,16 @@ class M2M100Model(M2M100PreTrainedModel, bart.Both):
     PARTS = (M2M100Encoder, M2M100Decoder)
 
 
-class M2M100ForConditionalGeneration(M2M100PreTrainedModel, bart.BartForConditionalGeneration):
+class M2M100ForConditionalGeneration(M2M100PreTrainedModel, seq2seq.Seq2SeqLM):
     """Writes a text in another language."""
+
+    TIED: ClassVar[dict[str, str]] = {"lm_head.weight": "model.shared.weight"}
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        del self.final_logits_bias
+        self.add_body(config)
+        self.lm_head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.lm_head(rows)

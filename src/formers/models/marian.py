@@ -176,4 +176,4 @@ HEADS = {
     "base": MarianModel,
     "seq2seq-lm": MarianMTModel,
 }
-TINY = {**bart.TINY, "pad_token_id": 98, "decoder_start_token_id": 98, "scale_embedding": True}
+TINY = {**bart.TINY, "pad_token_id": 58, "decoder_start_token_id": 58, "scale_embedding": True}
