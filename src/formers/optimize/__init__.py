@@ -33,11 +33,12 @@ from .guard import hooks_of, watched
 from .int8 import NotFinite
 from .products import Maker, Plain, Source, matrix
 from .row_int8 import RowInt8
-from .stack import Block, Derived, FusedBlock, Plan, Recorder, Stack, blocks_of, stack_of
+from .stack import Block, Cross, Derived, FusedBlock, Plan, Recorder, Stack, blocks_of, stack_of
 
 __all__ = [
     "Agreement",
     "Block",
+    "Cross",
     "Limits",
     "Optimized",
     "optimize",
@@ -274,7 +275,7 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
                 exact = lambda source, _: Plain(source, torch.float32)  # noqa: E731
                 longer.append(_mixed(model, layers, sample(), (make, longer_make, exact), limits))
             else:
-                plan = Plan(make, make, make, make, context=probe.attends_in(device))
+                plan = Plan(make, context=probe.attends_in(device))
                 vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
         # what is outside of stacks was not tried on texts; heads that label are sensitive, and small: never of bytes
         other = make if mode != "int8" or (shape.alone and finer is None) else longer_make
@@ -341,7 +342,7 @@ def _harms(
     exact: Maker,
 ) -> dict[tuple[int, str], float]:
     """How much each product of bytes changes the results: {(layer, part): 1 - cosine}."""
-    untouched = [replace(block.plan, qkv=exact, output=exact, up=exact, down=exact) for block in fused]
+    untouched = [replace(block.plan, make=exact, others={}) for block in fused]
     recorder = Recorder(layers, [FusedBlock(b.block, plan) for b, plan in zip(fused, untouched, strict=True)])
     vars(layers)["derived"] = recorder
     texts = _TEXTS if len(fused) <= calibrate.DEEP else 1 + _TEXTS // 4

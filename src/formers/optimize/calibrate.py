@@ -9,16 +9,15 @@ the weights multiplied (Xiao et al. 2022, arXiv 2211.10438). Products that still
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .agreement import Batch, Results, mask_of
+from .agreement import Batch, Results, columns_of, mask_of
 from .products import Linear, Maker, matrix
 from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 
@@ -26,33 +25,36 @@ from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 _STRENGTH = 0.65
 _TINY = 1e-5
 DEEP = 12  # layers
-PARTS = ("qkv", "output", "up", "down")
 
 
-@dataclass
-class Inputs:
-    """What those products of a layer read, on the sample texts, whose rows can be divided: (N, K) each."""
-
-    qkv: Tensor
-    up: Tensor
+# what those products of a layer read, on the sample texts, whose rows can be divided, by their parts: (N, K) each; a
+# decoder by itself reads no encoder's
+Inputs = Mapping[str, Tensor]
 
 
 def inputs_of(base: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> tuple[list[Inputs], Results]:
     """Run a model without a head: what products of each layer read, without padding, and what the model makes of it."""
     blocks, found = blocks_of(layers), []
-    read: list[dict[str, list[Tensor]]] = [{"qkv": [], "up": []} for _ in blocks]
+    read: list[dict[str, list[Tensor]]] = [{part: [] for part in _readers(block)} for block in blocks]
     for batch in batches:
-        with _listening(blocks, read, mask_of(batch).bool()):
+        with _listening(blocks, read, [mask_of(batch).bool(), columns_of(batch).bool()]):
             found.append(Results.of(base, [batch]).embeddings)
-    inputs = [Inputs(**{part: torch.cat(rows) for part, rows in one.items()}) for one in read]
+    inputs: list[Inputs] = [{part: torch.cat(rows) for part, rows in one.items() if rows} for one in read]
     return inputs, Results(torch.cat(found), None, None)
 
 
+def _readers(block: Block) -> dict[str, Linear]:
+    """A layer of those products."""
+    found = {"qkv": block.projections[0], "up": block.ups[0]}
+    return found if block.cross is None else found | {"cross_query": block.cross.projections[0]}
+
+
 @contextmanager
-def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: Tensor) -> Iterator[None]:
+def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], masks: list[Tensor]) -> Iterator[None]:
     def keep(rows: list[Tensor]) -> Any:
         def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-            if given[0].shape[:2] == real.shape:  # some projections read embeddings of distances, too
+            # some projections read embeddings of distances, too
+            if (real := next((mask for mask in masks if given[0].shape[:2] == mask.shape), None)) is not None:
                 rows.append(given[0][real].float())
 
         return hook
@@ -60,7 +62,7 @@ def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], real: T
     handles = [
         layer.register_forward_pre_hook(keep(rows[part]))
         for block, rows in zip(blocks, read, strict=True)
-        for part, layer in (("qkv", block.projections[0]), ("up", block.ups[0]))
+        for part, layer in _readers(block).items()
     ]
     try:
         yield
@@ -75,13 +77,17 @@ def plans(blocks: list[Block], inputs: list[Inputs], make: Maker, context: torch
     for block, given in zip(blocks, inputs, strict=True):
         # rows that come in from more than one layer cannot be divided by either, nor without a norm
         whole = block.repeats or (block.pre and type(block.attention_norm) is nn.Identity)
-        before.append(None if whole else _smoothing(given.qkv, *block.projections))
+        before.append(None if whole else _smoothing(given["qkv"], *block.projections))
     middle = [
-        None if block.pre and type(block.output_norm) is nn.Identity else _smoothing(given.up, *block.ups)
+        None if block.pre and type(block.output_norm) is nn.Identity else _smoothing(given["up"], *block.ups)
+        for block, given in zip(blocks, inputs, strict=True)
+    ]
+    across = [
+        _smoothing(given["cross_query"], block.cross.projections[0]) if block.cross and "cross_query" in given else None
         for block, given in zip(blocks, inputs, strict=True)
     ]
     after = [None if block.pre else smooth for block, smooth in zip(blocks, [*before[1:], None], strict=True)]
-    return [Plan(make, make, make, make, *smooth, context) for smooth in zip(before, middle, after, strict=True)]
+    return [Plan(make, *smooth, context) for smooth in zip(before, across, middle, after, strict=True)]
 
 
 def _smoothing(rows: Tensor, *layers: Linear) -> Tensor:
@@ -100,9 +106,10 @@ def harms(
     changes the layer's own rows. Of deep stacks, in which that would take long, it is the change of these rows itself.
     """
     # there are no passes where the model's own code has to run: then all products count alike
-    changed = [_changed(fused, exact, one, rows) for one, rows in passes] or [torch.ones(len(fused), len(PARTS))]
+    parts = fused[0].parts
+    changed = [_changed(fused, exact, one, rows) for one, rows in passes] or [torch.ones(len(fused), len(parts))]
     means = torch.stack(changed).mean(0).tolist()
-    return {(i, part): value for i, values in enumerate(means) for part, value in zip(PARTS, values, strict=True)}
+    return {(i, part): value for i, values in enumerate(means) for part, value in zip(parts, values, strict=True)}
 
 
 def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass, rows: Tensor) -> Tensor:
@@ -115,7 +122,7 @@ def _changed(fused: Sequence[FusedBlock], exact: Sequence[FusedBlock], one: Pass
     for index, block in enumerate(fused):
         start = one.uses.index(index)
         single = [
-            one.through(start, exact[index].otherwise(part, block.product(part)), states[start]) for part in PARTS
+            one.through(start, exact[index].otherwise(part, block.product(part)), states[start]) for part in block.parts
         ]
         lost = torch.stack([(rows - states[start + 1]).square().sum() for rows in single])
         if len(fused) > DEEP:

@@ -138,7 +138,7 @@ def _layer(make: Maker, shape: Shape, device: str) -> Callable[[Tensor], object]
     weights = ((3 * D, D), (D, D), (F_, D), (D, F_))
     qkv, output, up, down = (Source(_even(*size).to(device), torch.zeros(size[0], device=device)) for size in weights)
     first, second = make(qkv, torch.bfloat16), make(output, torch.float32)
-    both = feed_forward(Plan(make, make, make, make), Source(up.weight, up.bias, GELUActivation()), down)
+    both = feed_forward(Plan(make), Source(up.weight, up.bias, GELUActivation()), down)
 
     def run(x: Tensor) -> None:
         first(x)

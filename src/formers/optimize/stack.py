@@ -12,10 +12,10 @@ The rows between products are float32; only what goes into a product, or through
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,14 +34,31 @@ from .products import FeedForward, Linear, Maker, Product, Source, TwoProducts, 
 if TYPE_CHECKING:
     from ..ops.step import Step
 
-# from queries, keys and values, rows of H·d, to the context, in a tuple
-Attend = Callable[[Tensor, Tensor, Tensor, "Step"], tuple[Tensor, ...]]
+# from queries, keys and values, rows of H·d, to the context, in a tuple; further arguments are a family's own
+Attend = Callable[..., tuple[Tensor, ...]]
 # from a layer's number and its rows to what the next layer reads
 After = Callable[[int, Tensor], Tensor]
 
 # texts that are short enough, and enough of them, for products of all heads at once to be faster
 _SHORT, _MANY = 128, 4
+PARTS = ("qkv", "output", "up", "down")  # the products of a layer
+CROSS = ("cross_query", "cross_keys", "cross_output")  # and of its attention to an encoder's rows
 _LARGE = 60.0  # scores whose exponentials, and sums of these, are neither zero nor infinite
+
+
+@dataclass(frozen=True)
+class Cross:
+    """A layer's attention to the rows of an encoder, which comes between the two branches and has a norm as they do.
+
+    projections: what makes queries of the layer's rows, and keys and values of the encoder's.
+    attend: from queries, keys, values, the step, None and the layout of keys to the context, in a tuple.
+    """
+
+    heads: int
+    projections: tuple[Linear, Linear, Linear]
+    output: Linear
+    norm: nn.Module
+    attend: Attend
 
 
 @dataclass(frozen=True)
@@ -59,6 +76,7 @@ class Block:
         after: norms of what attention and the feed-forward add, with `pre`.
         scale: what both are multiplied by before they are added, with `pre`.
         parallel: whether the feed-forward reads the same rows as attention, with `pre`.
+        cross: attention to an encoder's rows, if there is one.
     """
 
     heads: int
@@ -77,12 +95,15 @@ class Block:
     after: tuple[nn.Module | None, nn.Module | None] = (None, None)
     scale: float = 1.0
     parallel: bool = False
+    cross: Cross | None = None
 
     def standard(self) -> bool:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
-        linears = (*self.projections, self.output, *self.ups, self.down)
+        across = () if self.cross is None else (*self.cross.projections, self.cross.output)
+        linears = (*self.projections, self.output, *self.ups, self.down, *across)
         norms = (nn.LayerNorm, nn.Identity) if self.pre else (nn.LayerNorm,)
         last = [norm for norm in self.after if norm is not None]
+        last += [] if self.cross is None else [self.cross.norm]
         return all(type(x).forward in (nn.Linear.forward, Conv1D.forward) for x in linears) and all(
             type(x) in norms or hasattr(x, "root_mean_square") for x in (self.attention_norm, self.output_norm, *last)
         )
@@ -129,24 +150,37 @@ class Plan:
     """How a layer is computed.
 
     Attributes:
-        qkv, output, up, down: how to make its products.
-        before, middle, after: (D,) what its rows have been divided by when they come in, where they enter the
-            feed-forward, and when they leave; None for nothing. The weights that read them are multiplied by the same.
-            Where norms come first it is what they give that is divided, and rows are as they are.
+        make: how to make its products. others: the same for some of them.
+        before, across, middle, after: (D,) what its rows have been divided by when they come in, where they ask an
+            encoder's, where they enter the feed-forward, and when they leave; None for nothing. The weights that read
+            them are multiplied by the same. Where norms come first it is what they give that is divided, and rows are
+            as they are.
         context: the type that attention is computed in; a family's own, which may add to scores, is in float32.
     """
 
-    qkv: Maker
-    output: Maker
-    up: Maker
-    down: Maker
+    make: Maker
     before: Tensor | None = None
+    across: Tensor | None = None
     middle: Tensor | None = None
     after: Tensor | None = None
     context: torch.dtype = torch.bfloat16
+    others: Mapping[str, Maker] = field(default_factory=dict)
+
+    def product(self, part: str, block: Block, dtype: torch.dtype) -> Product:
+        """A product of `block`, whose results are wanted in a type."""
+        return self.maker(part)(self.source(part, block), dtype)
+
+    def maker(self, part: str) -> Maker:
+        """How to make one of the products."""
+        return self.others.get(part, self.make)
 
     def source(self, part: str, block: Block) -> Source:
         """What a product of `block` is made from."""
+        if block.cross is not None and part in CROSS:
+            query, *of_memory = block.cross.projections
+            if part == "cross_query":
+                return Source.of(query, smooth=self.across)
+            return Source.of(*of_memory) if part == "cross_keys" else Source.of(block.cross.output)
         if part == "qkv":
             return Source.of(*block.projections, smooth=self.before)
         if part == "up":
@@ -155,7 +189,7 @@ class Plan:
 
     def otherwise(self, part: str, make: Maker) -> Plan:
         """The plan with one product made in another way."""
-        return replace(self, **{part: make})  # type: ignore[arg-type]
+        return replace(self, others={**self.others, part: make})
 
 
 class Norm:
@@ -189,11 +223,12 @@ class Norm:
 
 def feed_forward(plan: Plan, up: Source, down: Source, gate: nn.Module | None = None) -> TwoProducts:
     """Both products of a feed-forward; those of bytes hand on what is between them in their own way."""
-    if plan.up is Int8 and plan.down is Int8 and gate is None and up.fused()[0] == "gelu":
+    first, second = plan.maker("up"), plan.maker("down")
+    if first is second is Int8 and gate is None and up.fused()[0] == "gelu":
         return CodedFeedForward(up, down)
-    if plan.up is plan.down and isinstance(plan.up, type) and issubclass(plan.up, row_int8.RowInt8):
-        return row_int8.feed_forward(plan.up, up, down, gate)
-    return FeedForward(plan.up(up, torch.bfloat16), plan.down(down, torch.float32), gate)
+    if first is second and isinstance(first, type) and issubclass(first, row_int8.RowInt8):
+        return row_int8.feed_forward(first, up, down, gate)
+    return FeedForward(first(up, torch.bfloat16), second(down, torch.float32), gate)
 
 
 class FusedBlock:
@@ -202,27 +237,35 @@ class FusedBlock:
     def __init__(self, block: Block, plan: Plan) -> None:
         self.block, self.plan = block, plan
         self.between = plan.context if block.attend is None else torch.float32
-        self.qkv = plan.qkv(plan.source("qkv", block), self.between)
-        self.output = plan.output(plan.source("output", block), torch.float32)
-        self.attention_norm = Norm(block.attention_norm, plan.before if block.pre else plan.middle)
-        gate = block.activation if block.gated else None
+        self.qkv = plan.product("qkv", block, self.between)
+        self.output = plan.product("output", block, torch.float32)
+        gate, cross = block.activation if block.gated else None, block.cross
+        after_attention = plan.middle if cross is None else plan.across
+        self.attention_norm = Norm(block.attention_norm, plan.before if block.pre else after_attention)
         self.feed_forward = feed_forward(plan, plan.source("up", block), plan.source("down", block), gate)
         self.output_norm = Norm(block.output_norm, plan.middle if block.pre else plan.after)
         self.after = [None if norm is None else Norm(norm, None) for norm in block.after]
+        self.parts: tuple[str, ...] = PARTS
+        if cross is not None:
+            self.parts += CROSS
+            self.cross_query, self.cross_keys, self.cross_output = (
+                plan.product(part, block, torch.float32) for part in CROSS
+            )
+            self.cross_norm = Norm(cross.norm, plan.across if block.pre else plan.middle)
 
     @property
     def bytes(self) -> int:
-        return self.qkv.bytes + self.output.bytes + self.feed_forward.bytes
+        return sum(self.product(part).bytes for part in self.parts)
 
     def product(self, part: str) -> Product:
-        """One of the four."""
-        found: Product = getattr(self if part in ("qkv", "output") else self.feed_forward, part)
+        """One of `parts`."""
+        found: Product = getattr(self.feed_forward if part in ("up", "down") else self, part)
         return found
 
     def otherwise(self, part: str, product: Product) -> FusedBlock:
         """The layer with another product in the place of one."""
         found = copy(self)
-        if part in ("qkv", "output"):
+        if part not in ("up", "down"):
             setattr(found, part, product)
         else:
             products = {"up": self.feed_forward.up, "down": self.feed_forward.down, part: product}
@@ -240,7 +283,7 @@ class FusedBlock:
 
     @cached_property
     def _query_alone(self) -> tuple[Product, Product]:
-        make, smooth, (query, key, value) = self.plan.qkv, self.plan.before, self.block.projections
+        make, smooth, (query, key, value) = self.plan.maker("qkv"), self.plan.before, self.block.projections
         return (
             make(Source.of(query, smooth=smooth), self.between),
             make(Source.of(key, value, smooth=smooth), self.between),
@@ -252,10 +295,32 @@ class FusedBlock:
         made = self.qkv(read)
         query, key, value = made.split(self.block.widths, dim=1) if self.block.split is None else self.block.split(made)
         if self.block.attend is None:
-            return self._after(attend(query, key, value, step.layout, self.block.heads), rows)
+            return self._after(attend(query, key, value, step.layout, self.block.heads), rows, step)
         shape = (-1,) if step.layout.index is not None else (step.layout.batch, step.layout.columns)
         query, key, value = (x.float().reshape(*shape, x.shape[1]) for x in (query, key, value))
-        return self._after(self.block.attend(query, key, value, step)[0].flatten(0, -2), rows)
+        return self._after(self.block.attend(query, key, value, step)[0].flatten(0, -2), rows, step)
+
+    def _across(self, rows: Tensor, step: Step) -> Tensor:
+        """The rows after attention to those of an encoder."""
+        cross, plan, layout = self.block.cross, self.plan, step.layout
+        assert cross is not None  # or it is not called
+        if step.memory is None:  # a decoder by itself
+            if not self.block.pre:
+                rows = rows if plan.across is None else rows * plan.across
+                rows = rows if plan.middle is None else rows / plan.middle
+            return rows
+
+        def keys(memory: Tensor) -> tuple[Tensor, Tensor]:
+            made = self.cross_keys(memory.reshape(-1, memory.shape[-1]))
+            key, value = made.view(*memory.shape[:-1], made.shape[-1]).chunk(2, dim=-1)
+            return key, value
+
+        (key, value), memory = step.crossed(keys, cross.heads)
+        query = self.cross_query(self.cross_norm(rows) if self.block.pre else rows)
+        shape = (-1,) if layout.index is not None else (layout.batch, layout.columns)
+        context = cross.attend(query.view(*shape, query.shape[1]), key, value, step, None, memory)[0]
+        added = self.cross_output(context.flatten(0, -2))
+        return _plus(added, rows, None) if self.block.pre else self.cross_norm(_plus(added, rows, plan.across))
 
     @property
     def has_first(self) -> bool:
@@ -269,14 +334,16 @@ class FusedBlock:
         key, value = key_value(rows).chunk(2, dim=1)
         return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first)
 
-    def _after(self, context: Tensor, rows: Tensor) -> Tensor:
+    def _after(self, context: Tensor, rows: Tensor, step: Step | None = None) -> Tensor:
+        """What follows attention. step: for what there is between this and the feed-forward."""
+        across = (lambda x: x) if step is None or self.block.cross is None else partial(self._across, step=step)
         if self.block.pre:
             attended, fed = self.after
             added = self.output(context)
-            whole = _plus(added if attended is None else attended(added.float()), rows, None)
+            whole = across(_plus(added if attended is None else attended(added.float()), rows, None))
             added = self.feed_forward(self.output_norm(rows if self.block.parallel else whole))
             return _plus(added if fed is None else fed(added.float()), whole, None)
-        rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
+        rows = across(self.attention_norm(_plus(self.output(context), rows, self.plan.before)))
         return self.output_norm(_plus(self.feed_forward(rows), rows, self.plan.middle))
 
 
