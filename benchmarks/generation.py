@@ -15,15 +15,14 @@ llama.cpp, for the Llama alone and without "many", is that of the npm package no
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import shutil
-import statistics
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from contest import duel
 
 LLAMA = {
     "hidden_size": 896, "num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2,
@@ -166,65 +165,32 @@ def _ctranslate2(folder: str) -> Any:
     return run
 
 
-def work(name: str, folder: str) -> None:
-    """A contestant: loads, then answers each line of its input with seconds."""
-    run = contestant(name, folder)
-    print(json.dumps("ready"), flush=True)
-    for line in sys.stdin:
-        prompts, new = json.loads(line)
-        start = time.perf_counter()
-        run(prompts, new)
-        print(json.dumps(time.perf_counter() - start), flush=True)
-
-
-def started(name: str, folder: Path, engines: str, llama_cpp: str | None) -> subprocess.Popen[str] | None:
-    """The process of a contestant that has loaded its model; None where it cannot be had."""
-    python = engines if name.startswith("ctranslate2") else sys.executable
-    command = [python, __file__, "--work", name, str(folder)]
-    if name == LLAMA_CPP:
-        if llama_cpp is None:
-            return None
-        script = shutil.copy(Path(__file__).parent / "llama_cpp.mjs", llama_cpp)  # node looks for packages beside it
-        command = ["node", script, str(write_gguf(folder))]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    return process if process.stdout.readline() else None
-
-
-def race(
-    model: str, names: list[str], case: str, rounds: int, engines: str, llama_cpp: str | None
-) -> dict[str, list[float]]:
-    """{contestant: seconds of each round}, after one that warms up."""
-    folder = Path(__file__).parents[1] / "build" / "generation" / model
-    folder.mkdir(parents=True, exist_ok=True)
-    write_model(model, folder)
-    running = {}
+def commands(
+    model: str, names: list[str], case: str, folder: Path, engines: str, llama_cpp: str | None
+) -> dict[str, list[str]]:
+    """{contestant: what starts its process}."""
+    found = {}
     for name in names:
-        skipped = name == LLAMA_CPP and (model != "llama" or case == MANY)
-        process = None if skipped else started(name, folder, engines, llama_cpp)
-        if process is not None:
-            running[name] = process
-        elif not skipped:
-            print(f"{name} cannot be had here", file=sys.stderr)
+        python = engines if name.startswith("ctranslate2") else sys.executable
+        found[name] = [python, __file__, "--work", name, str(folder)]
+    if LLAMA_CPP in found:
+        del found[LLAMA_CPP]
+        if llama_cpp is not None and model == "llama" and case != MANY:
+            script = shutil.copy(Path(__file__).parent / "llama_cpp.mjs", llama_cpp)  # packages are looked for beside
+            found[LLAMA_CPP] = ["node", script, str(write_gguf(folder))]
+    return found
+
+
+def questions(case: str, rounds: int) -> Iterator[list[Any]]:
+    """Prompts, and how many tokens each gets, for each round and one before."""
     draw = random.Random(0)
-    times: dict[str, list[float]] = {name: [] for name in running}
     for turn in range(rounds + 1):
         if case == MANY:
-            prompts, new = prompts_of([draw.randrange(4, 33) for _ in range(40)], turn), [0] * 40
-            new = [draw.randrange(10, 201) for _ in new]
+            prompts = prompts_of([draw.randrange(4, 33) for _ in range(40)], turn)
+            yield [prompts, [draw.randrange(10, 201) for _ in prompts]]
         else:
             lengths, count = CASES[case]
-            prompts, new = prompts_of(lengths, turn), [count] * len(lengths)
-        for name, process in running.items():
-            assert process.stdin is not None and process.stdout is not None
-            print(json.dumps([prompts, new]), file=process.stdin, flush=True)
-            taken = json.loads(process.stdout.readline())
-            times[name] += [taken] if turn else []
-    for process in running.values():
-        process.communicate()
-    return times
+            yield [prompts_of(lengths, turn), [count] * len(lengths)]
 
 
 def main() -> None:
@@ -239,19 +205,14 @@ def main() -> None:
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
-        return work(*chosen.work)
+        return duel.serve(contestant(*chosen.work))
     for model in chosen.model:
+        folder = Path(__file__).parents[1] / "build" / "generation" / model
+        folder.mkdir(parents=True, exist_ok=True)
+        write_model(model, folder)
         for case in chosen.case:
-            times = race(model, chosen.only, case, chosen.rounds, chosen.engines, chosen.llama_cpp)
-            print(f"{model}, {case}\n{'':22}{'ms':>9}{'/ formers':>12}{'/ formers int8':>16}")
-            for name, seconds in times.items():
-                ratios = [
-                    statistics.median(a / b for a, b in zip(seconds, times[ours], strict=True)) if ours in times else 0
-                    for ours in ("formers", "formers int8")
-                ]
-                line = f"{name:22}{1000 * statistics.median(seconds):9.0f}"
-                print(line + "".join(f"{ratio:{width}.2f}×" for ratio, width in zip(ratios, (11, 15), strict=True)))
-            print(flush=True)
+            entering = commands(model, chosen.only, case, folder, chosen.engines, chosen.llama_cpp)
+            duel.show(f"{model}, {case}", duel.race(entering, questions(case, chosen.rounds)))
     return None
 
 
