@@ -23,7 +23,7 @@ from .errors import ArgumentError, InputError
 from .machine import free_memory
 from .ops.layout import Layout
 
-_GROWTH = 1.5  # of the room, when it is too small
+_GROWTH, _LEAST = 1.5, 32  # of the room, when it is too small, and tokens that it is then for at least
 _SHORT = 16  # tokens that are copied sooner than shared
 _LARGE = 2**28  # bytes that are worth asking for what there is
 
@@ -206,7 +206,7 @@ class Cache:
                 old = stored[layer]
                 room = old.shape[2]
                 if room < longest:  # and not where it is more texts that come
-                    room = max(longest, min(int(room * _GROWTH), self.room or 2**62))
+                    room = max(longest, min(max(int(room * _GROWTH), _LEAST), self.room or 2**62))
                 wider = old.new_zeros(len(self.lengths), old.shape[1], room, old.shape[3])
                 wider[: old.shape[0], :, : old.shape[2]] = old
                 stored[layer] = wider

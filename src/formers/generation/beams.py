@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from .largest import largest
 from .writing import NOT_FINITE
 
 _NEVER = -1.0e9  # of a beam that is not there
@@ -117,7 +118,7 @@ def _candidates(asked: Search, running: Hypotheses, scores: Tensor) -> Hypothese
         index = torch.multinomial(whole.softmax(-1), count)
         values = whole.gather(1, index)
     else:
-        values, index = whole.topk(count)
+        values, index = largest(whole, count)
     beam, token = index // V, index % V
     chosen = running.at(beam)
     origin = beam + torch.arange(B, device=beam.device)[:, None] * K

@@ -22,6 +22,7 @@ Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
 # from how many tokens of its text are before each key, (1 or B, K), to what is added to its scores, (1 or B, H, 1, K)
 ByPlace = Callable[[Tensor], Tensor]
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+_FEW = 64  # queries, and keys
 
 
 def attention(
@@ -81,7 +82,7 @@ def attention(
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None
     if packed and (not by_column or layout.contiguous):
-        sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
+        sdpa: Any = partial(_attended, scale=scale, dropout_p=dropout)
         if softcap is not None:
             capped = lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0]  # noqa: E731
             run = _with_scores(capped, bias, by_place, causal, window)
@@ -111,13 +112,37 @@ def attention(
     if not fused or softcap is not None or _blind(keys, causal, window):
         context, weights = written(q, k, v, scores, head_mask=head_mask)
     else:
-        context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout, scale=scale)
+        context = _attended(q, k, v, attn_mask=scores, dropout_p=dropout, scale=scale)
         weights = None
     if shares > 1:
         apart = lambda x: x.unflatten(2, (shares, -1)).transpose(1, 2).flatten(0, 1)  # noqa: E731
         context, weights = apart(context), None if weights is None else apart(weights)
     rows = layout.pack(context.transpose(1, 2).flatten(2))  # (B, H, Q, d) -> (B, Q, H·d) -> rows
     return (rows, weights) if asked and weights is not None else (rows,)
+
+
+def _attended(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attn_mask: Tensor | None = None,
+    *,
+    is_causal: bool = False,
+    scale: float | None = None,
+    dropout_p: float = 0.0,
+) -> Tensor:
+    """torch's fused attention; or its few steps one by one, which a CPU is faster at for few queries and keys.
+
+    attn_mask: bool, or added to scores.
+    """
+    few = 1 < q.shape[2] <= _FEW and q.shape[2] * k.shape[2] <= _FEW * _FEW and not is_causal
+    plain = q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()
+    together = k.stride(0) == k.shape[1] * k.stride(1)  # or products copy them
+    if few and plain and together and (attn_mask is None or attn_mask.dtype != torch.bool):
+        return _written_out(q, k, v, attn_mask, scale=scale, softcap=None, dropout=dropout_p)[0]
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=attn_mask, is_causal=is_causal, scale=scale, dropout_p=dropout_p
+    )
 
 
 def distances(queries: int, keys: int, device: torch.device | None = None) -> Tensor:
@@ -149,8 +174,9 @@ def scores_hidden(
     seen, least = keys.visible(), torch.finfo(like.dtype).min
     if keys.mask is None or keys.mask.dim() == 2:
         near = _near(queries, columns, causal, window, like.device)
-        if near is not None:
-            seen = near[None, None] if seen is None else seen.to(like.device) & near
+        if near is None:
+            return keys.hidden(like)
+        seen = near[None, None] if seen is None else seen.to(like.device) & near
     if seen is None:
         return None
     seen = seen.to(like.device)
@@ -176,6 +202,8 @@ def _blind(keys: Layout, causal: bool, window: int | None) -> bool:
     mask = keys.mask
     if mask is None or is_tracing():
         return False
+    if mask.dim() == 2 and not causal and window is None:
+        return keys.some_empty
     if mask.dtype.is_floating_point:
         return bool((mask.amax(-1) <= torch.finfo(torch.float16).min).any())
     if mask.dim() == 4:
@@ -321,7 +349,7 @@ def _of_past(
         elif seen is not None:
             scores = seen
         if softcap is None:
-            context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, scale=scale, dropout_p=dropout)
+            context = _attended(q, k, v, attn_mask=scores, scale=scale, dropout_p=dropout)
         else:
             if scores is seen and seen is not None:
                 scores = q.new_zeros(()).where(seen, torch.finfo(q.dtype).min)
@@ -365,12 +393,13 @@ def _written_out(
     dropout: float,
     head_mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    scores = q @ k.transpose(-1, -2) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    scores = (q if scale == 1 else q * (q.shape[-1] ** -0.5 if scale is None else scale)) @ k.transpose(-1, -2)
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if bias is not None:
         scores = scores + bias
-    weights = F.dropout(scores.softmax(-1), dropout)
+    weights = scores.softmax(-1)
+    weights = F.dropout(weights, dropout) if dropout else weights
     if head_mask is not None:
         weights = weights * head_mask
     return weights @ v, weights

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -236,6 +237,26 @@ class Layout:
         if self.mask is not None and self.mask.dim() == 4:
             return self.mask
         return None if self.tokens is None else self.tokens[:, None, None]
+
+    @cached_property
+    def some_empty(self) -> bool:
+        """Whether a mask (B, T) leaves some text without any token."""
+        return self.mask is not None and not bool(self.mask.any(-1).all())
+
+    def hidden(self, like: Tensor) -> Tensor | None:
+        """What is added to scores in the type of `like`, so that no key is seen which a mask (B, T) hides: (B or 1, 1,
+        1, T), the smallest number there; None for nothing."""
+        if (seen := self.visible()) is None:
+            return None
+        key = like.dtype, like.device, torch.is_inference_mode_enabled()
+        if key not in self._hidden:
+            least, none = torch.finfo(like.dtype).min, torch.zeros((), dtype=like.dtype, device=like.device)
+            self._hidden[key] = none.where(seen.to(like.device), least)
+        return self._hidden[key]
+
+    @cached_property
+    def _hidden(self) -> dict[tuple[Any, ...], Tensor]:
+        return {}  # asked for by each layer of each pass
 
 
 def is_tracing() -> bool:

@@ -51,7 +51,7 @@ class Step:
             return project(rows), layout
         if self.layer not in self.cache.crossed:
             whole = (layout.unpack(x) for x in project(rows))
-            made: Any = tuple(x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in whole)  # (M, H, K, d)
+            made: Any = tuple(x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous() for x in whole)  # (M, H, K, d)
             self.cache.crossed[self.layer] = made
         found = self.cache.crossed[self.layer]
         if self.cache.memory is None:

@@ -34,6 +34,11 @@ _LEAST: dict[type[nn.Module], float] = {
 _ROWS = 128  # of a feed-forward at once, for each thread: what is between its products stays near the processor
 
 
+def direct(operator: Any) -> Any:
+    """An operator without what torch looks for in its arguments at each call, which few rows take no longer than."""
+    return getattr(operator, "_op", operator)
+
+
 class RowInt8:
     """A product of bytes; rows come out in float32.
 
@@ -83,7 +88,7 @@ class FbgemmRows(RowInt8):
         if torch.backends.quantized.engine == "qnnpack":  # which finds scale and zero itself
             dynamic = torch.ops.quantized.linear_dynamic.default
             return lambda x, scale, zero: dynamic(x, packed)
-        product: Any = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
+        product = direct(torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default)
         return lambda x, scale, zero: product(x, scale, zero, packed)
 
 
@@ -95,7 +100,7 @@ class OnednnRows(RowInt8):
         packed = torch.ops.onednn.qlinear_prepack((weight / scales[:, None]).round().to(torch.int8), None)
         weights = packed, scales, torch.zeros(len(scales), dtype=torch.long), None
         form: Any = (1.0, 0, torch.float32, "none", [], "")
-        product: Any = torch.ops.onednn.qlinear_pointwise.default
+        product = direct(torch.ops.onednn.qlinear_pointwise.default)
         return lambda x, scale, zero: product(Codes.made(x, scale, zero).codes, scale, zero, *weights, *form)
 
 

@@ -311,12 +311,12 @@ class FusedBlock:
             return rows
 
         def keys(memory: Tensor) -> tuple[Tensor, Tensor]:
-            made = self.cross_keys(memory.reshape(-1, memory.shape[-1]))
+            made = self.cross_keys(memory.reshape(-1, memory.shape[-1])).float()
             key, value = made.view(*memory.shape[:-1], made.shape[-1]).chunk(2, dim=-1)
             return key, value
 
         (key, value), memory = step.crossed(keys, cross.heads)
-        query = self.cross_query(self.cross_norm(rows) if self.block.pre else rows)
+        query = self.cross_query(self.cross_norm(rows) if self.block.pre else rows).float()
         shape = (-1,) if layout.index is not None else (layout.batch, layout.columns)
         context = cross.attend(query.view(*shape, query.shape[1]), key, value, step, None, memory)[0]
         added = self.cross_output(context.flatten(0, -2))
