@@ -245,7 +245,7 @@ def shift_tokens_right(input_ids: Tensor, pad_token_id: int, decoder_start_token
     return seq2seq.shift_right(input_ids, decoder_start_token_id, pad_token_id)
 
 
-class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
+class Part(decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D).
 
     LAYER, POSITIONS, TABLE: the classes of its parts. NORM_WORDS, NORM_LAST: whether there are norms at its start and

@@ -298,7 +298,7 @@ class T5PreTrainedModel(PreTrainedModel):
                 nn.init.zeros_(module.bias)
 
 
-class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
+class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D). BIASED: whether every layer has a bias of positions."""
 
     BIASED: ClassVar[bool] = False
