@@ -221,8 +221,10 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
         labels = inputs.get("labels")
         if labels is not None:
             inputs["use_cache"] = False
-            if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
-                inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
+        if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
+            base: Any = self.base_model
+            made = base.first_inputs(inputs) if labels is None else self.prepare_decoder_input_ids_from_labels(labels)
+            inputs["decoder_input_ids"] = made
         return super().compute(inputs)
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:

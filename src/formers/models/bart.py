@@ -370,17 +370,18 @@ class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
         return self.lm_head(rows) + self.final_logits_bias.flatten().to(rows.dtype)
 
 
-class BartDecoderWrapper(BartPreTrainedModel):
-    """What BartForCausalLM holds, so that parts of whole models load into it."""
+class Wrapper(PreTrainedModel):
+    """What a decoder alone is held in, so that parts of whole models load into it. DECODER: its class."""
 
-    OUTPUT = BartDecoder.OUTPUT
-    SIGNATURE = BartDecoder.SIGNATURE
-    KEYWORDS = BartDecoder.KEYWORDS
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = BartDecoder.OUTPUT
+    SIGNATURE: ClassVar[tuple[str, ...]] = BartDecoder.SIGNATURE
+    KEYWORDS: ClassVar[tuple[str, ...]] = BartDecoder.KEYWORDS
     WORDS = "decoder.embed_tokens"
+    DECODER: ClassVar[Any] = BartDecoder
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.decoder = BartDecoder(config)
+        self.decoder = self.DECODER(config)
         self.post_init()
 
     def causal(self) -> bool:
@@ -392,8 +393,17 @@ class BartDecoderWrapper(BartPreTrainedModel):
         return decoder(**inputs)
 
 
+class BartDecoderWrapper(BartPreTrainedModel, Wrapper):
+    """What BartForCausalLM holds."""
+
+    WORDS = Wrapper.WORDS
+
+
 class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
-    """Predicts the next token: the decoder alone, or after the rows of an encoder that are given to it."""
+    """Predicts the next token: the decoder alone, or after the rows of an encoder that are given to it.
+
+    WRAPPER: the class that holds the decoder.
+    """
 
     OUTPUT = outputs.CausalLMOutputWithCrossAttentions
     SIGNATURE: ClassVar[tuple[str, ...]] = (
@@ -402,15 +412,17 @@ class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
         *OPTIONS,
     )
     TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+    WRAPPER: ClassVar[Any] = BartDecoderWrapper
 
     def __init__(self, config: Any) -> None:
         own = copy.deepcopy(config)
         own.is_decoder, own.is_encoder_decoder = True, False
         super().__init__(own)
 
-    def make_body(self, config: Any, pooling: bool = False) -> BartDecoderWrapper:
+    def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The decoder."""
-        return BartDecoderWrapper(config)
+        made: PreTrainedModel = self.WRAPPER(config)
+        return made
 
     def shifted(self, labels: Tensor | None) -> Tensor | None:
         return labels  # this family's are given shifted, in Transformers too

@@ -2,8 +2,8 @@
 
     text ─ encoder ─▶ rows (─ enc_to_dec_proj, where widths differ ─▶) ─ decoder ─▶ logits
 
-Both are models of their own families, loaded from checkpoints of these. Layers of the decoder that attend to the encoder's
-rows are new there, and are to be trained.
+Both are models of their own families, loaded from checkpoints of these. Layers of the decoder that attend to the
+encoder's rows are new there, and are to be trained.
 Source: Rothe et al. 2019 (arXiv 1907.12461).
 Letters: B batch, S columns of the encoder, T columns of the decoder, V vocabulary.
 """
@@ -115,7 +115,7 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
         across = getattr(self.decoder.config, "cross_attention_hidden_size", None)
         if across not in (None, widths[0]):
             raise ConfigError(
-                f"cross_attention_hidden_size={across} of the decoder, and the encoder is {widths[0]} wide: leave it out."
+                f"cross_attention_hidden_size={across} of the decoder, and the encoder has {widths[0]}: leave it out."
             )
         if widths[0] != widths[1] and across is None:
             self.enc_to_dec_proj = nn.Linear(*widths)
@@ -171,9 +171,12 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
 
     def tie_weights(self, **_: Any) -> None:
         """Make the weights that are one share a tensor, as the parts' configurations say, and `tie_encoder_decoder`."""
-        modules = modules_of(self)
+        groups: dict[str, list[str]] = {}
         for name, owner in self.TIED.items():
-            put(modules, [owner, name], self.get_parameter(owner))
+            groups.setdefault(self.TIED.get(owner, owner), []).append(name)  # what owns may be another's itself
+        modules = modules_of(self) if groups else {}
+        for owner, names in groups.items():
+            put(modules, [owner, *names], self.get_parameter(owner))
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module as the part does that it belongs to."""
@@ -193,7 +196,8 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
         """A model of two checkpoints, in eval mode. What the decoder attends to the encoder with is drawn anew.
 
         Keywords that begin with encoder_ or decoder_ are for the `from_pretrained` of a part: keys of its
-        configuration, or `encoder_config`; `encoder_model` is a model to use. Others are keys of the whole's.
+        configuration, or `encoder_config`; `encoder_model` is a model to use. Others are keys of the whole's, as is
+        decoder_start_token_id.
         """
         names = {
             "encoder": encoder_pretrained_model_name_or_path,
@@ -201,9 +205,13 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
         }
         parts: dict[str, Any] = {}
         for side, name in names.items():
-            own = {key: kwargs.pop(key) for key in [*kwargs] if key.startswith(f"{side}_")}
-            own = {key.removeprefix(f"{side}_"): value for key, value in own.items()}
-            parts[side] = own.pop("model", None) or _loaded(side, name, model_args, own)
+            keys = [key for key in kwargs if key.startswith(f"{side}_") and key not in PretrainedConfig.defaults()]
+            own = {key.removeprefix(f"{side}_"): kwargs.pop(key) for key in keys}
+            parts[side] = own.pop("model", None)
+            if parts[side] is None:
+                parts[side] = _loaded(side, name, model_args, own)
+            elif own:
+                raise ArgumentError(f"{side}_{min(own)} is for loading the {side}, and {side}_model is there already.")
         both = [parts[side].config for side in names]
         return cls(config=cls.config_class.from_encoder_decoder_configs(*both, **kwargs), **parts).eval()
 

@@ -271,6 +271,14 @@ class T5PreTrainedModel(PreTrainedModel):
     BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
     PART: ClassVar[Any]  # the class of encoder and decoder
 
+    def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
+        """The model under a head."""
+        return T5Model(config)
+
+    def make_encoder(self, config: Any) -> PreTrainedModel:
+        """The part that reads, alone, under a head."""
+        return T5EncoderModel(config)
+
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module, so wide that scores need no scale.
 
@@ -420,7 +428,7 @@ class T5ForSequenceClassification(T5PreTrainedModel, seq2seq.EndClassifier):
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
-        self.transformer = T5Model(config)
+        self.add_body(config)
         self.classification_head = T5ClassificationHead(config)
         self.post_init()
 
@@ -433,7 +441,7 @@ class T5ForTokenClassification(T5PreTrainedModel, heads.TokenClassification):
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
-        self.transformer = T5EncoderModel(config)
+        self.transformer = self.make_encoder(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.d_model, config.num_labels)
         self.post_init()
