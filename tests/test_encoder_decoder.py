@@ -124,7 +124,7 @@ def test_token_types_and_places() -> None:
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_round_trips(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    theirs, ours = pair(name)
+    _, ours = pair(name)
     given = {"input_ids": IDS, "attention_mask": MASK, "decoder_input_ids": IDS}
     ours.save_pretrained(tmp_path / "ours")
     again, report = transformers.EncoderDecoderModel.from_pretrained(tmp_path / "ours", output_loading_info=True)
