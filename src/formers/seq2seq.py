@@ -44,7 +44,13 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     """What models with and without a head share.
 
     READ: what the encoder reads of a call, beside the mask. WRITTEN: what the decoder reads, by a call's names.
+    OF_ENCODER: what the encoder returns beside its last hidden state. ENCODED, WHOLE: the classes of what it returns, and
+    of what the model without a head does.
     """
+
+    OF_ENCODER: ClassVar[tuple[str, ...]] = ("hidden_states", "attentions")
+    ENCODED: ClassVar[Any] = outputs.BaseModelOutput
+    WHOLE: ClassVar[Any] = outputs.Seq2SeqModelOutput
 
     READ: ClassVar[tuple[str, ...]] = ("input_ids", "inputs_embeds", "head_mask")
     WRITTEN: ClassVar[dict[str, str]] = {
@@ -135,15 +141,14 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
             **asked, layout=layout, memory=memory, return_dict=True,
         )  # fmt: skip
         rows = body.last_hidden_state
-        found = outputs.Seq2SeqModelOutput(
+        found = self.WHOLE(
             last_hidden_state=rows if handed else layout.unpack(rows),
             past_key_values=cache,
             decoder_hidden_states=body.hidden_states,
             decoder_attentions=body.attentions,
             cross_attentions=body.get("cross_attentions"),
             encoder_last_hidden_state=encoded.last_hidden_state,
-            encoder_hidden_states=encoded.get("hidden_states"),
-            encoder_attentions=encoded.get("attentions"),
+            **{f"encoder_{name}": encoded.get(name) for name in self.OF_ENCODER},
         )
         return self.returned(found, inputs.get("return_dict"))
 
@@ -169,8 +174,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         read = {name: inputs[name] for name in self.READ if inputs.get(name) is not None}
         body = encoder(**read, **asked, layout=layout, return_dict=True)
         rows = body.last_hidden_state
-        fields = {name: body.get(name) for name in ("hidden_states", "attentions")}
-        return outputs.BaseModelOutput(layout.unpack(rows), **fields), (rows, layout)
+        fields = {name: body.get(name) for name in self.OF_ENCODER}
+        return self.ENCODED(layout.unpack(rows), **fields), (rows, layout)
 
 
 def _named(given: Any) -> outputs.BaseModelOutput:

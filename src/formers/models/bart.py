@@ -249,7 +249,7 @@ class Part(decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D).
 
     LAYER, POSITIONS, TABLE: the classes of its parts. NORM_WORDS, NORM_LAST: whether there are norms at its start and
-    end. VOCABULARY: the configuration's key of how many words there are.
+    end. VOCABULARY, LENGTH: the configuration's keys of how many words and positions there are.
     """
 
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds", *OPTIONS)
@@ -263,6 +263,7 @@ class Part(decoders.DecoderBody):
     NORM_WORDS: ClassVar[bool] = True
     NORM_LAST: ClassVar[bool] = False
     VOCABULARY: ClassVar[str] = "vocab_size"
+    LENGTH: ClassVar[str] = "max_position_embeddings"
 
     def __init__(self, config: Any, embed_tokens: nn.Embedding | None = None) -> None:
         super().__init__(config)
@@ -270,7 +271,7 @@ class Part(decoders.DecoderBody):
         self.dropout, self.layerdrop = config.dropout, getattr(config, f"{self.SIDE}_layerdrop")
         self.embed_scale = 1.0 if issubclass(self.TABLE, BartScaledWordEmbedding) else scale(config)
         self.embed_tokens = self.words(config) if embed_tokens is None else embed_tokens
-        self.embed_positions = self.POSITIONS(config.max_position_embeddings, D, config.pad_token_id)
+        self.embed_positions = self.POSITIONS(getattr(config, self.LENGTH), D, config.pad_token_id)
         self.layers = nn.ModuleList(self.LAYER(config, i) for i in range(depth))
         if self.NORM_WORDS:
             self.layernorm_embedding = nn.LayerNorm(D)
@@ -303,7 +304,7 @@ class Part(decoders.DecoderBody):
 
 def scale(config: Any) -> float:
     """What words are multiplied by."""
-    return float(config.d_model**0.5) if config.scale_embedding else 1.0
+    return float(config.d_model**0.5) if decoders.own_key(config, "scale_embedding") else 1.0
 
 
 class BartEncoder(BartPreTrainedModel, Part):

@@ -307,9 +307,11 @@ class T5PreTrainedModel(PreTrainedModel):
 
 
 class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
-    """The encoder, or the decoder: hidden states (B, T, D). BIASED: whether every layer has a bias of positions."""
+    """The encoder, or the decoder: hidden states (B, T, D). BIASED: whether every layer has a bias of positions.
+    BLOCK: the class of a layer."""
 
     BIASED: ClassVar[bool] = False
+    BLOCK: ClassVar[Any] = T5Block
     SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask", "inputs_embeds"),
         *("past_key_values", "use_cache"),
@@ -324,7 +326,7 @@ class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
         super().__init__(config)
         self.is_decoder = config.is_decoder
         self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model) if embed_tokens is None else embed_tokens
-        self.block = nn.ModuleList(T5Block(config, i == 0 or self.BIASED, i) for i in range(config.num_layers))
+        self.block = nn.ModuleList(self.BLOCK(config, i == 0 or self.BIASED, i) for i in range(config.num_layers))
         self.final_layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
         self.gradient_checkpointing = False
