@@ -47,6 +47,12 @@ def masks_of(inputs: dict[str, Any], head: str) -> tuple[torch.Tensor, torch.Ten
     return read, inputs.get("decoder_attention_mask", torch.ones_like(read))
 
 
+def queries_first(weights: torch.Tensor, columns: int) -> torch.Tensor:
+    """Attention weights (B, H, T, K), or of blocks of T (B, n, H, L, K), as (B, T, H, K)."""
+    of_blocks = weights.dim() == 5
+    return weights.transpose(2, 3).flatten(1, 2)[:, :columns] if of_blocks else weights.transpose(1, 2)
+
+
 def parts(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 

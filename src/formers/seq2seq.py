@@ -44,8 +44,8 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     """What models with and without a head share.
 
     READ: what the encoder reads of a call, beside the mask. WRITTEN: what the decoder reads, by a call's names.
-    OF_ENCODER: what the encoder returns beside its last hidden state. ENCODED, WHOLE: the classes of what it returns, and
-    of what the model without a head does.
+    OF_ENCODER: what the encoder returns beside its last hidden state. ENCODED, WHOLE: the classes of what it returns,
+    and of what the model without a head does.
     """
 
     OF_ENCODER: ClassVar[tuple[str, ...]] = ("hidden_states", "attentions")
@@ -279,7 +279,7 @@ class _Reader(Seq2SeqHead):
 class EndClassifier(_Reader, heads.SequenceClassification):
     """Labels a text by the decoder's row where the text has its last end, `eos_token_id`. logits (B, C)."""
 
-    SIGNATURE = tuple(name for name in Seq2SeqHead.SIGNATURE if name != "past_key_values")
+    SIGNATURE: ClassVar[tuple[str, ...]] = tuple(name for name in Seq2SeqHead.SIGNATURE if name != "past_key_values")
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqSequenceClassifierOutput
 
@@ -302,7 +302,7 @@ class EndClassifier(_Reader, heads.SequenceClassification):
 class SpanFinder(_Reader, heads.QuestionAnswering):
     """Finds the answer's span in the decoder's columns. start_logits, end_logits (B, T)."""
 
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "labels"),
         *("inputs_embeds", "decoder_inputs_embeds", "use_cache"),
         *OPTIONS,

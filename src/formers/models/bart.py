@@ -175,7 +175,7 @@ class Layer(nn.Module):
     def __init__(self, config: Any, heads: int, width: int, causal: bool = False) -> None:
         super().__init__()
         D = config.d_model
-        self.self_attn = BartAttention(config, heads, causal)
+        self.self_attn: nn.Module = BartAttention(config, heads, causal)
         self.self_attn_layer_norm = nn.LayerNorm(D)
         self.activation_fn = activation(config.activation_function, "activation_function")
         self.dropout, self.activation_dropout = config.dropout, config.activation_dropout

@@ -94,7 +94,7 @@ LEDTokenizerFast = LEDTokenizer
 @dataclass
 class LEDEncoderBaseModelOutput(BaseModelOutput):
     """`attentions` (B, H, S, G + 2r + 1): each token's to the chosen ones and to its window; `global_attentions`
-    (B, H, S, G): those of the chosen ones, in columns, to all. S is padded to a multiple of the window in the latter."""
+    (B, H, S, G): those of the chosen ones, in columns, to all, where S is padded to a multiple of the window."""
 
     global_attentions: tuple[Tensor, ...] | None = None
 
@@ -188,7 +188,8 @@ class LEDEncoderSelfAttention(nn.Module):
         if chosen is not None:
             far = torch.finfo(q.dtype).min
             scores = q.new_zeros(()).where(chosen.there, far)[:, None, None]  # (B, 1, 1, G)
-            side = Side(*(chosen.pick(x.transpose(1, 2)).transpose(1, 2) for x in (k, v)), scores)
+            far_k, far_v = (chosen.pick(x.transpose(1, 2)).transpose(1, 2) for x in (k, v))
+            side = Side(far_k, far_v, scores)
             real = ~chosen.mask if real is None else real & ~chosen.mask  # seen once, and not in windows again
         asked, rate = step.output_attentions, self.dropout if self.training else 0.0
         context, *weights = local_attention(q, k, v, self.radius, real=real, side=side, dropout=rate, weights=asked)
@@ -250,7 +251,7 @@ class LEDEncoderLayer(bart.BartEncoderLayer):
         super().__init__(config)
         self.self_attn = LEDEncoderAttention(config, layer_idx)
 
-    forward = by_hand_encoder(bart.BartEncoderLayer.forward.__wrapped__)  # type: ignore[attr-defined]
+    forward = by_hand_encoder(bart.BartEncoderLayer.forward.__wrapped__)
 
 
 class LEDDecoderLayer(bart.BartDecoderLayer):
@@ -263,11 +264,12 @@ GLOBAL = "global_attention_mask"
 class LEDPreTrainedModel(bart.BartPreTrainedModel):
     """What LED's models share."""
 
-    config_class = LEDConfig
+    config_class: ClassVar[Any] = LEDConfig
     base_model_prefix = "led"
-    READ = ("input_ids", "inputs_embeds", "head_mask", GLOBAL)
-    OF_ENCODER = ("hidden_states", "attentions", "global_attentions")
-    ENCODED, WHOLE = LEDEncoderBaseModelOutput, LEDSeq2SeqModelOutput
+    READ: ClassVar[tuple[str, ...]] = ("input_ids", "inputs_embeds", "head_mask", GLOBAL)
+    OF_ENCODER: ClassVar[tuple[str, ...]] = ("hidden_states", "attentions", "global_attentions")
+    ENCODED: ClassVar[Any] = LEDEncoderBaseModelOutput
+    WHOLE: ClassVar[Any] = LEDSeq2SeqModelOutput
 
     def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The model under a head."""
@@ -294,12 +296,11 @@ class LEDEncoder(LEDPreTrainedModel, bart.BartEncoder):
         return Chosen.of(mask if layout.tokens is None else mask & layout.tokens)
 
     def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> Any:
-        found, windows = super().stack(rows, step, head_masks), self.config.windows()
-        fields = dict(found)
-        if step.output_attentions and step.shared is not None:  # two of each layer
-            whole = -step.layout.columns % max(windows)
-            fields["global_attentions"] = tuple(F.pad(x, (0, 0, 0, whole)) for x in found.attentions[1::2])
-            fields["attentions"] = found.attentions[::2]
+        fields: dict[str, Any] = dict(super().stack(rows, step, head_masks))
+        if step.output_attentions and step.shared is not None:
+            both, tail = fields["attentions"], -step.layout.columns % max(self.config.windows())
+            fields["attentions"] = both[::2]  # two of each layer
+            fields["global_attentions"] = tuple(F.pad(x, (0, 0, 0, tail)) for x in both[1::2])
         return LEDEncoderBaseModelOutput(**fields)
 
 

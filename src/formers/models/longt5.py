@@ -45,8 +45,8 @@ class LongT5Config(t5.T5Config):
 
 
 def blocks_of(real: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The block of each column (B, T), -1 for none; and which blocks there are, (B, G). Tokens after the last whole block
-    belong to it. real: bool (B, T) which columns are tokens."""
+    """The block of each column (B, T), -1 for none; and which blocks there are, (B, G). Tokens after the last whole
+    block belong to it. real: bool (B, T) which columns are tokens."""
     columns = torch.arange(real.shape[1], device=real.device)
     ends = (columns % size == size - 1) & real
     last = ends.sum(1, keepdim=True) - 1  # (B, 1)
@@ -77,9 +77,9 @@ class LongT5LocalAttention(t5.T5Attention):
         if head_mask is not None or (layout.mask is not None and layout.mask.dim() == 4):
             raise InputError(f"{type(self).__name__} takes neither a head_mask nor a mask for each query.")
         bias, found = self.shared(layout, rows) if step.shared is None else step.shared
+        q, k, v = (self.heads_of(layout.unpack(project(rows))) for project in (self.q, self.k, self.v))
         context, *weights = local_attention(
-            *(self.heads_of(layout.unpack(project(rows))) for project in (self.q, self.k, self.v)),
-            radius=self.radius,
+            *(q, k, v, self.radius),
             real=layout.tokens,
             bias=bias,
             side=self.side(rows, layout, found),

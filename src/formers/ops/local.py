@@ -49,7 +49,7 @@ def local_attention(
 
     Returns the context (B, H, T, d), which has no meaning where a query sees nothing.
     """
-    B, H, T, _ = query.shape
+    B, _, T, _ = query.shape
     whole = radius + 1 >= T and not weights  # one block, which needs no neighbours
     L = T if whole else radius + 1
     n, around = -(-T // L), 0 if whole else L
