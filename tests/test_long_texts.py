@@ -135,3 +135,13 @@ def test_led_labels_texts() -> None:
     ids[:, -1] = 2
     found = model(input_ids=ids, global_attention_mask=CHOSEN, labels=torch.tensor([0, 1, 1]))
     assert found.logits.shape == (3, 2) and found.loss is not None
+
+
+def test_the_encoder_of_longt5_alone() -> None:
+    theirs = transformers.LongT5EncoderModel(transformers.LongT5Config(**registry.load("longt5").TINY)).eval()
+    ours = formers.LongT5EncoderModel(formers.LongT5Config(**registry.load("longt5").TINY)).eval()
+    ours.load_state_dict(theirs.state_dict())
+    ours.tie_weights()
+    with torch.no_grad():
+        got, expected = (model(input_ids=IDS, attention_mask=RIGHT)[0][RIGHT.bool()] for model in (ours, theirs))
+    assert difference(got, expected) < 1e-5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from . import gguf, hub, registry
-from .classes import config_class, configs, model_class, models, read_config, tokenizers
+from . import classes, gguf, hub, registry
+from .classes import config_class, model_class, read_config
 from .config import PretrainedConfig, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
 from .hub.reading import unchanged
@@ -47,11 +47,11 @@ class AutoConfig:
             raise ArgumentError(
                 f"{config.__name__}.model_type is {config.model_type!r}; it cannot be registered as {model_type!r}."
             )
-        if not exist_ok and (model_type in configs or registry.family_of(model_type)):
+        if not exist_ok and (model_type in classes.configs or registry.family_of(model_type)):
             raise ArgumentError(
                 f"model_type {model_type!r} has a configuration already; pass exist_ok=True to replace it."
             )
-        configs[model_type] = config
+        classes.configs[model_type] = config
 
 
 class _AutoModel:
@@ -120,11 +120,11 @@ class _AutoModel:
             raise ArgumentError(
                 f"{model_class.__name__}.config_class is {theirs.__name__}, not {config_class.__name__}."
             )
-        if not exist_ok and (cls.HEAD, config_class) in models:
+        if not exist_ok and (cls.HEAD, config_class) in classes.models:
             raise ArgumentError(
                 f"{cls.__name__} has a model for {config_class.__name__} already; pass exist_ok=True to replace it."
             )
-        models[cls.HEAD, config_class] = model_class
+        classes.models[cls.HEAD, config_class] = model_class
 
 
 class AutoModel(_AutoModel):
@@ -242,9 +242,9 @@ class AutoTokenizer:
         found = fast_tokenizer_class or slow_tokenizer_class
         if found is None:
             raise ArgumentError("AutoTokenizer.register needs a tokenizer class.")
-        if not exist_ok and config_class in tokenizers:
+        if not exist_ok and config_class in classes.tokenizers:
             raise ArgumentError(f"{config_class.__name__} has a tokenizer already; pass exist_ok=True to replace it.")
-        tokenizers[config_class] = found
+        classes.tokenizers[config_class] = found
 
 
 class AutoProcessor:
@@ -283,7 +283,9 @@ def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, An
     by_name = registry.find_class(str(named)) if named else None
     if by_name is not None and issubclass(by_name, PreTrainedTokenizer):
         return by_name
-    registered = [tokenizers[c] for c in (configs.get(str(model_type)), type(config)) if c in tokenizers]
+    registered = [
+        classes.tokenizers[c] for c in (classes.configs.get(str(model_type)), type(config)) if c in classes.tokenizers
+    ]
     if registered:
         return registered[0]
     family = registry.family_of(str(model_type)) if model_type and not named else None

@@ -199,6 +199,5 @@ TOKENIZER = t5.T5Tokenizer
 HEADS = {
     "base": LongT5Model,
     "seq2seq-lm": LongT5ForConditionalGeneration,
-    "text-encoding": LongT5EncoderModel,
 }
 TINY = {**t5.TINY, "local_radius": 2, "global_block_size": 2, "encoder_attention_type": "transient-global"}
