@@ -18,8 +18,9 @@ def reads_and_writes(family: str) -> bool:
     return bool(next(iter(registry.load(family).MODEL_TYPES.values())).is_encoder_decoder)
 
 
-SEQ2SEQ = tuple(family for family in registry.families() if reads_and_writes(family))
-FAMILIES = tuple(family for family in registry.families() if family not in SEQ2SEQ)  # of one stack of layers
+JOINED = tuple(f for f in registry.families() if next(iter(registry.load(f).MODEL_TYPES.values())).sub_configs)
+SEQ2SEQ = tuple(f for f in registry.families() if f not in JOINED and reads_and_writes(f))
+FAMILIES = tuple(f for f in registry.families() if f not in (*SEQ2SEQ, *JOINED))  # of one stack of layers
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
 SEQ2SEQ_CASES = [(f, h) for f in SEQ2SEQ for h in registry.load(f).HEADS]
 
@@ -108,7 +109,7 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
     def draw(high: int, *shape: int) -> torch.Tensor:
         return torch.randint(0, high, shape, generator=generator)
 
-    inputs = {"input_ids": draw(config.vocab_size, B, T), "attention_mask": keep}
+    inputs = {"input_ids": draw(config.get_text_config().vocab_size, B, T), "attention_mask": keep}
     if "decoder_input_ids" in model.inputs():
         return inputs | _of_decoder(model, inputs, draw, labels)
     if getattr(model, "READS", None) == "last":  # there the reference tells padding by its id, and not by the mask
@@ -142,7 +143,7 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
 
 def _of_decoder(model: Any, inputs: dict[str, Any], draw: Any, labels: bool) -> dict[str, torch.Tensor]:
     """What a model with a decoder reads beside its encoder's inputs, which get ends of their own."""
-    ids, config, keep = inputs["input_ids"], model.config, inputs["attention_mask"]
+    ids, config, keep = inputs["input_ids"], model.config.get_text_config(), inputs["attention_mask"]
     B, T = ids.shape
     if isinstance(model, EndClassifier):
         end = config.eos_token_id

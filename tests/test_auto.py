@@ -32,8 +32,8 @@ AUTO = {
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for table in ("_configs", "_models", "_tokenizers"):
-        monkeypatch.setattr(f"formers.auto.{table}", {})
+    for table in ("configs", "models", "tokenizers"):
+        monkeypatch.setattr(f"formers.classes.{table}", {})
 
 
 def config_of(family: str, **changes: Any) -> Any:

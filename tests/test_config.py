@@ -248,7 +248,7 @@ def test_a_users_own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     back = MyConfig.from_pretrained(tmp_path, width=6)
     assert (back.width, back.names, back.num_labels, back.extra) == (6, ["x"], 3, 1)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "mine"
-    monkeypatch.setattr("formers.auto._configs", {})
+    monkeypatch.setattr("formers.classes.configs", {})
     formers.AutoConfig.register("mine", MyConfig)
     assert formers.AutoConfig.from_pretrained(tmp_path) == config and MyConfig() == MyConfig.from_dict({})
     theirs = type("Theirs", (transformers.PretrainedConfig,), {"model_type": "mine"}).from_pretrained(tmp_path)

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
     "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
-    "config", "tokenization", "outputs", "ops", "optimize", "cache", "report", "loading",
+    "config", "tokenization", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "pruning", "optimizing", "layers", "masks", "generation", "modeling", "bodies", "heads", "decoders",
     "experts", "seq2seq", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",

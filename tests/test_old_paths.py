@@ -162,10 +162,10 @@ def test_mappings_are_those_of_the_auto_classes() -> None:
 
 
 def test_a_registered_model_is_in_the_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
-    from formers import CONFIG_MAPPING, MODEL_MAPPING, auto
+    from formers import CONFIG_MAPPING, MODEL_MAPPING, classes
 
-    monkeypatch.setattr(auto, "_configs", {})
-    monkeypatch.setattr(auto, "_models", {})
+    monkeypatch.setattr(classes, "configs", {})
+    monkeypatch.setattr(classes, "models", {})
 
     class MineConfig(formers.BertConfig):
         model_type = "mine"

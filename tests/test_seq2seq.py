@@ -48,6 +48,12 @@ def masks_of(inputs: dict[str, Any], head: str) -> tuple[torch.Tensor, torch.Ten
     return read, inputs.get("decoder_attention_mask", torch.ones_like(read))
 
 
+def queries_first(weights: torch.Tensor, columns: int) -> torch.Tensor:
+    """Attention weights (B, H, T, K), or of blocks of T (B, n, H, L, K), as (B, T, H, K)."""
+    of_blocks = weights.dim() == 5
+    return weights.transpose(2, 3).flatten(1, 2)[:, :columns] if of_blocks else weights.transpose(1, 2)
+
+
 def parts(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
@@ -73,7 +79,7 @@ def test_eval(family: str, head: str, mask: str, written: str, kernel: str) -> N
         assert len(parts(got[name])) == len(parts(expected[name])), name
         for a, b in zip(parts(got[name]), parts(expected[name]), strict=True):
             if name.endswith("attentions"):
-                a, b = a.transpose(1, 2), b.transpose(1, 2)  # queries first
+                a, b = (queries_first(x, side.shape[1]) for x in (a, b))
             if a.shape[:2] == side.shape and not name.startswith(("start", "end_")):
                 a, b = a[side.bool()], b[side.bool()]
             assert difference(a, b) < TOLERANCE, name

@@ -169,6 +169,7 @@ from .models.bert import (
 )
 from .models.blenderbot import (
     BlenderbotConfig as BlenderbotConfig,
+    BlenderbotForCausalLM as BlenderbotForCausalLM,
     BlenderbotForConditionalGeneration as BlenderbotForConditionalGeneration,
     BlenderbotModel as BlenderbotModel,
     BlenderbotPreTrainedModel as BlenderbotPreTrainedModel,
@@ -177,6 +178,7 @@ from .models.blenderbot import (
 )
 from .models.blenderbot_small import (
     BlenderbotSmallConfig as BlenderbotSmallConfig,
+    BlenderbotSmallForCausalLM as BlenderbotSmallForCausalLM,
     BlenderbotSmallForConditionalGeneration as BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallModel as BlenderbotSmallModel,
     BlenderbotSmallPreTrainedModel as BlenderbotSmallPreTrainedModel,
@@ -253,6 +255,10 @@ from .models.electra import (
     ElectraPreTrainedModel as ElectraPreTrainedModel,
     ElectraTokenizer as ElectraTokenizer,
     ElectraTokenizerFast as ElectraTokenizerFast,
+)
+from .models.encoder_decoder import (
+    EncoderDecoderConfig as EncoderDecoderConfig,
+    EncoderDecoderModel as EncoderDecoderModel,
 )
 from .models.falcon import (
     FalconConfig as FalconConfig,
@@ -334,6 +340,16 @@ from .models.granite import (
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
 )
+from .models.led import (
+    LEDConfig as LEDConfig,
+    LEDForConditionalGeneration as LEDForConditionalGeneration,
+    LEDForQuestionAnswering as LEDForQuestionAnswering,
+    LEDForSequenceClassification as LEDForSequenceClassification,
+    LEDModel as LEDModel,
+    LEDPreTrainedModel as LEDPreTrainedModel,
+    LEDTokenizer as LEDTokenizer,
+    LEDTokenizerFast as LEDTokenizerFast,
+)
 from .models.llama import (
     LlamaConfig as LlamaConfig,
     LlamaForCausalLM as LlamaForCausalLM,
@@ -344,6 +360,13 @@ from .models.llama import (
     LlamaPreTrainedModel as LlamaPreTrainedModel,
     LlamaTokenizer as LlamaTokenizer,
     LlamaTokenizerFast as LlamaTokenizerFast,
+)
+from .models.longt5 import (
+    LongT5Config as LongT5Config,
+    LongT5EncoderModel as LongT5EncoderModel,
+    LongT5ForConditionalGeneration as LongT5ForConditionalGeneration,
+    LongT5Model as LongT5Model,
+    LongT5PreTrainedModel as LongT5PreTrainedModel,
 )
 from .models.m2m_100 import (
     M2M100Config as M2M100Config,
@@ -356,6 +379,7 @@ from .models.m2m_100 import (
 )
 from .models.marian import (
     MarianConfig as MarianConfig,
+    MarianForCausalLM as MarianForCausalLM,
     MarianMTModel as MarianMTModel,
     MarianModel as MarianModel,
     MarianPreTrainedModel as MarianPreTrainedModel,
@@ -365,6 +389,7 @@ from .models.mbart import (
     MBart50Tokenizer as MBart50Tokenizer,
     MBart50TokenizerFast as MBart50TokenizerFast,
     MBartConfig as MBartConfig,
+    MBartForCausalLM as MBartForCausalLM,
     MBartForConditionalGeneration as MBartForConditionalGeneration,
     MBartForQuestionAnswering as MBartForQuestionAnswering,
     MBartForSequenceClassification as MBartForSequenceClassification,
@@ -415,7 +440,11 @@ from .models.mpnet import (
 )
 from .models.mt5 import (
     MT5Config as MT5Config,
+    MT5EncoderModel as MT5EncoderModel,
     MT5ForConditionalGeneration as MT5ForConditionalGeneration,
+    MT5ForQuestionAnswering as MT5ForQuestionAnswering,
+    MT5ForSequenceClassification as MT5ForSequenceClassification,
+    MT5ForTokenClassification as MT5ForTokenClassification,
     MT5Model as MT5Model,
     MT5PreTrainedModel as MT5PreTrainedModel,
 )
@@ -436,6 +465,7 @@ from .models.opt import (
 )
 from .models.pegasus import (
     PegasusConfig as PegasusConfig,
+    PegasusForCausalLM as PegasusForCausalLM,
     PegasusForConditionalGeneration as PegasusForConditionalGeneration,
     PegasusModel as PegasusModel,
     PegasusPreTrainedModel as PegasusPreTrainedModel,
@@ -543,7 +573,11 @@ from .models.t5 import (
 )
 from .models.umt5 import (
     UMT5Config as UMT5Config,
+    UMT5EncoderModel as UMT5EncoderModel,
     UMT5ForConditionalGeneration as UMT5ForConditionalGeneration,
+    UMT5ForQuestionAnswering as UMT5ForQuestionAnswering,
+    UMT5ForSequenceClassification as UMT5ForSequenceClassification,
+    UMT5ForTokenClassification as UMT5ForTokenClassification,
     UMT5Model as UMT5Model,
     UMT5PreTrainedModel as UMT5PreTrainedModel,
 )

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-from . import gguf, hub, registry
+from . import classes, gguf, hub, registry
+from .classes import config_class, model_class, read_config
 from .config import PretrainedConfig, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
 from .hub.reading import unchanged
 from .tokenization import PreTrainedTokenizer
-
-_configs: dict[str, type[PretrainedConfig]] = {}
-_models: dict[tuple[str, type[PretrainedConfig]], type[Any]] = {}
-_tokenizers: dict[type[PretrainedConfig], type[PreTrainedTokenizer]] = {}
 
 
 def _not_to_be_made(cls: type) -> ArgumentError:
@@ -39,12 +36,9 @@ class AutoConfig:
 
         The file may be a GGUF file, and `gguf_file` its name in the folder or on the hub.
         """
-        values, kwargs = PretrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)
         kwargs.pop("trust_remote_code", None)  # nothing here runs code from a checkpoint
-        found = config_class(
-            _model_type(values, str(pretrained_model_name_or_path)), str(pretrained_model_name_or_path)
-        )
-        return found.from_dict(values, return_unused_kwargs=return_unused_kwargs, **kwargs)
+        found, unused = read_config(pretrained_model_name_or_path, **kwargs)
+        return (found, unused) if return_unused_kwargs else found
 
     @staticmethod
     def register(model_type: str, config: type[PretrainedConfig], exist_ok: bool = False) -> None:
@@ -53,65 +47,11 @@ class AutoConfig:
             raise ArgumentError(
                 f"{config.__name__}.model_type is {config.model_type!r}; it cannot be registered as {model_type!r}."
             )
-        if not exist_ok and (model_type in _configs or registry.family_of(model_type)):
+        if not exist_ok and (model_type in classes.configs or registry.family_of(model_type)):
             raise ArgumentError(
                 f"model_type {model_type!r} has a configuration already; pass exist_ok=True to replace it."
             )
-        _configs[model_type] = config
-
-
-def config_class(model_type: str, where: str) -> type[PretrainedConfig]:
-    """The configuration class of a model_type. Raises ConfigError naming `where` it was asked for."""
-    if model_type in _configs:
-        return _configs[model_type]
-    family = registry.family_of(model_type)
-    if family is None:
-        known = sorted({*registry.model_types(), *_configs})
-        raise ConfigError(
-            f"{where}: model_type {model_type!r} is not one of {', '.join(known)}.{near(model_type, known)}"
-        )
-    found: type[PretrainedConfig] = family.MODEL_TYPES[model_type]
-    return found
-
-
-def registered_configs() -> dict[str, type[PretrainedConfig]]:
-    """The configuration classes that a program registered, by model_type."""
-    return dict(_configs)
-
-
-def registered_models() -> list[tuple[str, type[PretrainedConfig]]]:
-    """The head and the configuration class of each model that a program registered."""
-    return list(_models)
-
-
-def model_class(head: str, config: type[PretrainedConfig]) -> type[Any] | None:
-    """The model of a head that is made for a configuration class; None where there is none."""
-    if (head, config) in _models:
-        return _models[head, config]
-    family = registry.family_of(config.model_type)
-    found: type[Any] | None = family.HEADS.get(head) if family else None
-    return found
-
-
-def tokenizer_class(config: type[PretrainedConfig]) -> type[PreTrainedTokenizer] | None:
-    """The tokenizer of checkpoints of a configuration class; None where there is none."""
-    if config in _tokenizers:
-        return _tokenizers[config]
-    family = registry.family_of(config.model_type)
-    found: type[PreTrainedTokenizer] | None = family.TOKENIZER if family else None
-    return found
-
-
-def _model_type(values: dict[str, Any], where: str) -> str:
-    if isinstance(values.get("model_type"), str):
-        return values["model_type"]
-    # configurations written before model_type existed name the class
-    architectures = values.get("architectures")
-    for architecture in architectures if isinstance(architectures, list) else ():
-        found = registry.find_class(str(architecture))
-        if found is not None:
-            return str(found.config_class.model_type)  # type: ignore[attr-defined]
-    raise ConfigError(f'{where}: config.json has no "model_type"; add it, for instance "model_type": "bert".')
+        classes.configs[model_type] = config
 
 
 class _AutoModel:
@@ -180,11 +120,11 @@ class _AutoModel:
             raise ArgumentError(
                 f"{model_class.__name__}.config_class is {theirs.__name__}, not {config_class.__name__}."
             )
-        if not exist_ok and (cls.HEAD, config_class) in _models:
+        if not exist_ok and (cls.HEAD, config_class) in classes.models:
             raise ArgumentError(
                 f"{cls.__name__} has a model for {config_class.__name__} already; pass exist_ok=True to replace it."
             )
-        _models[cls.HEAD, config_class] = model_class
+        classes.models[cls.HEAD, config_class] = model_class
 
 
 class AutoModel(_AutoModel):
@@ -302,9 +242,9 @@ class AutoTokenizer:
         found = fast_tokenizer_class or slow_tokenizer_class
         if found is None:
             raise ArgumentError("AutoTokenizer.register needs a tokenizer class.")
-        if not exist_ok and config_class in _tokenizers:
+        if not exist_ok and config_class in classes.tokenizers:
             raise ArgumentError(f"{config_class.__name__} has a tokenizer already; pass exist_ok=True to replace it.")
-        _tokenizers[config_class] = found
+        classes.tokenizers[config_class] = found
 
 
 class AutoProcessor:
@@ -343,7 +283,9 @@ def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, An
     by_name = registry.find_class(str(named)) if named else None
     if by_name is not None and issubclass(by_name, PreTrainedTokenizer):
         return by_name
-    registered = [_tokenizers[c] for c in (_configs.get(str(model_type)), type(config)) if c in _tokenizers]
+    registered = [
+        classes.tokenizers[c] for c in (classes.configs.get(str(model_type)), type(config)) if c in classes.tokenizers
+    ]
     if registered:
         return registered[0]
     family = registry.family_of(str(model_type)) if model_type and not named else None

@@ -93,7 +93,11 @@ class Body(PreTrainedModel):
         return self.embeddings(**inputs, layout=layout)
 
     def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
-        """The rows of an encoder that layers attend to, and their layout, from what a call gives."""
+        """The rows of an encoder that layers attend to, and their layout: those that a whole model hands over, or else
+        what a call gives."""
+        handed: tuple[Tensor, Layout] | None = inputs.get("memory")
+        if handed is not None:
+            return handed
         both = (inputs.get(name) for name in ("encoder_hidden_states", "encoder_attention_mask"))
         return memory_of(type(self).__name__, *both)
 

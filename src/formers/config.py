@@ -289,6 +289,7 @@ class PretrainedConfig:
     def to_dict(self) -> dict[str, Any]:
         """All keys and values, ready for JSON."""
         values = {k: v for k, v in self._copied({}).items() if k not in _OWN}
+        values |= {k: v.to_dict() for k, v in values.items() if isinstance(v, PretrainedConfig)}
         dtype = values.pop("dtype", None)
         if dtype is not None:
             values["torch_dtype"] = str(dtype).removeprefix("torch.")  # the spelling that old and new readers know

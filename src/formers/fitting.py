@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import registry
-from .auto import config_class
 from .checkpoints import LazyTensor
 from .checkpoints.names import align, torch_names
 from .checkpoints.scales import scaled
+from .classes import config_class
 from .config import PretrainedConfig
 from .loading import build, tied_names
 from .modeling import PreTrainedModel

@@ -101,6 +101,10 @@ def judge(model: PreTrainedModel, report: LoadingReport) -> None:
         )
 
 
+# what attends to an encoder: a checkpoint of a model that was alone has none of it
+_CROSS = {"crossattention", "ln_cross_attn"}
+
+
 def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str]:
     """The missing weights without which the base model is none; those of heads may be drawn anew."""
     if not report.missing:
@@ -113,7 +117,8 @@ def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str
         if not model.base_model_prefix:  # which part is the body, the class does not say
             return empty
         inside = key if is_base else key.removeprefix(prefix)
-        return (is_base or key.startswith(prefix)) and not inside.startswith(model.OPTIONAL)
+        crosses = not _CROSS.isdisjoint(inside.split("."))
+        return (is_base or key.startswith(prefix)) and not crosses and not inside.startswith(model.OPTIONAL)
 
     return [key for key in report.missing if in_body(key)]
 

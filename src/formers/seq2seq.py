@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from . import heads, outputs
-from .bodies import Body
 from .cache import EncoderDecoderCache
 from .errors import InputError
 from .generation.source import Source, read_source
@@ -27,15 +26,6 @@ from .modeling import OPTIONS, PreTrainedModel
 from .ops.layout import Layout
 
 ASKED = ("output_attentions", "output_hidden_states")
-# of the decoder, by the names that a call gives them
-_OF_DECODER = {
-    "decoder_input_ids": "input_ids",
-    "decoder_inputs_embeds": "inputs_embeds",
-    "decoder_attention_mask": "attention_mask",
-    "decoder_head_mask": "head_mask",
-    "past_key_values": "past_key_values",
-    "use_cache": "use_cache",
-}
 
 
 def shift_right(ids: Tensor, start: int | None, padding: int | None) -> Tensor:
@@ -51,8 +41,26 @@ def shift_right(ids: Tensor, start: int | None, padding: int | None) -> Tensor:
 
 
 class Seq2SeqPreTrainedModel(PreTrainedModel):
-    """What models with and without a head share."""
+    """What models with and without a head share.
 
+    READ: what the encoder reads of a call, beside the mask. WRITTEN: what the decoder reads, by a call's names.
+    OF_ENCODER: what the encoder returns beside its last hidden state. ENCODED, WHOLE: the classes of what it returns,
+    and of what the model without a head does.
+    """
+
+    OF_ENCODER: ClassVar[tuple[str, ...]] = ("hidden_states", "attentions")
+    ENCODED: ClassVar[Any] = outputs.BaseModelOutput
+    WHOLE: ClassVar[Any] = outputs.Seq2SeqModelOutput
+
+    READ: ClassVar[tuple[str, ...]] = ("input_ids", "inputs_embeds", "head_mask")
+    WRITTEN: ClassVar[dict[str, str]] = {
+        "decoder_input_ids": "input_ids",
+        "decoder_inputs_embeds": "inputs_embeds",
+        "decoder_attention_mask": "attention_mask",
+        "decoder_head_mask": "head_mask",
+        "past_key_values": "past_key_values",
+        "use_cache": "use_cache",
+    }
     SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs"),
         *("past_key_values", "inputs_embeds", "decoder_inputs_embeds", "labels", "use_cache"),
@@ -68,6 +76,10 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     def get_decoder(self) -> Any:
         """The part that writes."""
         return self.base_model.decoder
+
+    def writer(self) -> Any:
+        """The part that writes, without a head of its own."""
+        return self.get_decoder()
 
     def _shift_right(self, input_ids: Tensor) -> Tensor:  # which the reference's own examples call
         return shift_right(input_ids, self.config.decoder_start_token_id, self.config.pad_token_id)
@@ -89,10 +101,10 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         found: Tensor = self.run({**batch, "return_dict": True}).last_hidden_state
         return found
 
-    def decoder_layout(self, inputs: dict[str, Any], cache: Any) -> Layout:
+    def decoder_layout(self, inputs: dict[str, Any], cache: Any, keep_padding: bool = False) -> Layout:
         """Where the rows of the decoder are in its batch."""
         given = (inputs.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
-        found: Layout = self.get_decoder().layout(*given, reads_first=False, cache=cache)
+        found: Layout = self.writer().layout(*given, keep_padding=keep_padding, reads_first=False, cache=cache)
         return found
 
     def take_cache(self, inputs: dict[str, Any]) -> Any:
@@ -101,7 +113,7 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         own["attention_mask"] = inputs.get("decoder_attention_mask")
         inputs.pop("cache_position", None)
         fresh = own["past_key_values"] is None
-        cache = self.get_decoder().take_cache(own)
+        cache = self.writer().take_cache(own)
         cache = EncoderDecoderCache() if fresh and cache is not None else cache
         inputs["past_key_values"] = cache
         return cache
@@ -123,21 +135,20 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
                 f"{type(self).__name__}: its encoder reads {memory[1].batch} texts and its decoder writes "
                 f"{layout.batch}; give both as many."
             )
-        own = {name: inputs.get(given) for given, name in _OF_DECODER.items() if given != "use_cache"}
-        body = self.get_decoder()(
+        own = {name: inputs.get(given) for given, name in self.WRITTEN.items() if given != "use_cache"}
+        body = self.writer()(
             **{name: value for name, value in own.items() if value is not None and name != "attention_mask"},
             **asked, layout=layout, memory=memory, return_dict=True,
         )  # fmt: skip
         rows = body.last_hidden_state
-        found = outputs.Seq2SeqModelOutput(
+        found = self.WHOLE(
             last_hidden_state=rows if handed else layout.unpack(rows),
             past_key_values=cache,
             decoder_hidden_states=body.hidden_states,
             decoder_attentions=body.attentions,
             cross_attentions=body.get("cross_attentions"),
             encoder_last_hidden_state=encoded.last_hidden_state,
-            encoder_hidden_states=encoded.get("hidden_states"),
-            encoder_attentions=encoded.get("attentions"),
+            **{f"encoder_{name}": encoded.get(name) for name in self.OF_ENCODER},
         )
         return self.returned(found, inputs.get("return_dict"))
 
@@ -157,18 +168,14 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
             memory = memory_of(who, encoded[0], mask) if handed is None else handed
             assert memory is not None  # there is a first one
             return encoded, memory
-        names = ("input_ids", "attention_mask", "inputs_embeds")
-        ids, _, vectors = own = tuple(inputs.get(name) for name in names)
         encoder = self.get_encoder()
-        layout = encoder.layout(*own, reads_first=False)
-        read = {"input_ids": ids, "inputs_embeds": vectors, "head_mask": inputs.get("head_mask")}
-        body = encoder(
-            **{name: value for name, value in read.items() if value is not None}, **asked, layout=layout,
-            return_dict=True,
-        )  # fmt: skip
+        own = (inputs.get(name) for name in ("input_ids", "attention_mask", "inputs_embeds"))
+        layout = encoder.layout(*own, reads_first=getattr(encoder, "pooler", None) is not None)
+        read = {name: inputs[name] for name in self.READ if inputs.get(name) is not None}
+        body = encoder(**read, **asked, layout=layout, return_dict=True)
         rows = body.last_hidden_state
-        fields = dict(body) | {"last_hidden_state": layout.unpack(rows)}
-        return outputs.BaseModelOutput(**fields), (rows, layout)
+        fields = {name: body.get(name) for name in self.OF_ENCODER}
+        return self.ENCODED(layout.unpack(rows), **fields), (rows, layout)
 
 
 def _named(given: Any) -> outputs.BaseModelOutput:
@@ -196,23 +203,13 @@ class Seq2SeqModel(Seq2SeqPreTrainedModel):
         return self.run(inputs)
 
 
-class Seq2SeqBody(Body):
-    """A body that is one of the two. `memory`: the encoder's rows and their layout, of a whole model."""
-
-    UNUSED = ()
-
-    def memory(self, inputs: dict[str, Any]) -> tuple[Tensor, Layout] | None:
-        handed: tuple[Tensor, Layout] | None = inputs.get("memory")
-        return super().memory(inputs) if handed is None else handed
-
-
 class Seq2SeqHead(Seq2SeqPreTrainedModel, heads.Head):
     """A head over an encoder and a decoder."""
 
     KEYWORDS = (*heads.Head.KEYWORDS, *Seq2SeqPreTrainedModel.KEYWORDS)
 
     def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
-        return self.decoder_layout(flat, cache)
+        return self.decoder_layout(flat, cache, self.needs_padding(inputs, targets))
 
     def body(self, inputs: dict[str, Any]) -> Any:
         return self.run(inputs) if self.base_model is self else super().body(inputs)
@@ -229,8 +226,10 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
         labels = inputs.get("labels")
         if labels is not None:
             inputs["use_cache"] = False
-            if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
-                inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
+        if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
+            base: Any = self.base_model
+            made = base.first_inputs(inputs) if labels is None else self.prepare_decoder_input_ids_from_labels(labels)
+            inputs["decoder_input_ids"] = made
         return super().compute(inputs)
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
@@ -243,12 +242,12 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
 
     def inputs_of_pass(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The decoder's inputs by their names."""
-        names = {own: given for given, own in _OF_DECODER.items()}
+        names = {own: given for given, own in self.WRITTEN.items()}
         return {names.get(name, name): value for name, value in inputs.items()}
 
     def next_logits(self, inputs: dict[str, Any], layout: Layout, cache: Any, every: bool = False) -> Tensor:
         """The logits (B, V) after the last token of each text of a layout, or with `every` in all rows."""
-        body = self.get_decoder()(**inputs, layout=layout, past_key_values=cache, return_dict=True)
+        body = self.writer()(**inputs, layout=layout, past_key_values=cache, return_dict=True)
         rows = body.last_hidden_state
         return self.compute_logits(rows.flatten(0, -2) if every else layout.last(rows))
 
@@ -256,7 +255,7 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
         return labels
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
-        return False
+        return super().needs_padding({"attention_mask": inputs.get("decoder_attention_mask")}, targets)
 
     def causal(self) -> bool:
         return True
@@ -280,7 +279,7 @@ class _Reader(Seq2SeqHead):
 class EndClassifier(_Reader, heads.SequenceClassification):
     """Labels a text by the decoder's row where the text has its last end, `eos_token_id`. logits (B, C)."""
 
-    SIGNATURE = tuple(name for name in Seq2SeqHead.SIGNATURE if name != "past_key_values")
+    SIGNATURE: ClassVar[tuple[str, ...]] = tuple(name for name in Seq2SeqHead.SIGNATURE if name != "past_key_values")
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqSequenceClassifierOutput
 
@@ -303,15 +302,10 @@ class EndClassifier(_Reader, heads.SequenceClassification):
 class SpanFinder(_Reader, heads.QuestionAnswering):
     """Finds the answer's span in the decoder's columns. start_logits, end_logits (B, T)."""
 
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs", "labels"),
         *("inputs_embeds", "decoder_inputs_embeds", "use_cache"),
         *OPTIONS,
     )
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Seq2SeqQuestionAnsweringModelOutput
-
-    def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
-        given = (flat.get(name) for name in ("decoder_input_ids", "decoder_attention_mask", "decoder_inputs_embeds"))
-        found: Layout = self.get_decoder().layout(*given, keep_padding=True, reads_first=False, cache=cache)
-        return found

@@ -71,7 +71,7 @@ def _facts_of_packed(path: Path) -> dict[str, Any]:
 
 
 def _config_facts(values: dict[str, Any]) -> dict[str, Any]:
-    from ..auto import config_class
+    from ..classes import config_class
 
     try:
         config = config_class(str(values.get("model_type")), "config.json").from_dict(values)

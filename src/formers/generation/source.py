@@ -50,7 +50,8 @@ def read_source(model: Any, inputs: Any, config: Any, kwargs: dict[str, Any]) ->
     if given is None and ids is not None and mask is None and (pad := config.pad_token_id) is not None:
         mask = (ids != pad).long() if isinstance(ids, Tensor) and bool((ids == pad).any()) else None
     asked = {name: bool(getattr(config, name)) for name in ("output_attentions", "output_hidden_states")}
-    read = {"input_ids": ids, "inputs_embeds": vectors, "attention_mask": mask, "encoder_outputs": given}
+    read = {name: kwargs.pop(name) for name in model.READ if name in kwargs}
+    read |= {"input_ids": ids, "inputs_embeds": vectors, "attention_mask": mask, "encoder_outputs": given}
     encoded, memory = model.encoded(read, asked)
     batch, start = memory[1].batch, kwargs.pop("decoder_input_ids", None)
     started = kwargs.pop("decoder_attention_mask", None)

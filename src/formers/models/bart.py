@@ -192,7 +192,7 @@ class Layer(nn.Module):
     def __init__(self, config: Any, heads: int, width: int, causal: bool = False) -> None:
         super().__init__()
         D = config.d_model
-        self.self_attn = BartAttention(config, heads, causal)
+        self.self_attn: nn.Module = BartAttention(config, heads, causal)
         self.self_attn_layer_norm = nn.LayerNorm(D)
         self.activation_fn = activation(config.activation_function, "activation_function")
         self.dropout, self.activation_dropout = config.dropout, config.activation_dropout
@@ -278,11 +278,11 @@ def shift_tokens_right(input_ids: Tensor, pad_token_id: int, decoder_start_token
     return seq2seq.shift_right(input_ids, decoder_start_token_id, pad_token_id)
 
 
-class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
+class Part(decoders.DecoderBody):
     """The encoder, or the decoder: hidden states (B, T, D).
 
     LAYER, POSITIONS, TABLE: the classes of its parts. NORM_WORDS, NORM_LAST: whether there are norms at its start and
-    end. VOCABULARY: the configuration's key of how many words there are.
+    end. VOCABULARY, LENGTH: the configuration's keys of how many words and positions there are.
     """
 
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "inputs_embeds", *OPTIONS)
@@ -296,6 +296,7 @@ class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
     NORM_WORDS: ClassVar[bool] = True
     NORM_LAST: ClassVar[bool] = False
     VOCABULARY: ClassVar[str] = "vocab_size"
+    LENGTH: ClassVar[str] = "max_position_embeddings"
 
     def __init__(self, config: Any, embed_tokens: nn.Embedding | None = None) -> None:
         super().__init__(config)
@@ -303,7 +304,7 @@ class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
         self.dropout, self.layerdrop = config.dropout, getattr(config, f"{self.SIDE}_layerdrop")
         self.embed_scale = 1.0 if issubclass(self.TABLE, BartScaledWordEmbedding) else scale(config)
         self.embed_tokens = self.words(config) if embed_tokens is None else embed_tokens
-        self.embed_positions = self.POSITIONS(config.max_position_embeddings, D, config.pad_token_id)
+        self.embed_positions = self.POSITIONS(getattr(config, self.LENGTH), D, config.pad_token_id)
         self.layers = nn.ModuleList(self.LAYER(config, i) for i in range(depth))
         if self.NORM_WORDS:
             self.layernorm_embedding = nn.LayerNorm(D)
@@ -336,7 +337,7 @@ class Part(seq2seq.Seq2SeqBody, decoders.DecoderBody):
 
 def scale(config: Any) -> float:
     """What words are multiplied by."""
-    return float(config.d_model**0.5) if config.scale_embedding else 1.0
+    return float(config.d_model**0.5) if decoders.own_key(config, "scale_embedding") else 1.0
 
 
 class BartEncoder(BartPreTrainedModel, Part):
@@ -403,17 +404,18 @@ class BartForConditionalGeneration(BartPreTrainedModel, seq2seq.Seq2SeqLM):
         return self.lm_head(rows) + self.final_logits_bias.flatten().to(rows.dtype)
 
 
-class BartDecoderWrapper(BartPreTrainedModel):
-    """What BartForCausalLM holds, so that parts of whole models load into it."""
+class Wrapper(PreTrainedModel):
+    """What a decoder alone is held in, so that parts of whole models load into it. DECODER: its class."""
 
-    OUTPUT = BartDecoder.OUTPUT
-    SIGNATURE = BartDecoder.SIGNATURE
-    KEYWORDS = BartDecoder.KEYWORDS
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = BartDecoder.OUTPUT
+    SIGNATURE: ClassVar[tuple[str, ...]] = BartDecoder.SIGNATURE
+    KEYWORDS: ClassVar[tuple[str, ...]] = BartDecoder.KEYWORDS
     WORDS = "decoder.embed_tokens"
+    DECODER: ClassVar[Any] = BartDecoder
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.decoder = BartDecoder(config)
+        self.decoder = self.DECODER(config)
         self.post_init()
 
     def causal(self) -> bool:
@@ -425,8 +427,17 @@ class BartDecoderWrapper(BartPreTrainedModel):
         return decoder(**inputs)
 
 
+class BartDecoderWrapper(BartPreTrainedModel, Wrapper):
+    """What BartForCausalLM holds."""
+
+    WORDS = Wrapper.WORDS
+
+
 class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
-    """Predicts the next token: the decoder alone, or after the rows of an encoder that are given to it."""
+    """Predicts the next token: the decoder alone, or after the rows of an encoder that are given to it.
+
+    WRAPPER: the class that holds the decoder.
+    """
 
     OUTPUT = outputs.CausalLMOutputWithCrossAttentions
     SIGNATURE: ClassVar[tuple[str, ...]] = (
@@ -435,15 +446,17 @@ class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
         *OPTIONS,
     )
     TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+    WRAPPER: ClassVar[Any] = BartDecoderWrapper
 
     def __init__(self, config: Any) -> None:
         own = copy.deepcopy(config)
         own.is_decoder, own.is_encoder_decoder = True, False
         super().__init__(own)
 
-    def make_body(self, config: Any, pooling: bool = False) -> BartDecoderWrapper:
+    def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The decoder."""
-        return BartDecoderWrapper(config)
+        made: PreTrainedModel = self.WRAPPER(config)
+        return made
 
     def shifted(self, labels: Tensor | None) -> Tensor | None:
         return labels  # this family's are given shifted, in Transformers too

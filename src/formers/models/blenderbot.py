@@ -79,10 +79,23 @@ class BlenderbotForConditionalGeneration(BlenderbotPreTrainedModel, bart.BartFor
     """Writes an answer."""
 
 
+class BlenderbotDecoderWrapper(BlenderbotPreTrainedModel, bart.Wrapper):
+    """What BlenderbotForCausalLM holds."""
+
+    WORDS, DECODER = bart.Wrapper.WORDS, BlenderbotDecoder
+
+
+class BlenderbotForCausalLM(BlenderbotPreTrainedModel, bart.BartForCausalLM):
+    """Predicts the next token: the decoder alone."""
+
+    WRAPPER, make_body = BlenderbotDecoderWrapper, bart.BartForCausalLM.make_body
+
+
 MODEL_TYPES = {"blenderbot": BlenderbotConfig}
 TOKENIZER = BlenderbotTokenizer
 HEADS = {
     "base": BlenderbotModel,
+    "causal-lm": BlenderbotForCausalLM,
     "seq2seq-lm": BlenderbotForConditionalGeneration,
 }
 TINY = {**bart.TINY, "scale_embedding": True}

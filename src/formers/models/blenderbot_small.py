@@ -67,10 +67,23 @@ class BlenderbotSmallForConditionalGeneration(BlenderbotSmallPreTrainedModel, ba
     """Writes an answer."""
 
 
+class BlenderbotSmallDecoderWrapper(BlenderbotSmallPreTrainedModel, bart.Wrapper):
+    """What BlenderbotSmallForCausalLM holds."""
+
+    WORDS, DECODER = bart.Wrapper.WORDS, BlenderbotSmallDecoder
+
+
+class BlenderbotSmallForCausalLM(BlenderbotSmallPreTrainedModel, bart.BartForCausalLM):
+    """Predicts the next token: the decoder alone."""
+
+    WRAPPER, make_body = BlenderbotSmallDecoderWrapper, bart.BartForCausalLM.make_body
+
+
 MODEL_TYPES = {"blenderbot-small": BlenderbotSmallConfig}
 TOKENIZER = PreTrainedTokenizerFast  # of a tokenizer.json
 HEADS = {
     "base": BlenderbotSmallModel,
+    "causal-lm": BlenderbotSmallForCausalLM,
     "seq2seq-lm": BlenderbotSmallForConditionalGeneration,
 }
 TINY = {**bart.TINY, "scale_embedding": True}

@@ -170,10 +170,23 @@ class MarianMTModel(MarianPreTrainedModel, bart.BartForConditionalGeneration):
             self.post_init()
 
 
+class MarianDecoderWrapper(MarianPreTrainedModel, bart.Wrapper):
+    """What MarianForCausalLM holds."""
+
+    WORDS, DECODER = bart.Wrapper.WORDS, MarianDecoder
+
+
+class MarianForCausalLM(MarianPreTrainedModel, bart.BartForCausalLM):
+    """Predicts the next token: the decoder alone."""
+
+    WRAPPER, make_body = MarianDecoderWrapper, bart.BartForCausalLM.make_body
+
+
 MODEL_TYPES = {"marian": MarianConfig}
 TOKENIZER = MarianTokenizer
 HEADS = {
     "base": MarianModel,
+    "causal-lm": MarianForCausalLM,
     "seq2seq-lm": MarianMTModel,
 }
 TINY = {**bart.TINY, "pad_token_id": 58, "decoder_start_token_id": 58, "scale_embedding": True}

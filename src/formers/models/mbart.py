@@ -123,10 +123,23 @@ class MBartForQuestionAnswering(MBartPreTrainedModel, bart.BartForQuestionAnswer
     """Finds the answer's span in the decoder's columns."""
 
 
+class MBartDecoderWrapper(MBartPreTrainedModel, bart.Wrapper):
+    """What MBartForCausalLM holds."""
+
+    WORDS, DECODER = bart.Wrapper.WORDS, MBartDecoder
+
+
+class MBartForCausalLM(MBartPreTrainedModel, bart.BartForCausalLM):
+    """Predicts the next token: the decoder alone."""
+
+    WRAPPER, make_body = MBartDecoderWrapper, bart.BartForCausalLM.make_body
+
+
 MODEL_TYPES = {"mbart": MBartConfig}
 TOKENIZER = MBartTokenizer
 HEADS = {
     "base": MBartModel,
+    "causal-lm": MBartForCausalLM,
     "seq2seq-lm": MBartForConditionalGeneration,
     "sequence-classification": MBartForSequenceClassification,
     "question-answering": MBartForQuestionAnswering,

@@ -5,8 +5,11 @@ Letters: B batch, T columns, D width, V vocabulary.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
+from ..modeling import PreTrainedModel
 from . import t5
 
 
@@ -28,6 +31,14 @@ class MT5PreTrainedModel(t5.T5PreTrainedModel):
 
     config_class = MT5Config
 
+    def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
+        """The model under a head."""
+        return MT5Model(config)
+
+    def make_encoder(self, config: Any) -> PreTrainedModel:
+        """The part that reads, alone, under a head."""
+        return MT5EncoderModel(config)
+
 
 class MT5Stack(MT5PreTrainedModel, t5.T5Stack):
     """The encoder, or the decoder."""
@@ -47,10 +58,30 @@ class MT5ForConditionalGeneration(MT5PreTrainedModel, t5.T5ForConditionalGenerat
         return self.lm_head(rows)
 
 
+class MT5EncoderModel(MT5PreTrainedModel, t5.T5EncoderModel):
+    """The part that reads, alone."""
+
+
+class MT5ForSequenceClassification(MT5PreTrainedModel, t5.T5ForSequenceClassification):
+    """Labels a text where the decoder, which reads it again, has its end."""
+
+
+class MT5ForTokenClassification(MT5PreTrainedModel, t5.T5ForTokenClassification):
+    """Labels the encoder's tokens."""
+
+
+class MT5ForQuestionAnswering(MT5PreTrainedModel, t5.T5ForQuestionAnswering):
+    """Finds the answer's span in the decoder's columns."""
+
+
 MODEL_TYPES = {"mt5": MT5Config}
 TOKENIZER = t5.T5Tokenizer
 HEADS = {
     "base": MT5Model,
     "seq2seq-lm": MT5ForConditionalGeneration,
+    "text-encoding": MT5EncoderModel,
+    "sequence-classification": MT5ForSequenceClassification,
+    "token-classification": MT5ForTokenClassification,
+    "question-answering": MT5ForQuestionAnswering,
 }
 TINY = {**t5.TINY}

@@ -86,10 +86,23 @@ class PegasusForConditionalGeneration(PegasusPreTrainedModel, bart.BartForCondit
     """Writes a summary of a text."""
 
 
+class PegasusDecoderWrapper(PegasusPreTrainedModel, bart.Wrapper):
+    """What PegasusForCausalLM holds."""
+
+    WORDS, DECODER = bart.Wrapper.WORDS, PegasusDecoder
+
+
+class PegasusForCausalLM(PegasusPreTrainedModel, bart.BartForCausalLM):
+    """Predicts the next token: the decoder alone."""
+
+    WRAPPER, make_body = PegasusDecoderWrapper, bart.BartForCausalLM.make_body
+
+
 MODEL_TYPES = {"pegasus": PegasusConfig}
 TOKENIZER = PegasusTokenizer
 HEADS = {
     "base": PegasusModel,
+    "causal-lm": PegasusForCausalLM,
     "seq2seq-lm": PegasusForConditionalGeneration,
 }
 TINY = {**bart.TINY, "scale_embedding": True}

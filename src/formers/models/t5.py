@@ -310,6 +310,14 @@ class T5PreTrainedModel(PreTrainedModel):
     BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
     PART: ClassVar[Any]  # the class of encoder and decoder
 
+    def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
+        """The model under a head."""
+        return T5Model(config)
+
+    def make_encoder(self, config: Any) -> PreTrainedModel:
+        """The part that reads, alone, under a head."""
+        return T5EncoderModel(config)
+
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module, so wide that scores need no scale.
 
@@ -337,10 +345,12 @@ class T5PreTrainedModel(PreTrainedModel):
                 nn.init.zeros_(module.bias)
 
 
-class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
-    """The encoder, or the decoder: hidden states (B, T, D). BIASED: whether every layer has a bias of positions."""
+class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
+    """The encoder, or the decoder: hidden states (B, T, D). BIASED: whether every layer has a bias of positions.
+    BLOCK: the class of a layer."""
 
     BIASED: ClassVar[bool] = False
+    BLOCK: ClassVar[Any] = T5Block
     SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "encoder_hidden_states", "encoder_attention_mask", "inputs_embeds"),
         *("past_key_values", "use_cache"),
@@ -355,7 +365,7 @@ class T5Stack(T5PreTrainedModel, seq2seq.Seq2SeqBody, decoders.DecoderBody):
         super().__init__(config)
         self.is_decoder = config.is_decoder
         self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model) if embed_tokens is None else embed_tokens
-        self.block = nn.ModuleList(T5Block(config, i == 0 or self.BIASED, i) for i in range(config.num_layers))
+        self.block = nn.ModuleList(self.BLOCK(config, i == 0 or self.BIASED, i) for i in range(config.num_layers))
         self.final_layer_norm = T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
         self.dropout = nn.Dropout(config.dropout_rate)
         self.gradient_checkpointing = False
@@ -459,7 +469,7 @@ class T5ForSequenceClassification(T5PreTrainedModel, seq2seq.EndClassifier):
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
-        self.transformer = T5Model(config)
+        self.add_body(config)
         self.classification_head = T5ClassificationHead(config)
         self.post_init()
 
@@ -472,7 +482,7 @@ class T5ForTokenClassification(T5PreTrainedModel, heads.TokenClassification):
 
     def __init__(self, config: T5Config) -> None:
         super().__init__(config)
-        self.transformer = T5EncoderModel(config)
+        self.transformer = self.make_encoder(config)
         self.dropout = nn.Dropout(config.classifier_dropout)
         self.classifier = nn.Linear(config.d_model, config.num_labels)
         self.post_init()

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from .. import auto, registry
+from .. import auto, classes, registry
 from ..config import PretrainedConfig
 from ..errors import MissingAttributeError, near
 
@@ -69,20 +69,20 @@ class LazyMapping(Mapping[Any, Any]):
 def _configs() -> Iterator[tuple[str, type[PretrainedConfig]]]:
     own = {t: c for family in registry.families() for t, c in registry.load(family).MODEL_TYPES.items()}
     yield from sorted(own.items())
-    yield from ((t, c) for t, c in auto.registered_configs().items() if t not in own)
+    yield from ((t, c) for t, c in classes.registered_configs().items() if t not in own)
 
 
 def _config_of(model_type: Any) -> type[PretrainedConfig] | None:
     if not isinstance(model_type, str):
         return None
-    registered = auto.registered_configs().get(model_type)
+    registered = classes.registered_configs().get(model_type)
     family = None if registered else registry.family_of(model_type)
     return family.MODEL_TYPES[model_type] if family else registered
 
 
 def _config_classes() -> list[type[PretrainedConfig]]:
     """Each once: those of the families, then those of registered models."""
-    return list(dict.fromkeys([*(config for _, config in _configs()), *(c for _, c in auto.registered_models())]))
+    return list(dict.fromkeys([*(config for _, config in _configs()), *(c for _, c in classes.registered_models())]))
 
 
 def _known(config: Any) -> bool:
@@ -95,9 +95,9 @@ def _models(name: str, auto_class: type[auto.AutoModel]) -> LazyMapping:
     heads = (auto_class.HEAD, *auto_class.ELSE)
 
     def find(config: Any) -> Any:
-        theirs = auto.registered_models()
+        theirs = classes.registered_models()
         asked = (head for head in heads if (head, config) in theirs or _known(config))
-        return next((found for head in asked if (found := auto.model_class(head, config)) is not None), None)
+        return next((found for head in asked if (found := classes.model_class(head, config)) is not None), None)
 
     return LazyMapping(name, find, lambda: _rows(find), auto_class.register)
 
@@ -107,7 +107,7 @@ def _rows(find: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
 
 
 def _tokenizers(config: Any) -> Any:
-    found = auto.tokenizer_class(config) if _known(config) else None
+    found = classes.tokenizer_class(config) if _known(config) else None
     return None if found is None else (found, found)  # the slow one and the fast one, which here are one
 
 

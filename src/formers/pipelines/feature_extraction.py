@@ -6,7 +6,8 @@ from typing import Any
 
 import torch.nn.functional as F
 
-from ..auto import AutoModel, model_class
+from ..auto import AutoModel
+from ..classes import model_class
 from ..config import PretrainedConfig
 from ..errors import ArgumentError, near
 from ..ops.pooling import POOLINGS, pooled
