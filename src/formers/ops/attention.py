@@ -92,7 +92,9 @@ def attention(
         return (by_spans(run, query, key, value, layout, heads, groups),)
     keys = layout if memory is None else memory
     q = _split(layout.unpack(query), heads)
-    shares = layout.batch // keys.batch if keys.batch else 1  # texts that attend to one memory are as many queries of one
+    shares = (
+        layout.batch // keys.batch if keys.batch else 1
+    )  # texts that attend to one memory are as many queries of one
     q = q if shares == 1 else q.unflatten(0, (-1, shares)).transpose(1, 2).flatten(2, 3)
     k, v = (x if x.dim() == 4 else _split(keys.unpack(x), groups) for x in (key, value))
     k, v = _each_head(k, heads), _each_head(v, heads)
