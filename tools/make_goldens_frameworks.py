@@ -5,8 +5,8 @@ Transformers 4 is the last that could write such files. In an environment of its
     pip install "transformers==4.40.2" "tensorflow-cpu==2.15.1" "flax==0.8.3" "jax[cpu]==0.4.26" "numpy<2" "scipy<1.13"
     python tools/make_goldens_frameworks.py [FAMILY …]
 
-It writes one folder for every head of BERT and DistilBERT that the framework had, and for HEADS of the other families.
-In it are the weights as `save_pretrained` wrote them (compressed, as nine tenths of a small HDF5 file are empty) and
+It writes one folder for every head of BERT, DistilBERT, T5 and BART that the framework had, and for HEADS of the other
+families. In it are the weights as `save_pretrained` wrote them (compressed, as nine tenths of a small HDF5 file are empty) and
 expected.npz, which has the inputs and outputs of one batch. The other shapes that such files come in are
 `VARIANTS`.
 """
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 MODELS, GOLDENS = ROOT / "src" / "formers" / "models", ROOT / "tests" / "goldens" / "frameworks"
 FLAX_NAMES = {"BertLMHeadModel": "BertForCausalLM"}
 SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
-T5 = {"d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 2, "num_heads": 2}
+T5 = {"d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
 BART = {
     "d_model": 8,
     "encoder_layers": 2,
@@ -182,8 +182,6 @@ def write(family: str, framework: str, head: str, name: str, variant: str = "", 
     values = {**COMMON, **CONFIGS[family], **labels, **changes}
     if head == "causal-lm":
         values |= {"is_decoder": True, "use_cache": False}
-    if family in ("t5", "mt5"):
-        values |= {"decoder_start_token_id": 0}
     config = transformers.AutoConfig.for_model(family.replace("_", "-"), **values)
     target = GOLDENS / family / framework / (variant or head)
     target.mkdir(parents=True)
