@@ -6,8 +6,8 @@ Transformers 4 is the last that could write such files. In an environment of its
     python tools/make_goldens_frameworks.py [FAMILY …]
 
 It writes one folder for every head of BERT, DistilBERT, T5 and BART that the framework had, and for HEADS of the other
-families. In it are the weights as `save_pretrained` wrote them (compressed, as nine tenths of a small HDF5 file are empty) and
-expected.npz, which has the inputs and outputs of one batch. The other shapes that such files come in are
+families. In it are the weights as `save_pretrained` wrote them (compressed, as nine tenths of a small HDF5 file are
+empty) and expected.npz, which has the inputs and outputs of one batch. The other shapes that such files come in are
 `VARIANTS`.
 """
 
