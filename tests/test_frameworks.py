@@ -57,7 +57,8 @@ def outputs(model: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tens
     with torch.no_grad():
         found = model(**inputs, **ALL_OUTPUTS)
     flat = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
-    return flat | {f"hidden_states.{i}": value for i, value in enumerate(found.hidden_states)}
+    layers = {name: value for name, value in found.items() if name.endswith("hidden_states") and name not in flat}
+    return flat | {f"{name}.{i}": value for name, states in layers.items() for i, value in enumerate(states)}
 
 
 def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], mask: torch.Tensor) -> None:

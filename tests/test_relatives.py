@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,12 @@ def test_training_leaves_out_layers(name: str) -> None:
     ran.clear()
     model(input_ids=IDS, decoder_input_ids=IDS)
     assert ran == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["mt5", "umt5"])
+def test_files_say_that_words_are_tied(name: str, tmp_path: Path) -> None:
+    """Transformers 4 takes mT5's words for untied where a file does not say, and draws the layer that scores them."""
+    family = registry.load(name)
+    cls = family.HEADS["seq2seq-lm"]
+    cls(cls.config_class(**family.TINY)).save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["tie_word_embeddings"] is True

@@ -343,3 +343,19 @@ def test_texts_need_as_many_ends() -> None:
     _, ours = pair("bart", "sequence-classification")
     with pytest.raises(formers.InputError, match=r"\[1, 2\] tokens of eos_token_id=2"):
         ours(input_ids=torch.tensor([[4, 5, 2], [4, 2, 2]]))
+
+
+def test_tables_of_words_that_differ_are_refused(tmp_path: Any) -> None:
+    """In Transformers 5 both parts of an untied model have a table of their own; here they share one."""
+    theirs, ours = pair("bart", "seq2seq-lm", tie_word_embeddings=False)
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(formers.errors.CheckpointError, match=r"one value only: model\.encoder\.embed_tokens\.weight"):
+        type(ours).from_pretrained(tmp_path)
+    with torch.no_grad():
+        for part in (theirs.model.encoder, theirs.model.decoder):
+            part.embed_tokens.weight.copy_(theirs.model.shared.weight)
+    theirs.save_pretrained(tmp_path)
+    ids = torch.tensor([[4, 5, 6]])
+    with torch.no_grad():
+        got = type(ours).from_pretrained(tmp_path)(input_ids=ids, decoder_input_ids=ids).logits
+        assert difference(got, theirs(input_ids=ids, decoder_input_ids=ids).logits) < TOLERANCE

@@ -5,9 +5,9 @@ Transformers 4 is the last that could write such files. In an environment of its
     pip install "transformers==4.40.2" "tensorflow-cpu==2.15.1" "flax==0.8.3" "jax[cpu]==0.4.26" "numpy<2" "scipy<1.13"
     python tools/make_goldens_frameworks.py [FAMILY …]
 
-It writes one folder for every head of BERT and DistilBERT that the framework had, and for HEADS of the other families.
-In it are the weights as `save_pretrained` wrote them (compressed, as nine tenths of a small HDF5 file are empty) and
-expected.npz, which has the inputs and outputs of one batch. The other shapes that such files come in are
+It writes one folder for every head of BERT, DistilBERT, T5 and BART that the framework had, and for HEADS of the other
+families. In it are the weights as `save_pretrained` wrote them (compressed, as nine tenths of a small HDF5 file are
+empty) and expected.npz, which has the inputs and outputs of one batch. The other shapes that such files come in are
 `VARIANTS`.
 """
 
@@ -39,6 +39,20 @@ ROOT = Path(__file__).parents[1]
 MODELS, GOLDENS = ROOT / "src" / "formers" / "models", ROOT / "tests" / "goldens" / "frameworks"
 FLAX_NAMES = {"BertLMHeadModel": "BertForCausalLM"}
 SMALL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
+T5 = {"d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": 2, "num_heads": 2, "decoder_start_token_id": 0}
+BART = {
+    "d_model": 8,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_ffn_dim": 12,
+    "decoder_ffn_dim": 10,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+    "scale_embedding": True,
+    "pad_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 3,
+}
 CONFIGS = {
     "bert": SMALL,
     "distilbert": {"dim": 8, "n_layers": 2, "n_heads": 2, "hidden_dim": 12},
@@ -56,12 +70,22 @@ CONFIGS = {
     "electra": {**SMALL, "embedding_size": 6},
     "mpnet": SMALL,
     "roberta": SMALL,
+    "t5": T5,
+    "mt5": T5,
+    "bart": BART,
+    "mbart": BART,
+    "marian": BART,
+    "pegasus": BART,
+    "blenderbot": BART,
+    "blenderbot_small": {**BART, "scale_embedding": False},  # which its decoder leaves out in Transformers 5
 }
 ALL_HEADS = (
     "bert",
     "distilbert",
+    "t5",
+    "bart",
 )  # of the other families, heads whose parts are called differently from family to family
-HEADS = ("masked-lm", "pretraining", "sequence-classification", "multiple-choice")
+HEADS = ("masked-lm", "pretraining", "seq2seq-lm", "sequence-classification", "multiple-choice")
 COMMON = {"vocab_size": 30, "max_position_embeddings": 16}
 # family, framework, name of the golden, head, and changes of the configuration
 VARIANTS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
@@ -74,6 +98,13 @@ VARIANTS: tuple[tuple[str, str, str, str, dict[str, Any]], ...] = (
     ("bert", "flax", "float16", "base", {}),
     ("distilbert", "flax", "bfloat16", "base", {}),
     ("bert", "flax", "untied", "masked-lm", {"tie_word_embeddings": False}),
+    ("t5", "tf", "untied", "seq2seq-lm", {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    ("t5", "flax", "untied", "seq2seq-lm", {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    ("t5", "tf", "sharded", "seq2seq-lm", {}),
+    ("bart", "tf", "sharded", "seq2seq-lm", {}),
+    ("bart", "tf", "safetensors", "seq2seq-lm", {}),
+    ("bart", "flax", "sharded", "seq2seq-lm", {}),
+    ("t5", "tf", "safetensors", "seq2seq-lm", {}),
     ("bert", "flax", "tied-and-stored", "masked-lm", {}),  # as after a conversion from PyTorch
 )
 
@@ -95,6 +126,12 @@ def batch(config: Any, head: str) -> dict[str, np.ndarray]:
     inputs = {"input_ids": ids, "attention_mask": np.array([[1] * 7, [1] * 4 + [0] * 3, [1] * 6 + [0]])}
     if config.model_type in ("albert", "bert", "electra"):
         inputs["token_type_ids"] = random.randint(0, config.type_vocab_size, ids.shape)
+    if config.is_encoder_decoder and head in ("sequence-classification", "question-answering"):  # read again at the end
+        ends = inputs["attention_mask"].sum(1) - 1
+        ids[ids == config.eos_token_id] += 1
+        ids[np.arange(3), ends] = config.eos_token_id
+    elif config.is_encoder_decoder and head not in ("text-encoding", "causal-lm"):
+        inputs["decoder_input_ids"] = random.randint(0, config.vocab_size, (3, 5))
     if head == "multiple-choice":
         inputs = {name: np.stack([value, value[::-1]], axis=1) for name, value in inputs.items()}
     return inputs
@@ -158,6 +195,7 @@ def write(family: str, framework: str, head: str, name: str, variant: str = "", 
                 packed = gzip.compress(path.read_bytes(), mtime=0)
                 (target / f"{path.name}.gz").write_bytes(packed)
     expected = {f"inputs.{key}": value for key, value in batch(config, head).items()}
+    outputs.pop("past_key_values", None)
     for key, value in outputs.items():
         parts = {f"{key}.{i}": x for i, x in enumerate(value)} if isinstance(value, tuple) else {key: value}
         expected |= {f"outputs.{part}": np.asarray(x, np.float32) for part, x in parts.items()}
@@ -172,6 +210,8 @@ def main(chosen: list[str]) -> None:
     classes = {(family, head): name for family, head, name in heads()}
     for (family, head), name in classes.items():
         if family not in chosen or (family not in ALL_HEADS and (head not in HEADS or name in written)):
+            continue
+        if head != "seq2seq-lm" and name == classes.get((family, "seq2seq-lm")):  # one class under several names
             continue
         written.add(name)
         for framework, theirs in (("tf", f"TF{name}"), ("flax", f"Flax{FLAX_NAMES.get(name, name)}")):

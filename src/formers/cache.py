@@ -51,6 +51,23 @@ class Trunk:
         return whole
 
 
+def _grouped(of: list[int]) -> tuple[list[int], int]:
+    """The encoder's texts that texts name, each once for as many neighbours, and how many these are."""
+    times = _times(of)
+    return (of, 1) if times is None else (of[::times], times)
+
+
+def _texts(pair: tuple[Tensor, Tensor], picks: list[int]) -> tuple[Tensor, Tensor]:
+    key, value = (x.index_select(0, torch.tensor(picks, device=x.device)) for x in pair)
+    return key, value
+
+
+def _layout_of(memory: Layout, picks: list[int]) -> Layout:
+    mask = memory.mask
+    mask = mask if mask is None or len(mask) == 1 else mask.index_select(0, torch.tensor(picks, device=mask.device))
+    return Layout(len(picks), memory.columns, mask=mask)
+
+
 def _times(of: Sequence[int]) -> int | None:
     """How many neighbours each trunk has, if all have as many."""
     times = of.count(of[0]) if of else 0
@@ -394,21 +411,25 @@ class Cache:
         self.lengths = [self.lengths[text] for text in texts]
         self.real = None if self.real is None else self.real[chosen]
 
+    def memory_of_pass(self, layer: int) -> tuple[tuple[Tensor, Tensor], Layout]:
+        """Keys and values of the encoder's texts that the next pass is about, for a layer, and their layout."""
+        pair, memory = self.crossed[layer], self.memory
+        assert memory is not None  # it comes with the first keys
+        if self.chosen is None:
+            return pair, memory
+        picks, _ = _grouped([text // self.shares for text in self.chosen])
+        if picks == list(range(memory.batch)):
+            return pair, memory
+        return _texts(pair, picks), _layout_of(memory, picks)
+
     def _select_memory(self, of: list[int]) -> None:
         """Keep of the encoder's texts those that texts belong to, each of which names its own."""
-        times = _times(of)
-        picks, self.shares = (of, 1) if times is None else (of[::times], times)
+        picks, self.shares = _grouped(of)
         if picks == list(range(len(next(iter(self.crossed.values()))[0]))):
             return
-        at = torch.tensor(picks)
-        self.crossed = {
-            i: (k.index_select(0, at.to(k.device)), v.index_select(0, at.to(v.device)))
-            for i, (k, v) in self.crossed.items()
-        }
+        self.crossed = {layer: _texts(pair, picks) for layer, pair in self.crossed.items()}
         if self.memory is not None:
-            mask = self.memory.mask
-            mask = mask if mask is None or len(mask) == 1 else mask.index_select(0, at.to(mask.device))
-            self.memory = Layout(len(picks), self.memory.columns, mask=mask)
+            self.memory = _layout_of(self.memory, picks)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Keep these texts, in this order."""

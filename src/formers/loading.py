@@ -169,7 +169,14 @@ def assign(
     given = align(weights, set(state), model.base_model_prefix, model.RENAMES)
     groups = tied_names(model)
     tied = {*model.TIED, *model.TIED.values()}  # what else is tied, a class of the user's own ties whatever comes
-    if parted := [n for n in differing(groups, given) if n in tied] if device.type != "meta" else []:
+    apart = differing(groups, given) if device.type != "meta" else []
+    if lost := [name for name in apart if name not in tied]:
+        raise CheckpointError(
+            f"{type(model).__name__}: in {model.config.name_or_path or 'the checkpoint'} these differ from the tensor "
+            f"that they share with others here, and it can have one value only: {listed(lost)}. Save the model with "
+            "tables of words that are equal, or load it where they are apart."
+        )
+    if parted := [name for name in apart if name in tied]:
         groups = [[name for name in group if name not in parted] for group in groups] + [[name] for name in parted]
         if model.config.tie_word_embeddings:
             model.config.tie_word_embeddings = False

@@ -46,6 +46,19 @@ def test_t5(tmp_path: Path) -> None:
     assert formers.AutoTokenizer.from_pretrained(tmp_path / "saved")("<extra_id_5> a") == ours("<extra_id_5> a")
 
 
+def test_characters_that_are_no_pieces_come_back(tmp_path: Path) -> None:
+    """mT5's file has a piece for each byte."""
+    ours, theirs = made(tmp_path, "T5Tokenizer", "spiece.model", options={**OLD, "byte_fallback": True})
+    for text in ("a strange \U0001f1e9\U0001f1ea film \u2060 of", "\U0001f1e9a"):
+        ids = theirs.encode(text)
+        assert ours(text)["input_ids"] == [*ids, 1] and theirs.unk_id() not in ids
+        assert ours.decode(ids) == theirs.decode(ids) == text
+        assert ours.convert_tokens_to_string(ours.tokenize(text)) == text
+    ours.save_pretrained(tmp_path / "saved")
+    again = formers.T5Tokenizer(tokenizer_file=tmp_path / "saved" / "tokenizer.json")
+    assert again.decode(ids) == text
+
+
 # what is around the pieces of a text, and of a target
 FRAMES = {
     "MBartTokenizer": ("en_XX", "ro_RO", lambda ids, end, code: [*ids, end, code]),
@@ -86,6 +99,11 @@ def test_languages(name: str, tmp_path: Path) -> None:
     assert inputs["forced_bos_token_id"] == ours.lang_code_to_id[target]
 
 
+def test_mbart_50_has_no_first_token(tmp_path: Path) -> None:
+    ours, _ = made(tmp_path, "MBart50Tokenizer", "sentencepiece.bpe.model")
+    assert ours.bos_token_id is None and ours.cls_token_id == 0 and ours.convert_ids_to_tokens(0) == "<s>"
+
+
 def test_nllb_as_it_was(tmp_path: Path) -> None:
     ours, _ = made(tmp_path, "NllbTokenizer", "sentencepiece.bpe.model", "bpe", legacy_behaviour=True)
     assert ours("a")["input_ids"][-2:] == [2, ours.lang_code_to_id["eng_Latn"]]
@@ -113,7 +131,8 @@ def marian(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Any, A
         (folder / f"{side}.spm").write_bytes(spiece.read_bytes())
         found.append(processor(spiece))
     pieces = [[p.IdToPiece(i) for i in range(3, p.GetPieceSize())] for p in found]
-    first, second = pieces if separate else [sorted({*pieces[0], *pieces[1], ">>fra<<"})] * 2
+    both = sorted({*pieces[0], *pieces[1], ">>fra<<"})
+    first, second = ([*pieces[0], ">>fra<<"], pieces[1]) if separate else (both, both)
     for name, tokens in (("vocab", first), ("target_vocab", second)):
         ids = {token: i for i, token in enumerate(["</s>", "<unk>", *tokens, "<pad>"])}
         (folder / f"{name}.json").write_text(json.dumps(ids))
@@ -132,9 +151,12 @@ def test_marian(marian: tuple[Path, Any, Any], tmp_path: Path) -> None:
     assert found["input_ids"] == [*(first[p] for p in source.encode(text, out_type=str)), 0]
     assert found["labels"] == [*(second[p] for p in target.encode(text, out_type=str)), 0]
     assert ours.decode(found["labels"], skip_special_tokens=True) == text
-    if not separate:
-        assert ours.supported_language_codes == [">>fra<<"]
-        assert ours(f">>fra<< {text}")["input_ids"] == [first[">>fra<<"], *found["input_ids"]]
+    assert ours.supported_language_codes == ([] if separate else [">>fra<<"])
+    assert ours(f">>fra<< {text}")["input_ids"] == [first[">>fra<<"], *found["input_ids"]]
+    if separate:  # the target has no such token, and none is made for it
+        assert max(ours(text_target=">>fra<<")["input_ids"]) < len(second)
+    odd = "a\x85 strange"  # white space for Unicode, and none for sentencepiece
+    assert ours(odd)["input_ids"] == [*(first.get(p, 1) for p in source.encode(odd, out_type=str)), 0]
     assert ours.model_max_length == 512
     ours.save_pretrained(tmp_path / "saved")
     again = formers.AutoTokenizer.from_pretrained(tmp_path / "saved")

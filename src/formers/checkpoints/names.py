@@ -110,6 +110,8 @@ def _rename(parts: list[str]) -> str:
             if name.endswith(f".{was}"):
                 return name.removesuffix(was) + _LAST[was]
         return name
+    if "." in parts[0] and parts[0] == parts[1]:  # Keras: model.shared/model.shared/embeddings, a name with dots twice
+        parts = parts[1:]
     inner = [_part(part) for part in parts[:-1]]
     last = parts[-1]
     if last.endswith("_embeddings"):  # TensorFlow 1 has a table under the name of its layer

@@ -47,7 +47,8 @@ def read_source(model: Any, inputs: Any, config: Any, kwargs: dict[str, Any]) ->
     ids, mask = inputs if ids is None else ids, kwargs.pop("attention_mask", None)
     if ids is None and vectors is None and given is None:
         raise InputError("generate needs a text to write from: input_ids, inputs_embeds or encoder_outputs.")
-    if given is None and ids is not None and mask is None and (pad := config.pad_token_id) is not None:
+    pad = None if config.pad_token_id in _listed(config.eos_token_id) else config.pad_token_id  # an end is no padding
+    if given is None and ids is not None and mask is None and pad is not None:
         mask = (ids != pad).long() if isinstance(ids, Tensor) and bool((ids == pad).any()) else None
     asked = {name: bool(getattr(config, name)) for name in ("output_attentions", "output_hidden_states")}
     read = {name: kwargs.pop(name) for name in model.READ if name in kwargs}
@@ -60,10 +61,26 @@ def read_source(model: Any, inputs: Any, config: Any, kwargs: dict[str, Any]) ->
     if not isinstance(start, Tensor) or start.dim() != 2 or len(start) not in (1, batch):
         shape = tuple(start.shape) if isinstance(start, Tensor) else type(start).__name__
         raise InputError(f"decoder_input_ids is {shape}; it should be ({batch}, columns), as there are {batch} texts.")
+    start, started = begun(config, start, started)
     real = torch.ones_like(ids) if ids is not None and mask is None else mask
     rows = [] if ids is None else [row[keep.bool()] for row, keep in zip(ids, real, strict=True)]
     start = start.expand(batch, -1)  # which begins with padding in some families
     return Source(rows, encoded, memory, start, torch.ones_like(start) if started is None else started)
+
+
+def begun(config: Any, start: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Prompts of decoders (B, T) and their mask, behind the start token where a caller has left that out of all."""
+    if config.decoder_start_token_id is None and config.bos_token_id is None:
+        return start, mask
+    token = first(config, len(start), start.device)
+    if not start.shape[1] or bool((start[:, :1] == token).any()):
+        return start, mask
+    mask = None if mask is None else torch.cat([mask.new_ones(len(mask), 1), mask], dim=1)
+    return torch.cat([token.to(start.dtype), start], dim=1), mask
+
+
+def _listed(token: Any) -> list[Any]:
+    return token if isinstance(token, list) else [token]
 
 
 def first(config: Any, batch: int, device: torch.device) -> Tensor:

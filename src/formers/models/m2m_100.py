@@ -17,7 +17,7 @@ from .. import seq2seq
 from ..errors import ArgumentError
 from ..modeling import PreTrainedModel
 from ..ops.layout import Layout
-from ..tokenization import MultilingualTokenizer, SentencePieceModel, SentencePieceTokenizer, of_vocabulary
+from ..tokenization import MultilingualTokenizer, SentencePieceModel, SentencePieceTokenizer, at_spaces, of_vocabulary
 from . import bart, mbart, roberta
 
 
@@ -110,6 +110,9 @@ class M2M100Tokenizer(MultilingualTokenizer, SentencePieceTokenizer):
     def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
         """The tokens of vocab.json."""
         return of_vocabulary(file, self.ids_file, special["unk_token"])
+
+    def splitting(self, pieces: Any) -> Any:
+        return at_spaces(pieces)
 
     def token_of(self, language: str) -> str:
         return f"__{language}__"

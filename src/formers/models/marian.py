@@ -15,7 +15,7 @@ from torch import nn
 from ..errors import ArgumentError
 from ..modeling import PreTrainedModel
 from ..ops.embedding import fill_sinusoids
-from ..tokenization import AddedToken, SentencePieceModel, SentencePieceTokenizer, TwoSided, of_vocabulary
+from ..tokenization import AddedToken, SentencePieceModel, SentencePieceTokenizer, TwoSided, at_spaces, of_vocabulary
 from . import bart, mbart
 
 
@@ -76,19 +76,25 @@ class MarianTokenizer(TwoSided, SentencePieceTokenizer):
         own = {name: getattr(self, name) for name in self.TOKENS}
         self._ids = second
         self._targets = self._made(target_spm, None, own)
-        self._targets.add_tokens([token for _, token in sorted(self.added_tokens_decoder.items())])
+        added = [token for _, token in sorted(self.added_tokens_decoder.items())]
+        knows = self._targets.token_to_id
+        self._targets.add_tokens([t for t in added if not _is_code(t.content) or knows(t.content) is not None])
         self._targets.post_processor = self._tokenizer.post_processor
         self._ids = vocab
 
     def _start(self, made: Any, options: dict[str, Any]) -> None:
-        codes = [token for token in made.get_vocab() if token.startswith(">>") and token.endswith("<<")]
-        self.supported_language_codes = [] if self.separate_vocabs else sorted(codes, key=made.token_to_id)
-        made.add_tokens([AddedToken(code, normalized=False) for code in self.supported_language_codes])
+        codes = [token for token in made.get_vocab() if _is_code(token)]
+        codes.sort(key=made.token_to_id)
+        made.add_tokens([AddedToken(code, normalized=False) for code in codes])
+        self.supported_language_codes = [] if self.separate_vocabs else codes
         super()._start(made, options)
 
     def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
         """The tokens of vocab.json."""
         return of_vocabulary(file, self._ids, special["unk_token"])
+
+    def splitting(self, pieces: Any) -> Any:
+        return at_spaces(pieces)
 
     def made_for_targets(self) -> Any:
         return self.changed(self._targets)
@@ -106,6 +112,10 @@ class MarianTokenizer(TwoSided, SentencePieceTokenizer):
 
     def _write(self, stage: Path, before: str, legacy_format: bool | None) -> list[str]:
         return super()._write(stage, before, legacy_format=True)  # a tokenizer.json is not read back
+
+
+def _is_code(token: str) -> bool:
+    return token.startswith(">>") and token.endswith("<<")
 
 
 class MarianSinusoidalPositionalEmbedding(bart.BartLearnedPositionalEmbedding):

@@ -31,7 +31,7 @@ def numbered(
     file: SentencePieceModel, special: dict[str, str], codes: Iterable[str]
 ) -> tuple[list[tuple[str, float]], int]:
     """The ids of fairseq: special tokens of its own for the file's first three; at the end languages and the mask."""
-    first, last = ("bos_token", "pad_token", "eos_token", "unk_token"), (*codes, special["mask_token"])
+    first, last = ("cls_token", "pad_token", "eos_token", "unk_token"), (*codes, special["mask_token"])
     return [*((special[name], 0.0) for name in first), *file.pieces[3:], *((code, 0.0) for code in last)], 3
 
 
@@ -65,6 +65,7 @@ class MBart50Tokenizer(MBartTokenizer):
     """SentencePiece, with the language before each text and the end after it: en_XX A </s>."""
 
     CODES, FIRST, WHITESPACE = (*LANGUAGES, *LATER), True, False
+    TOKENS = {name: token for name, token in roberta.TOKENS.items() if name != "bos_token"}
 
 
 MBartTokenizerFast = MBartTokenizer

@@ -24,6 +24,7 @@ class MT5Config(t5.T5Config):
     num_heads: int = 6
     feed_forward_proj: str = "gated-gelu"
     decoder_start_token_id: int | None = 0
+    tie_word_embeddings: bool = True  # written out, as 4.x takes False where no file says
 
 
 class MT5PreTrainedModel(t5.T5PreTrainedModel):

@@ -182,18 +182,24 @@ class T5Attention(nn.Module):
         if has_relative_attention_bias:
             self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, H)
 
-    def bias(self) -> Bias | None:
-        """(1, H, Q, K) what is added to scores of keys so far behind their queries, (Q, K), made once for a size."""
+    def bias(self, kept: bool = True) -> Bias | None:
+        """(1, H, Q, K) what is added to scores of keys so far behind their queries, (Q, K), made once for a size.
+
+        kept: False where layers are computed again for their gradients, and the same has to come about again.
+        """
         if not self.has_relative_attention_bias:
             return None
         known = dict[tuple[int, ...], Tensor]()
 
         def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
             size = tuple(distance.shape)
-            if size not in known:
-                index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
-                known[size] = self.relative_attention_bias(index).permute(2, 0, 1)[None].to(query.dtype)
-            return known[size]
+            if size in known:
+                return known[size]
+            index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
+            made = self.relative_attention_bias(index).permute(2, 0, 1)[None].to(query.dtype)
+            if kept:
+                known[size] = made
+            return made
 
         return bias
 
@@ -384,7 +390,8 @@ class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The bias of positions, which the first layer has for all."""
         first: Any = self.block[0]
-        return None if self.BIASED else first.layer[0].SelfAttention.bias()
+        again = self.gradient_checkpointing and self.training
+        return None if self.BIASED else first.layer[0].SelfAttention.bias(kept=not again)
 
 
 T5PreTrainedModel.PART = T5Stack

@@ -49,9 +49,10 @@ class Step:
         rows, layout = self.memory
         if self.cache is None:
             return project(rows), layout
+        made: Any
         if self.layer not in self.cache.crossed:
             whole = (layout.unpack(x) for x in project(rows))
-            made: Any = tuple(x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous() for x in whole)  # (M, H, K, d)
+            made = tuple(x.unflatten(-1, (heads, -1)).transpose(1, 2).contiguous() for x in whole)  # (M, H, K, d)
             self.cache.crossed[self.layer] = made
         found = self.cache.crossed[self.layer]
         if self.cache.memory is None:
@@ -62,7 +63,8 @@ class Step:
                     f"rows are of {shape[0]} texts of {shape[1]} columns: give both of the same texts."
                 )
             self.cache.memory = layout if layout.index is None else Layout(*shape, mask=layout.tokens)
-        return found, self.cache.memory
+        made = self.cache.memory_of_pass(self.layer)
+        return made
 
     def extended(self, like: Tensor) -> Tensor:
         """The mask as other people's modules expect it, in the type of `like`: (B, 1 or H, 1 or T, T), 0 where a query

@@ -21,7 +21,7 @@ from .encoding import BatchEncoding
 from .frames import ROBERTA_FRAME
 from .languages import MultilingualTokenizer, TwoSided
 from .packing import PackedEncoding
-from .sentencepiece import SentencePieceModel, SentencePieceTokenizer, of_vocabulary
+from .sentencepiece import SentencePieceModel, SentencePieceTokenizer, at_spaces, of_vocabulary
 from .special import SpecialTokens
 from .types import CharSpan, PaddingStrategy, TensorType, TokenSpan, TruncationStrategy
 from .wordpiece import WordPieceTokenizer, read_vocabulary
@@ -52,6 +52,7 @@ __all__ = [
     "TwoSided",
     "WordPieceTokenizer",
     "WordpieceTokenizer",
+    "at_spaces",
     "of_vocabulary",
     "read_vocabulary",
 ]

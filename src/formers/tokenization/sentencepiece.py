@@ -242,7 +242,8 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
             made.normalizer = self.normalizing([normalizers.Precompiled(file.charsmap)] if file.charsmap else [])
             scheme = "always" if self.add_prefix_space else "never"
             made.pre_tokenizer = self.splitting(pre_tokenizers.Metaspace(SPACE, prepend_scheme=scheme))
-            made.decoder = decoders.Metaspace(SPACE, prepend_scheme=scheme)
+            spaces = decoders.Metaspace(SPACE, prepend_scheme=scheme)
+            made.decoder = decoders.Sequence([decoders.ByteFallback(), spaces]) if file.byte_fallback else spaces
         return made
 
     def numbered(self, file: SentencePieceModel, special: dict[str, str]) -> tuple[list[tuple[str, float]], int]:
@@ -276,6 +277,11 @@ class SentencePieceTokenizer(PreTrainedTokenizerFast):
     def _files(self) -> dict[str, str | None]:
         """The files that the tokenizer was made of, by their arguments."""
         return {"vocab_file": self.vocab_file}
+
+
+def at_spaces(pieces: Any) -> Any:
+    """Split as sentencepiece itself does: at no other white space than the space."""
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "removed"), pieces])
 
 
 def _sampling(given: Mapping[str, Any]) -> tuple[float, int] | None:
