@@ -180,6 +180,8 @@ from .models.blenderbot_small import (
     BlenderbotSmallForConditionalGeneration as BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallModel as BlenderbotSmallModel,
     BlenderbotSmallPreTrainedModel as BlenderbotSmallPreTrainedModel,
+    BlenderbotSmallTokenizer as BlenderbotSmallTokenizer,
+    BlenderbotSmallTokenizerFast as BlenderbotSmallTokenizerFast,
 )
 from .models.bloom import (
     BloomConfig as BloomConfig,
