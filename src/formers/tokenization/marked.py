@@ -33,50 +33,76 @@ _WORD = re.compile(rf"'|[.,!?()]{_LETTER}*|{_LETTER}+|(?<=[^\s']|[\x1c-\x1f])\n"
 
 
 class MarkedTokenizer(PreTrainedTokenizerFast):
-    """A tokenizer made from a vocab.json and a merges.txt, or from a dictionary and a list. All is in lower case."""
+    """A tokenizer made from a vocab.json and a merges.txt, or from a dictionary and a list. All is in lower case.
+
+    A tokenizer.json, which cannot say what these do, is read where they are not there.
+    """
 
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}  # a family's special tokens
-    vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt"}
+    vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
-    _options = (*Loading._options, "vocab_file", "merges_file")
+    _options = (*Loading._options, "vocab_file", "merges_file", "tokenizer_file", "tokenizer_object")
 
-    def __init__(self, vocab_file: Vocabulary | None = None, merges_file: Merges | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        vocab_file: Vocabulary | None = None,
+        merges_file: Merges | None = None,
+        *,
+        tokenizer_file: str | os.PathLike[str] | None = None,
+        tokenizer_object: Tokenizer | None = None,
+        **kwargs: Any,
+    ) -> None:
         self._check_names(kwargs)
-        if vocab_file is None or merges_file is None:
-            raise ArgumentError("Both are needed: vocab_file='vocab.json' and merges_file='merges.txt'.")
         special = taken(self.TOKENS, kwargs)
+        self.merges: list[tuple[str, str]] | None = None
+        kwargs.setdefault("clean_up_tokenization_spaces", False)
+        if vocab_file is None and merges_file is None:
+            made = backend.given(tokenizer_object, tokenizer_file)
+        else:
+            made = self._made(vocab_file, merges_file, str(special["unk_token"]))
+        if made is None:
+            raise ArgumentError("Both are needed: vocab_file='vocab.json' and merges_file='merges.txt'.")
+        self._start(made, {**special, **kwargs})
+        self._tokenizer = self._dressed(self._tokenizer)
+
+    def _made(self, vocab_file: Vocabulary | None, merges_file: Merges | None, unknown: str) -> Tokenizer | None:
+        if vocab_file is None or merges_file is None:
+            return None
         vocab = dict(vocab_file) if isinstance(vocab_file, Mapping) else read_vocabulary(vocab_file)
         of_file = isinstance(merges_file, (str, os.PathLike))
         pairs = read_merges(merges_file) if of_file else merge_pairs(merges_file, "merges")  # type: ignore[arg-type]
-        self.merges: list[tuple[str, str]] = pairs
-        unknown = str(special["unk_token"])
+        self.merges = pairs
         if unknown not in vocab:
             raise TokenizerError(f"The vocabulary has no {unknown!r}, which stands for what it lacks.")
         made = Tokenizer(models.WordLevel(vocab, unk_token=unknown))
         joined: list[Any] = [decoders.Replace(Regex("$"), " "), decoders.Fuse(), decoders.Replace(Regex(" $"), "")]
         made.decoder = decoders.Sequence([*joined, decoders.Replace(f"{_GOES_ON} ", "")])
-        kwargs.setdefault("clean_up_tokenization_spaces", False)
-        self._start(made, {**special, **kwargs})
-        self._tokenizer = self._dressed(self._tokenizer)
+        return made
 
     def _dressed(self, plain: Tokenizer) -> Tokenizer:
+        if self.merges is None:
+            return plain
         dressed = backend.view(plain)
         pieces: Any = _Pieces(self.merges)
         dressed.pre_tokenizer = cutters.PreTokenizer.custom(pieces)
         return dressed
 
     def _plain(self) -> Tokenizer:
+        if self.merges is None:
+            return self._tokenizer
         plain = backend.view(self._tokenizer)
         plain.pre_tokenizer = cutters.WhitespaceSplit()
         return plain
 
     def _write(self, stage: Path, before: str, legacy_format: bool | None) -> list[str]:
-        return super()._write(stage, before, legacy_format=True)
+        return super()._write(stage, before, legacy_format if self.merges is None else True)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write vocab.json and merges.txt."""
+        if self.merges is None:
+            return ()
         before = f"{filename_prefix}-" if filename_prefix else ""
-        vocab, merges = (Path(save_directory) / f"{before}{name}" for name in self.vocab_files_names.values())
+        vocab, merges = (Path(save_directory) / f"{before}{name}" for name in ("vocab.json", "merges.txt"))
         known = self._tokenizer.get_vocab(with_added_tokens=False)
         vocab.write_text(json.dumps(known, ensure_ascii=False, sort_keys=True, indent=2) + "\n", encoding="utf-8")
         lines = ["#version: 0.2", *(f"{first} {second}" for first, second in self.merges)]
