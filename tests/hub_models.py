@@ -75,6 +75,7 @@ MODELS = (
     ),
     Model("bert-base-cased-finetuned-mrpc", "BertForSequenceClassification", "bert-base-cased"),
     Model("distilbert/distilroberta-base", "RobertaForMaskedLM", BYTES, revision="fb53ab8"),
+    Model("roberta-base", "RobertaForMaskedLM", BYTES),
     Model(
         "distilbert/distilbert-base-cased-distilled-squad",
         "DistilBertForQuestionAnswering",
@@ -92,7 +93,11 @@ MODELS = (
     ),
 )
 # models that write: their names and the reference's classes
-WRITERS = {"openai-community/gpt2": "GPT2LMHeadModel", "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM"}
+WRITERS = {
+    "openai-community/gpt2": "GPT2LMHeadModel",
+    "microsoft/DialoGPT-medium": "GPT2LMHeadModel",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "LlamaForCausalLM",
+}
 TRANSLATIONS = {"de": "German", "fr": "French", "ro": "Romanian"}
 T5_TASKS: dict[str, Any] = {
     f"translation_en_to_{code}": {

@@ -31,6 +31,7 @@ PATHS = {
     "utils.hub": "cached_file TRANSFORMERS_CACHE RepositoryNotFoundError PushToHubMixin",
     "utils.versions": "require_version",
     "pytorch_utils": "Conv1D prune_linear_layer ALL_LAYERNORM_LAYERS",
+    "trainer_pt_utils": "LabelSmoother get_parameter_names",
     "trainer_utils": "EvalPrediction IntervalStrategy get_last_checkpoint set_seed",
     "activations": "ACT2FN get_activation GELUActivation gelu_new",
     "generation.logits_process": "LogitsProcessorList TopPLogitsWarper NoRepeatNGramLogitsProcessor",
@@ -290,3 +291,26 @@ def test_advice_can_be_switched_off() -> None:
     code = "from formers import logging; logging.get_logger('formers.y').warning_advice('advice')"
     assert run(code).stderr == "advice\n"
     assert run(code, TRANSFORMERS_NO_ADVISORY_WARNINGS="1").stderr == ""
+
+
+@pytest.mark.parametrize("given", [{}, {"epsilon": 0.3}, {"epsilon": 0.0, "ignore_index": 3}], ids=str)
+def test_label_smoother(given: dict[str, Any]) -> None:
+    from formers.trainer_pt_utils import LabelSmoother
+    from transformers.trainer_pt_utils import LabelSmoother as Theirs
+
+    ours, theirs = LabelSmoother(**given), Theirs(**given)
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 5, generator=generator)
+    labels = torch.tensor([[1, ours.ignore_index, 2, 4], [0, 3, ours.ignore_index, ours.ignore_index]])
+    for more in ({}, {"shift_labels": True}, {"num_items_in_batch": torch.tensor(9)}):
+        for output in ({"logits": logits}, formers.outputs.Seq2SeqLMOutput(logits=logits), (logits,)):
+            if isinstance(output, tuple) and "shift_labels" in more:
+                continue  # the reference's loses a dimension there
+            torch.testing.assert_close(ours(output, labels, **more), theirs(output, labels.clone(), **more))
+    shifted = ours((logits,), labels, shift_labels=True)
+    torch.testing.assert_close(shifted, ours({"logits": logits}, labels, shift_labels=True))
+    assert repr(ours) == repr(theirs)
+    with pytest.raises(errors.InputError, match=r"labels have shape \(2, 3\), but the logits are for \(2, 4\)"):
+        ours({"logits": logits}, labels[:, :3])
+    with pytest.raises(errors.RangeError, match="labels holds 7"):
+        ours({"logits": logits}, labels.masked_fill(labels == 4, 7))

@@ -323,13 +323,48 @@ def test_bad_input(family: str) -> None:
         ours(input_ids=ids, attention_mask=torch.ones(1, 2), decoder_input_ids=ids)
 
 
-def test_no_masks_of_heads_that_attend_to_the_encoder() -> None:
+@pytest.mark.parametrize("family", ["bart", "t5", "pegasus"])
+def test_masks_of_heads_that_attend_to_the_encoder(family: str) -> None:
+    """A head that is masked says nothing: its columns of what follows are as good as zeros."""
+    _, ours = pair(family, "base")
+    ids, mask = torch.tensor([[4, 5, 6], [7, 8, 1]]), torch.tensor([[1, 1, 0], [1, 1, 1]])
+    given = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": torch.tensor([[2, 4, 5], [2, 9, 8]])}
+    projections = [
+        module
+        for name, module in ours.decoder.named_modules()
+        if name.endswith(("encoder_attn.out_proj", "EncDecAttention.o"))
+    ]
+    config = ours.config
+    heads = config.num_heads if family == "t5" else config.decoder_attention_heads
+    kept = torch.ones(len(projections), heads)
+    kept[0, 1] = kept[-1, 0] = 0
+    kept[0, 0] = 0.5
+    with torch.no_grad():
+        whole, found = ours(**given)[0], ours(**given, cross_attn_head_mask=kept)[0]
+        begin = {**given, "decoder_input_ids": given["decoder_input_ids"][:, :2], "use_cache": True}
+        cached = ours(**begin, cross_attn_head_mask=kept)
+        after = {**given, "decoder_input_ids": given["decoder_input_ids"][:, 2:]}
+        last = ours(**after, past_key_values=cached.past_key_values, cross_attn_head_mask=kept)[0]
+        for row, projection in zip(kept, projections, strict=True):
+            projection.weight *= row.repeat_interleave(projection.weight.shape[1] // heads)
+        expected = ours(**given)[0]
+    assert difference(found, expected) < TOLERANCE and difference(last, expected[:, 2:]) < TOLERANCE
+    assert difference(found, whole) > 1e-3
+    for wrong in (torch.ones(len(kept) + 1, heads), torch.ones(len(kept), heads + 1)):
+        with pytest.raises(formers.InputError, match="head_mask"):
+            ours(**given, cross_attn_head_mask=wrong)
+
+
+def test_masks_of_heads() -> None:
     _, ours = pair("bart", "base")
     ids, ones = torch.tensor([[4, 5, 6]]), torch.ones(2, 2)
-    with pytest.raises(formers.InputError, match="cross_attn_head_mask"):
-        ours(input_ids=ids, cross_attn_head_mask=ones)
-    with pytest.raises(formers.InputError, match="cross_attn_layer_head_mask"):
-        ours.decoder.layers[0](torch.randn(1, 3, 32), cross_attn_layer_head_mask=ones[0])
+    with torch.no_grad():  # a layer by hand
+        layer, rows, memory = ours.decoder.layers[0], torch.randn(1, 3, 32), torch.randn(1, 4, 32)
+        none = layer(rows, encoder_hidden_states=memory, cross_attn_layer_head_mask=torch.zeros(2))[0]
+        without = layer(rows, encoder_hidden_states=torch.zeros_like(memory))[0]
+        whole = layer(rows, encoder_hidden_states=memory, cross_attn_layer_head_mask=torch.ones(2))[0]
+        assert difference(whole, layer(rows, encoder_hidden_states=memory)[0]) < TOLERANCE
+        assert difference(none, whole) > 1e-3 and difference(none, without) > 1e-3  # as values have a bias
     with torch.no_grad():  # those of each part's own text are taken
         whole, without = (ours(input_ids=ids, **given)[0] for given in ({}, {"decoder_head_mask": 0 * ones}))
         head = ours(input_ids=ids, head_mask=torch.zeros(2, 4))[0]

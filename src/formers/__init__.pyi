@@ -182,6 +182,8 @@ from .models.blenderbot_small import (
     BlenderbotSmallForConditionalGeneration as BlenderbotSmallForConditionalGeneration,
     BlenderbotSmallModel as BlenderbotSmallModel,
     BlenderbotSmallPreTrainedModel as BlenderbotSmallPreTrainedModel,
+    BlenderbotSmallTokenizer as BlenderbotSmallTokenizer,
+    BlenderbotSmallTokenizerFast as BlenderbotSmallTokenizerFast,
 )
 from .models.bloom import (
     BloomConfig as BloomConfig,
@@ -663,6 +665,8 @@ from .ops.conv1d import (
     Conv1D as Conv1D,
 )
 from .pipelines import (
+    Conversation as Conversation,
+    ConversationalPipeline as ConversationalPipeline,
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
     MultipleChoicePipeline as MultipleChoicePipeline,
@@ -672,10 +676,13 @@ from .pipelines import (
     PipelineException as PipelineException,
     QuestionAnsweringPipeline as QuestionAnsweringPipeline,
     SquadExample as SquadExample,
+    SummarizationPipeline as SummarizationPipeline,
+    Text2TextGenerationPipeline as Text2TextGenerationPipeline,
     TextClassificationPipeline as TextClassificationPipeline,
     TextGenerationPipeline as TextGenerationPipeline,
     TextRankingPipeline as TextRankingPipeline,
     TokenClassificationPipeline as TokenClassificationPipeline,
+    TranslationPipeline as TranslationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     pipeline as pipeline,
 )

@@ -67,6 +67,8 @@ class Body(PreTrainedModel):
         shared = self.shared(embedded, layout, inputs)
         routed: list[Tensor] | None = [] if inputs.get("output_router_logits") else None
         beside: dict[str, Any] = {"shared": shared, "cache": cache, "memory": self.memory(inputs), "routed": routed}
+        if (mask := inputs.get("cross_attn_head_mask")) is not None:
+            beside["crossing"] = self.head_masks(mask, self.depth(), "cross_attn_head_mask")
         step = Step(layout, causal=self.causal(), **beside, **options)
         body = self.stack(embedded, step, self.head_masks(inputs.get("head_mask"), self.depth()))
         rows: Any = body.last_hidden_state

@@ -99,10 +99,10 @@ def _called(
         raise InputError(f"{kind}: {names[0]} has shape {tuple(rows.shape)}; it should be (batch, columns, width).")
     B, T, _ = rows.shape
     mask = next((given[name] for name in MASKS if given.get(name) is not None), None)
-    head_mask = next((given[name] for name in HEAD_MASKS if given.get(name) is not None), None)
+    head_mask = next((_of_heads(given[name]) for name in HEAD_MASKS if given.get(name) is not None), None)
     asked: dict[str, Any] = {name: bool(given[name]) for name in ASKED if given.get(name) is not None}
-    if given.get("cross_attn_layer_head_mask") is not None:
-        raise InputError(f"{kind} here takes no cross_attn_layer_head_mask; leave it out.")
+    if (crossing := given.get("cross_attn_layer_head_mask")) is not None:
+        asked |= {"crossing": (_of_heads(crossing),), "layer": 0}
     handed = next((value.step for value in given.values() if hasattr(value, "step")), None)
     if handed is not None:  # `Step.extended`, through a module of other people's
         step = replace(handed, **asked)
@@ -115,6 +115,11 @@ def _called(
     found = forward(module, rows, step, head_mask)
     as_tuple = isinstance(found, ModelOutput) and given.get("return_dict") is False
     return found.to_tuple() if as_tuple else found
+
+
+def _of_heads(mask: Tensor) -> Tensor:
+    """A mask of heads (H,) as what weights are multiplied by, (1, H, 1, 1); one of more dimensions as it is."""
+    return mask[None, :, None, None] if isinstance(mask, Tensor) and mask.dim() == 1 else mask
 
 
 def memory_of(who: str, states: Any, mask: Any) -> tuple[Tensor, Layout] | None:
@@ -248,7 +253,7 @@ def run_layers(
     masks = [None] * len(stack) if head_masks is None else list(head_masks)
     if len(masks) != len(stack):
         raise InputError(f"head_mask is for {len(masks)} layers, but there are {len(stack)}.")
-    asked = step.output_attentions or any(mask is not None for mask in masks)
+    asked = step.output_attentions or any(mask is not None for mask in (*masks, *(step.crossing or ())))
     if derived is not None and not asked and derived.usable(rows, step.layout):
         found = derived(rows, step, uses, after)
         if found is not None:
@@ -261,7 +266,7 @@ def run_layers(
             rows = rows if after is None else after(i, rows)
             continue
         rows = _kept(rows, step, states)
-        step = replace(step, layer=i) if step.cache is not None else step
+        step = replace(step, layer=i) if step.cache is not None or step.crossing is not None else step
         if checkpointing:
             rows, *more = checkpoint(through, layer, rows, step, mask, use_reentrant=False)
         else:

@@ -65,15 +65,15 @@ class Masks:
         stacked = torch.stack([mask for mask in masks if mask is not None])
         return stacked[..., None] if is_attention_chunked else stacked
 
-    def head_masks(self, head_mask: Tensor | None, layers: int) -> list[Tensor | None]:
+    def head_masks(self, head_mask: Tensor | None, layers: int, name: str = "head_mask") -> list[Tensor | None]:
         """One mask a layer, broadcastable to (B, H, T, T), from (H,), (L, H) or (L, B, H, T, T); 1 keeps a head."""
         if head_mask is None:
             return [None] * layers
         if not isinstance(head_mask, Tensor):
-            raise NotTensorError(f"head_mask is a {type(head_mask).__name__}, not a tensor; torch.tensor(…) makes one.")
+            raise NotTensorError(f"{name} is a {type(head_mask).__name__}, not a tensor; torch.tensor(…) makes one.")
         if head_mask.dim() not in (1, 2, 5) or (head_mask.dim() > 1 and head_mask.shape[0] != layers):
             raise InputError(
-                f"head_mask has shape {tuple(head_mask.shape)}; give (heads,) or ({layers}, heads): 1 keeps a head."
+                f"{name} has shape {tuple(head_mask.shape)}; give (heads,) or ({layers}, heads): 1 keeps a head."
             )
         masks = head_mask.to(self.dtype)
         if masks.dim() == 1:

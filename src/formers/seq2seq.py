@@ -58,6 +58,7 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
         "decoder_inputs_embeds": "inputs_embeds",
         "decoder_attention_mask": "attention_mask",
         "decoder_head_mask": "head_mask",
+        "cross_attn_head_mask": "cross_attn_head_mask",
         "past_key_values": "past_key_values",
         "use_cache": "use_cache",
     }
@@ -121,8 +122,6 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     def run(self, inputs: dict[str, Any]) -> Any:
         """What the model without a head computes."""
         asked: dict[str, Any] = self.options(**{name: inputs.get(name) for name in ASKED})
-        if inputs.get("cross_attn_head_mask") is not None:
-            raise InputError(f"{type(self).__name__} here takes no cross_attn_head_mask; leave it out.")
         layout = inputs.get("layout")
         if inputs.get("decoder_input_ids") is None and inputs.get("decoder_inputs_embeds") is None:
             inputs["decoder_input_ids"] = self.first_inputs(inputs)

@@ -115,3 +115,35 @@ class TestEncodersAlone:
         expected = torch.cat([rows.mean(1) @ weight.T for rows in self.rows(t5)])
         found = SentenceEncoder.from_pretrained(tmp_path).encode(TEXTS, convert_to_tensor=True)
         torch.testing.assert_close(found, torch.nn.functional.normalize(expected), rtol=1e-4, atol=1e-5)
+
+    @pytest.mark.parametrize("prompt", ["Represent the cat: ", "on the mat:", " a "])
+    def test_instructions_that_do_not_count(self, t5: Path, tmp_path: Path, prompt: str) -> None:
+        """The form of INSTRUCTOR: what a prompt says is read, and left out of the mean; no space is dropped."""
+        import transformers
+
+        shutil.copytree(t5, tmp_path / "model")
+        files = {
+            "modules.json": [
+                {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for i, (kind, path) in enumerate({"Transformer": "", "Pooling": "1_Pooling"}.items())
+            ],
+            "1_Pooling/config.json": {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True},
+            "config_sentence_transformers.json": {"prompts": {"own": prompt}},
+        }
+        files["1_Pooling/config.json"] |= {"include_prompt": False}  # type: ignore[operator]
+        (tmp_path / "model" / "1_Pooling").mkdir()
+        for name, values in files.items():
+            (tmp_path / "model" / name).write_text(json.dumps(values))
+        encoder = SentenceEncoder.from_pretrained(tmp_path / "model")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(t5)
+        model = transformers.T5EncoderModel.from_pretrained(t5)
+        texts = [*TEXTS[:4], " the cat \n", "x"]
+        left_out = len(tokenizer(prompt)["input_ids"])
+        with torch.no_grad():
+            rows = [model(**tokenizer(prompt + text, return_tensors="pt")).last_hidden_state for text in texts]
+            plain = [model(**tokenizer(text, return_tensors="pt")).last_hidden_state for text in texts]
+        for found in (encoder.encode(texts, prompt_name="own"), encoder.encode(texts, prompt=prompt, batch_size=2)):
+            expected = torch.cat([one[:, left_out:].mean(1) for one in rows])
+            torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-4, atol=1e-5)
+        expected = torch.cat([one.mean(1) for one in plain])
+        torch.testing.assert_close(torch.tensor(encoder.encode(texts)), expected, rtol=1e-4, atol=1e-5)

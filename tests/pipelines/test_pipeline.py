@@ -28,6 +28,7 @@ from formers.pipelines import (
 )
 
 TASKS = [
+    "conversational",
     "feature-extraction",
     "fill-mask",
     "multiple-choice",

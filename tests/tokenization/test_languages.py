@@ -87,7 +87,18 @@ def test_languages(name: str, tmp_path: Path) -> None:
         pickle.loads(pickle.dumps(ours))("a strange film", text_target="a")["labels"][-1]
         == ours(text_target="a")["input_ids"][-1]
     )
-    ours.src_lang = target
+    texts, written = ["a strange film", "a film"], ["films", "a strange strange film"]
+    batch = ours.prepare_seq2seq_batch(texts, written, max_length=6, max_target_length=4, return_tensors="pt")
+    expected = ours(texts, max_length=6, padding=True, truncation=True, return_tensors="pt")
+    assert {name: batch[name].tolist() for name in expected} == {name: x.tolist() for name, x in expected.items()}
+    assert (
+        batch["labels"].tolist() == ours(text_target=written, max_length=4, padding=True, truncation=True)["input_ids"]
+    )
+    assert "labels" not in ours.prepare_seq2seq_batch(texts)
+    again = ours.prepare_seq2seq_batch(texts, src_lang=target, tgt_texts=written, tgt_lang=source)
+    assert (ours.src_lang, ours.tgt_lang) == (target, source)
+    assert again["labels"] == ours(text_target=written, padding=True)["input_ids"] != ours(written)["input_ids"]
+    ours.tgt_lang = target
     assert ours("a strange film")["input_ids"] == found["labels"]
     with pytest.raises(ArgumentError, match="'klingon' is no language"):
         ours.src_lang = "klingon"

@@ -252,7 +252,9 @@ class BartDecoderLayer(Layer):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         rows, *weights = self.attended(self.self_attn, self.self_attn_layer_norm, rows, step.alone(), head_mask)
         if step.memory is not None:
-            rows, *across = self.attended(self.encoder_attn, self.encoder_attn_layer_norm, rows, step)
+            rows, *across = self.attended(
+                self.encoder_attn, self.encoder_attn_layer_norm, rows, step, step.across_mask()
+            )
             weights += across
         return self.fed(rows), *weights
 
@@ -350,7 +352,7 @@ class BartDecoder(BartPreTrainedModel, Part):
         *("inputs_embeds", "use_cache"),
         *OPTIONS,
     )
-    KEYWORDS: ClassVar[tuple[str, ...]] = ("head_mask", "cache_position")
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("head_mask", "cross_attn_head_mask", "cache_position")
     OUTPUT = outputs.BaseModelOutputWithPastAndCrossAttentions
     WORDS, SIDE, LAYER = "embed_tokens", "decoder", BartDecoderLayer
 

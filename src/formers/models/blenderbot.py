@@ -41,6 +41,12 @@ class BlenderbotTokenizer(ByteLevelTokenizer):
     def _around(self) -> None:
         self._tokenizer.post_processor = frame(self, "$A:0 eos:0", "$A:0 $B:0 eos:0")
 
+    def _build_conversation_input_ids(self, conversation: Any) -> list[int]:
+        """The ids of a Conversation: a space before what the user says, two between turns, an end after all."""
+        turns = [f" {text}" if is_user else text for is_user, text in conversation.iter_texts()]
+        ids: list[int] = self.encode("  ".join(turns), verbose=False)
+        return ids
+
 
 BlenderbotTokenizerFast = BlenderbotTokenizer
 

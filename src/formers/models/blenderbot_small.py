@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .. import decoders
 from ..modeling import PreTrainedModel
 from ..ops.layout import Layout
-from ..tokenization import PreTrainedTokenizerFast
+from ..tokenization.marked import MarkedTokenizer
 from . import bart, blenderbot
 
 
@@ -32,6 +32,21 @@ class BlenderbotSmallConfig(blenderbot.BlenderbotConfig):
     decoder_attention_heads: int = 16
     d_model: int = 512
     encoder_no_repeat_ngram_size: int = 0
+
+
+class BlenderbotSmallTokenizer(MarkedTokenizer):
+    """BPE on words in lower case; nothing is put around texts."""
+
+    TOKENS = {
+        "bos_token": "__start__",
+        "eos_token": "__end__",
+        "unk_token": "__unk__",
+        "pad_token": "__null__",
+    }
+    _build_conversation_input_ids = blenderbot.BlenderbotTokenizer._build_conversation_input_ids
+
+
+BlenderbotSmallTokenizerFast = BlenderbotSmallTokenizer
 
 
 class BlenderbotSmallPreTrainedModel(bart.BartPreTrainedModel):
@@ -80,7 +95,7 @@ class BlenderbotSmallForCausalLM(BlenderbotSmallPreTrainedModel, bart.BartForCau
 
 
 MODEL_TYPES = {"blenderbot-small": BlenderbotSmallConfig}
-TOKENIZER = PreTrainedTokenizerFast  # of a tokenizer.json
+TOKENIZER = BlenderbotSmallTokenizer
 HEADS = {
     "base": BlenderbotSmallModel,
     "causal-lm": BlenderbotSmallForCausalLM,

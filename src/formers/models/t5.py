@@ -302,7 +302,7 @@ class T5Block(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         rows, *weights = through(self.layer[0], rows, step.alone(), head_mask)
         if self.is_decoder and step.memory is not None:
-            rows, *across = through(self.layer[1], rows, step)
+            rows, *across = through(self.layer[1], rows, step, step.across_mask())
             weights += across
         return self.layer[-1](rows), *weights
 
@@ -362,7 +362,7 @@ class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
         *("past_key_values", "use_cache"),
         *OPTIONS,
     )
-    KEYWORDS = ("head_mask", "cache_position")
+    KEYWORDS = ("head_mask", "cross_attn_head_mask", "cache_position")
     OUTPUT = outputs.BaseModelOutputWithPastAndCrossAttentions
     WORDS = "embed_tokens"
     LAYERS, LAST = "block", "final_layer_norm"

@@ -20,9 +20,12 @@ IGNORED = -100
 PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 
 
-def tokens(logits: Tensor, labels: Tensor, items: Items = None) -> Tensor:
-    """Mean cross entropy of (N, C) logits against (N,) labels in [0, C), over the labels that are not -100."""
-    return _cross_entropy(logits, labels, "labels", items)
+def tokens(logits: Tensor, labels: Tensor, items: Items = None, smoothing: float = 0.0) -> Tensor:
+    """Mean cross entropy of (N, C) logits against (N,) labels in [0, C), over the labels that are not -100.
+
+    smoothing: the part of a label's weight that all C share. Source: Szegedy et al. 2016 (arXiv 1512.00567), section 7.
+    """
+    return _cross_entropy(logits, labels, "labels", items, smoothing)
 
 
 def choice(logits: Tensor, labels: Tensor, name: str = "labels", items: Items = None) -> Tensor:
@@ -103,10 +106,10 @@ def _divided(loss: Callable[..., Tensor], logits: Tensor, labels: Tensor, items:
     return loss(logits, labels, reduction="sum") / (items.to(logits.device) if isinstance(items, Tensor) else items)
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor, name: str, items: Items) -> Tensor:
+def _cross_entropy(logits: Tensor, labels: Tensor, name: str, items: Items, smoothing: float = 0.0) -> Tensor:
     if labels.is_floating_point():
         raise InputError(f"{name} is {labels.dtype}; it should be label ids, integers.")
-    loss = partial(F.cross_entropy, ignore_index=IGNORED)
+    loss = partial(F.cross_entropy, ignore_index=IGNORED, label_smoothing=smoothing)
     # a label out of range stops a GPU process for good, so there it is looked for beforehand
     if labels.device.type == "cpu":
         try:

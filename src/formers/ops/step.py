@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class Step:
     cache: the keys and values of earlier tokens, to which those of this pass are added; None for none.
     layer: the number of the layer that is being run.
     memory: what layers attend to beside their own text: the rows of an encoder and their layout.
+    crossing: what weights of attention to the memory are multiplied by, for each layer; None where nothing is.
     routed: what layers that choose among experts add their logits to, rows of the layout; None where nobody asks.
     """
 
@@ -35,11 +36,16 @@ class Step:
     cache: Any = None
     layer: int = 0
     memory: tuple[Tensor, Layout] | None = None
+    crossing: Sequence[Tensor | None] | None = None
     routed: list[Tensor] | None = None
 
     def alone(self) -> Step:
         """The same pass for modules that attend to their own text."""
         return self if self.memory is None else replace(self, memory=None)
+
+    def across_mask(self) -> Tensor | None:
+        """What weights of attention to the memory are multiplied by in this layer."""
+        return None if self.crossing is None else self.crossing[self.layer]
 
     def crossed(
         self, project: Callable[[Tensor], tuple[Tensor, Tensor]], heads: int

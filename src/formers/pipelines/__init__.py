@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
-    *("any-to-any", "audio-classification", "automatic-speech-recognition", "conversational", "decision"),
+    *("any-to-any", "audio-classification", "automatic-speech-recognition", "decision"),
     *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
     *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
     *("mask-generation", "object-detection"),
@@ -38,6 +38,7 @@ _ELSEWHERE = (
 _BESIDE = {
     "AggregationStrategy": "token_classification",
     "ClassificationFunction": "text_classification",
+    "Conversation": "conversation",
     "NerPipeline": "token_classification",
     "Pipeline": "base",
     "PipelineException": "base",
@@ -76,8 +77,8 @@ def pipeline(
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
-            "next-sentence", "text-generation", "text2text-generation", "summarization", "translation" (or
-            "translation_en_to_fr", and so on); left out, the model's architecture decides.
+            "next-sentence", "text-generation", "conversational", "text2text-generation", "summarization",
+            "translation" (or "translation_en_to_fr", and so on); left out, the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.

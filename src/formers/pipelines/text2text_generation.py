@@ -74,12 +74,16 @@ class Text2TextGenerationPipeline(TextPipeline):
     doing: ClassVar[str] = "Writing one text from another"
 
     def __init__(self, model: Any, tokenizer: Any = None, **kwargs: Any) -> None:
+        self.check_model(model)
+        super().__init__(model, tokenizer, **kwargs)
+
+    def check_model(self, model: Any) -> None:
+        """Raise HeadError for a model that cannot do the task."""
         if not (reads_and_writes(model) and callable(getattr(model, "generate", None))):
             raise HeadError(
                 f"{type(model).__name__} has no encoder and decoder with a head. {self.doing} needs them: "
                 "AutoModelForSeq2SeqLM loads one. Models that write a text on are for pipeline('text-generation')."
             )
-        super().__init__(model, tokenizer, **kwargs)
 
     def _sanitize_parameters(
         self,

@@ -36,7 +36,7 @@ def tokenized(reader: Any, columns: list[list[str]]) -> list[dict[str, Tensor]]:
         return []
     limit = reader.max_seq_length
     cut = {} if limit is None else {"truncation": True, "max_length": limit}
-    read = [[(text.lower() if reader.do_lower_case else text).strip() for text in column] for column in columns]
+    read = [[text.lower() if reader.do_lower_case else text for text in column] for column in columns]
     return list(encoded(reader.tokenizer, read, {"padding": False, "verbose": False, **cut}))
 
 

@@ -6,7 +6,8 @@ packing.py     PackedEncoding, what `packed` gives: ids without padding; words.p
 backend.py     running a `tokenizers.Tokenizer` that no call changes; its errors
 cutting.py     very long texts, cut where that cannot change the tokens kept
 wordpiece.py   the recipe for vocab.txt; basic.py: its steps in plain Python
-byte_level.py  the recipe for vocab.json with merges.txt; sentencepiece.py: that for .model files
+byte_level.py  the recipe for vocab.json with merges.txt; marked.py: where tokens say that a word goes on ("@@")
+sentencepiece.py  the recipe for .model files
 frames.py      what special tokens are put around texts; languages.py: texts that say their language, and targets
 """
 

@@ -225,6 +225,33 @@ class Calling(Rows):
         """The old name of `tokenize` for a text in which no special token is looked for; here they are."""
         return self.tokenize(text)
 
+    def prepare_seq2seq_batch(
+        self,
+        src_texts: Any,
+        tgt_texts: Any = None,
+        max_length: int | None = None,
+        max_target_length: int | None = None,
+        padding: bool | str | PaddingStrategy = "longest",
+        return_tensors: str | TensorType | None = None,
+        truncation: bool | str | TruncationStrategy | None = True,
+        **kwargs: Any,
+    ) -> BatchEncoding:
+        """Texts, and as `labels` what is to be written from them; `text_target=` in the call is its present form.
+
+        max_length: of texts, and of targets where max_target_length does not say. src_lang, tgt_lang: for tokenizers of
+        several languages, which keep them.
+        """
+        self._say_once("prepare_seq2seq_batch", "prepare_seq2seq_batch() is deprecated; call the tokenizer.")
+        for name in ("src_lang", "tgt_lang"):
+            if (language := kwargs.pop(name, None)) is not None and hasattr(self, name):
+                setattr(self, name, language)
+        options = {"padding": padding, "truncation": truncation, "return_tensors": return_tensors, **kwargs}
+        found = self(src_texts, max_length=max_length, **options)
+        if tgt_texts is not None:
+            longest = max_length if max_target_length is None else max_target_length
+            found["labels"] = self(text_target=tgt_texts, max_length=longest, **options)["input_ids"]
+        return found
+
     @contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:
         """Does nothing for most models; `text_target=` is its present form."""
