@@ -32,7 +32,7 @@ def test_results_and_their_agreement(family: str, head: str, mode: str) -> None:
         model.optimize(mode, check=[inputs])
         after = model(**inputs)[0]
     found = model.optimized
-    assert found.stacks and found.agreement.cosine > 0.99
+    assert (found.stacks or found.linears > 10) and found.agreement.cosine > 0.99  # encoders of long texts have none
     keep = inputs.get("decoder_attention_mask", inputs["attention_mask"]).bool()
     rows = (x[keep] if x.shape[:2] == keep.shape else x for x in (after, before))
     assert difference(*rows) < TOLERANCES[mode]

@@ -200,8 +200,10 @@ class Layer(nn.Module):
         self.fc2 = nn.Linear(width, D)
         self.final_layer_norm = nn.LayerNorm(D)
 
-    def block(self) -> Block:
+    def block(self) -> Block | None:
         inner, crossing = self.self_attn, getattr(self, "encoder_attn", None)
+        if not isinstance(inner, BartAttention):
+            return None
         return Block(
             heads=inner.num_heads,
             projections=(inner.q_proj, inner.k_proj, inner.v_proj),

@@ -278,9 +278,11 @@ class T5Block(nn.Module):
             self.layer.append(T5LayerCrossAttention(config, layer_idx))
         self.layer.append(T5LayerFF(config))
 
-    def block(self) -> Block:
+    def block(self) -> Block | None:
         own, *between, last = cast(Any, self.layer)
-        inner, fed = own.SelfAttention, last.DenseReluDense
+        inner, fed = getattr(own, "SelfAttention", None), last.DenseReluDense
+        if not isinstance(inner, T5Attention):
+            return None
         cross = next((layer.EncDecAttention.cross(layer.layer_norm) for layer in between), None)
         gated = isinstance(fed, T5DenseGatedActDense)
         return Block(
