@@ -4,8 +4,9 @@
         [--sentences FILE]
 
 The models have random weights, in the shapes of T5 small and of Marian's base. Texts of 6 to 48 tokens become texts of
-32. "many" is the first 1,000 lines of a file, SST-2's sentences say, through the pipeline, whose texts end where the
-weights happen to say so, after 64 tokens at most; Transformers generates in batches of eight, in the order given.
+32. "many" is the first 1,000 lines of a file, such as the sentences of SST-2, whose words become words of the
+vocabulary, through the pipeline. Its texts end at any of the 5 % of all words that stand for an end, which a penalty
+for what was written brings about, or after 64 tokens. Transformers generates in batches of eight, in the order given.
 Prints what benchmarks/generation.py does; `--engines` is a Python with what requirements.txt lists.
 """
 
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from contest import duel
 
@@ -37,7 +39,7 @@ CASES: dict[str, tuple[list[int], int]] = {
     "8, 4 beams": ([6, 8, 12, 16, 20, 28, 36, 48], 4),
 }
 MANY = "many"
-NEW, MOST = 32, 64
+NEW = 32
 
 
 def write_model(name: str, folder: Path) -> None:
@@ -79,15 +81,32 @@ def contestant(name: str, folder: str) -> Any:
         from torch.ao.quantization import quantize_dynamic
 
         model = quantize_dynamic(model, {torch.nn.Linear}, torch.qint8)
+    if library == "formers":
+        pipe = module.pipeline("translation", model=model, tokenizer=folder)
+    else:
+        tokenizer = module.AutoTokenizer.from_pretrained(folder)
     pad = model.config.pad_token_id
 
-    def run(texts: list[list[int]], beams: int) -> None:
+    def many(texts: list[str]) -> None:
+        options = {"do_sample": False, "num_beams": 1, "max_new_tokens": 64, "repetition_penalty": 3.0}
+        options["eos_token_id"] = list(range(model.config.vocab_size // 20))
+        if library == "formers":
+            pipe(texts, **options)
+            return
+        for start in range(0, len(texts), 8):
+            batch = tokenizer(texts[start : start + 8], padding=True, return_tensors="pt", return_token_type_ids=False)
+            tokenizer.batch_decode(model.generate(**batch, **options), skip_special_tokens=True)
+
+    def run(texts: list[Any], beams: int) -> None:
+        if isinstance(texts[0], str):
+            return many(texts)
         longest = max(map(len, texts))
         ids = torch.tensor([text + [pad] * (longest - len(text)) for text in texts])
         mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts])
         model.generate(
             ids, attention_mask=mask, do_sample=False, num_beams=beams, max_new_tokens=NEW, min_new_tokens=NEW
         )
+        return None
 
     return run
 
@@ -109,8 +128,15 @@ def _ctranslate2(folder: str) -> Any:
     return run
 
 
-def questions(case: str, rounds: int) -> Iterator[list[Any]]:
-    """Texts, and the number of beams, for each round and one before; other texts in each."""
+def questions(case: str, rounds: int, sentences: Path | None) -> Iterator[list[Any]]:
+    """Texts, and the number of beams, for each round and one before; other texts in each, but of "many"."""
+    if case == MANY:
+        assert sentences is not None  # or the case is left out
+        lines = sentences.read_text(encoding="utf-8").splitlines()[1:1001]
+        texts = [" ".join(f"w{3 + crc32(word.encode()) % 32_000}" for word in line.split()) for line in lines]
+        yield [texts[:40], 1]
+        yield from [[texts, 1]] * rounds
+        return
     lengths, beams = CASES[case]
     for turn in range(rounds + 1):
         draw = random.Random(turn)
@@ -122,11 +148,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", nargs="+", choices=SHAPES, default=list(SHAPES))
-    parser.add_argument("--case", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--case", nargs="+", choices=(*CASES, MANY), default=list(CASES))
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
     parser.add_argument("--engines", default=sys.executable)
+    parser.add_argument("--sentences", type=Path, help='for the case "many": a line each, after one of headings')
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if MANY in chosen.case and chosen.sentences is None:
+        parser.error("the case many needs --sentences")
     if chosen.work:
         return duel.serve(contestant(*chosen.work))
     for model in chosen.model:
@@ -135,8 +164,9 @@ def main() -> None:
         write_model(model, folder)
         for case in chosen.case:
             pythons = {name: chosen.engines if "ctranslate2" in name else sys.executable for name in chosen.only}
+            pythons = {name: python for name, python in pythons.items() if case != MANY or "ctranslate2" not in name}
             entering = {name: [python, __file__, "--work", name, str(folder)] for name, python in pythons.items()}
-            duel.show(f"{model}, {case}", duel.race(entering, questions(case, chosen.rounds)))
+            duel.show(f"{model}, {case}", duel.race(entering, questions(case, chosen.rounds, chosen.sentences)))
     return None
 
 
