@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from .. import decoders, outputs, seq2seq
 from ..config import PretrainedConfig
+from ..cross_attention import EitherAttention
 from ..errors import ConfigError
 from ..layers import by_hand, through
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
-from ..ops.attention import attention
 from ..ops.embedding import lookup
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..optimize import Block, Cross
+from ..optimize import Block
 from ..tokenization import ROBERTA_FRAME
 from . import roberta
 
@@ -133,55 +133,22 @@ by_hand_decoder_layer = by_hand(
 )
 
 
-class BartAttention(nn.Module):
+class BartAttention(EitherAttention):
     def __init__(self, config: Any, heads: int, causal: bool = False) -> None:
         super().__init__()
         D = config.d_model
         if D % heads:
             raise ConfigError(f"d_model={D} is no multiple of {heads} heads.")
-        self.num_heads, self.kernel, self.is_causal = heads, config._attn_implementation, causal
-        self.dropout = config.attention_dropout
+        self.heads, self.kernel, self.is_causal = heads, config._attn_implementation, causal
+        self.rate = config.attention_dropout
         self.k_proj = nn.Linear(D, D)
         self.v_proj = nn.Linear(D, D)
         self.q_proj = nn.Linear(D, D)
         self.out_proj = nn.Linear(D, D)
 
-    def keys(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of rows, D numbers a row."""
-        return self.k_proj(rows), self.v_proj(rows)
-
-    def cross(self, norm: nn.Module) -> Cross:
-        """The parts of attention to an encoder's rows."""
-        return Cross(self.num_heads, (self.q_proj, self.k_proj, self.v_proj), self.out_proj, norm, self.attend)
-
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        if step.memory is None:
-            (key, value), memory = self.keys(rows), None
-        else:
-            (key, value), memory = step.crossed(self.keys, self.num_heads)
-        context, *weights = self.attend(self.q_proj(rows), key, value, step, head_mask, memory)
-        return self.out_proj(context), *weights
-
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        step: Step,
-        head_mask: Tensor | None = None,
-        memory: Layout | None = None,
-    ) -> tuple[Tensor, ...]:
-        """Rows of D to the context. memory: where keys and values are, when they are an encoder's."""
-        return attention(
-            *(query, key, value, step),
-            heads=self.num_heads,
-            memory=memory,
-            causal=self.is_causal and memory is None,
-            dropout=self.dropout if self.training else 0.0,
-            head_mask=head_mask,
-            kernel=self.kernel,
-        )
+        return self.attended(rows, step, head_mask)
 
 
 class Layer(nn.Module):
@@ -205,7 +172,7 @@ class Layer(nn.Module):
         if not isinstance(inner, BartAttention):
             return None
         return Block(
-            heads=inner.num_heads,
+            heads=inner.heads,
             projections=(inner.q_proj, inner.k_proj, inner.v_proj),
             output=inner.out_proj,
             attention_norm=self.self_attn_layer_norm,

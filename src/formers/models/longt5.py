@@ -65,7 +65,7 @@ class LongT5LocalAttention(t5.T5Attention):
     def shared(self, layout: Layout, like: Tensor) -> tuple[Any, Any]:
         """What all layers read: the bias of distances; and the blocks of columns with what is added to scores of their
         sums, or None."""
-        return self.bias(), None
+        return self.by_distance(), None
 
     def side(self, rows: Tensor, layout: Layout, found: Any) -> Side | None:
         """What is seen beside, of the rows of a layer."""
@@ -91,7 +91,7 @@ class LongT5LocalAttention(t5.T5Attention):
 
     def heads_of(self, x: Tensor) -> Tensor:
         """(B, T, H · d) to (B, H, T, d)."""
-        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class LongT5TransientGlobalAttention(LongT5LocalAttention):
@@ -111,7 +111,7 @@ class LongT5TransientGlobalAttention(LongT5LocalAttention):
         index = buckets(behind, self.buckets, self.farthest)
         scores = self.global_relative_attention_bias(index).permute(0, 3, 1, 2)  # (B, H, T, G)
         scores = scores.masked_fill(~there[:, None, None], torch.finfo(scores.dtype).min)
-        return self.bias(), (blocks, scores)
+        return self.by_distance(), (blocks, scores)
 
     def side(self, rows: Tensor, layout: Layout, found: Any) -> Side | None:
         blocks, scores = found

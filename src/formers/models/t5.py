@@ -7,22 +7,22 @@ width of a head, V vocabulary.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
 from .. import decoders, heads, outputs, seq2seq
 from ..config import PretrainedConfig
+from ..cross_attention import EitherAttention
 from ..errors import ConfigError
 from ..layers import by_hand, through
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
-from ..ops.attention import attention
+from ..ops.attention import Bias
 from ..ops.bias import buckets
 from ..ops.layout import Layout
 from ..ops.step import Step
-from ..optimize import Block, Cross
+from ..optimize import Block
 from ..tokenization import SentencePieceModel, SentencePieceTokenizer
 
 
@@ -162,16 +162,16 @@ by_hand_layer = by_hand(
 )
 
 
-Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-class T5Attention(nn.Module):
+class T5Attention(EitherAttention):
     """Scores are not divided by √d: the weights were drawn so that they need not be."""
+
+    LINEAR = ("q", "k", "v", "o")
+    SCALE = 1.0
 
     def __init__(self, config: T5Config, has_relative_attention_bias: bool = False, layer_idx: int = 0) -> None:
         super().__init__()
         D, H, d = config.d_model, config.num_heads, config.d_kv
-        self.n_heads, self.kernel, self.rate = H, config._attn_implementation, config.dropout_rate
+        self.heads, self.kernel, self.rate = H, config._attn_implementation, config.dropout_rate
         self.is_decoder, self.buckets = config.is_decoder, config.relative_attention_num_buckets
         self.farthest, self.layer_idx = config.relative_attention_max_distance, layer_idx
         self.q = nn.Linear(D, H * d, bias=False)
@@ -182,7 +182,10 @@ class T5Attention(nn.Module):
         if has_relative_attention_bias:
             self.relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, H)
 
-    def bias(self, kept: bool = True) -> Bias | None:
+    def bias(self, step: Step) -> Bias | None:
+        return self.by_distance() if step.shared is None else step.shared
+
+    def by_distance(self, kept: bool = True) -> Bias | None:
         """(1, H, Q, K) what is added to scores of keys so far behind their queries, (Q, K), made once for a size.
 
         kept: False where layers are computed again for their gradients, and the same has to come about again.
@@ -205,42 +208,7 @@ class T5Attention(nn.Module):
 
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
-        if step.memory is None:
-            (key, value), memory = self.keys(rows), None
-        else:
-            (key, value), memory = step.crossed(self.keys, self.n_heads)
-        context, *weights = self.attend(self.q(rows), key, value, step, head_mask, memory)
-        return self.o(context), *weights
-
-    def keys(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of rows, H · d numbers a row."""
-        return self.k(rows), self.v(rows)
-
-    def cross(self, norm: nn.Module) -> Cross:
-        """The parts of attention to an encoder's rows."""
-        return Cross(self.n_heads, (self.q, self.k, self.v), self.o, norm, self.attend)
-
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        step: Step,
-        head_mask: Tensor | None = None,
-        memory: Layout | None = None,
-    ) -> tuple[Tensor, ...]:
-        """Rows of H · d to the context. memory: where keys and values are, when they are an encoder's."""
-        return attention(
-            *(query, key, value, step),
-            heads=self.n_heads,
-            memory=memory,
-            bias=None if memory is not None else self.bias() if step.shared is None else step.shared,
-            causal=step.causal and memory is None,
-            scale=1.0,
-            dropout=self.rate if self.training else 0.0,
-            head_mask=head_mask,
-            kernel=self.kernel,
-        )
+        return self.attended(rows, step, head_mask)
 
 
 class T5LayerSelfAttention(nn.Module):
@@ -286,7 +254,7 @@ class T5Block(nn.Module):
         cross = next((layer.EncDecAttention.cross(layer.layer_norm) for layer in between), None)
         gated = isinstance(fed, T5DenseGatedActDense)
         return Block(
-            heads=inner.n_heads,
+            heads=inner.heads,
             projections=(inner.q, inner.k, inner.v),
             output=inner.o,
             attention_norm=own.layer_norm,
@@ -393,7 +361,7 @@ class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
         """The bias of positions, which the first layer has for all."""
         first: Any = self.block[0]
         again = self.gradient_checkpointing and self.training
-        return None if self.BIASED else first.layer[0].SelfAttention.bias(kept=not again)
+        return None if self.BIASED else first.layer[0].SelfAttention.by_distance(kept=not again)
 
 
 T5PreTrainedModel.PART = T5Stack
