@@ -58,11 +58,14 @@ def prunes(family: str) -> bool:
     return registry.load(family).HEADS["base"]._attentions is not PreTrainedModel._attentions
 
 
-def redraw(model: torch.nn.Module, seed: int = 0) -> None:
-    """Weights at std 0.2: at the usual 0.02 a wrong activation moves outputs less than any tolerance sees."""
+def redraw(model: torch.nn.Module, seed: int = 0, fixed: bool = True) -> None:
+    """Weights at std 0.2: at the usual 0.02 a wrong activation moves outputs less than any tolerance sees.
+
+    fixed: also those that are not trained, which those who load a model may make anew.
+    """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in (p for p in model.parameters() if p.requires_grad):  # others are made anew by those who load
+        for parameter in (p for p in model.parameters() if fixed or p.requires_grad):
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
 
 
@@ -78,7 +81,7 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     theirs_class = getattr(transformers, ours_class.__name__)
     only = {} if theirs_class._supports_sdpa else {"attn_implementation": "eager"}
     theirs = theirs_class(getattr(transformers, ours_class.config_class.__name__)(**{**values, **only}))
-    redraw(theirs)
+    redraw(theirs, fixed=False)
     ours = ours_class(ours_class.config_class(**values))
     ours.load_state_dict(theirs.state_dict())
     ours.tie_weights()

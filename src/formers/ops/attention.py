@@ -82,7 +82,7 @@ def attention(
         key, value, memory = step.cache.extend_columns(step.layer, *new, layout)
     packed = fused and layout.index is not None and memory is None
     if packed and (not by_column or layout.contiguous):
-        sdpa: Any = partial(_attended, scale=scale, dropout_p=dropout)
+        sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
         if softcap is not None:
             capped = lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0]  # noqa: E731
             run = _with_scores(capped, bias, by_place, causal, window)
@@ -111,8 +111,10 @@ def attention(
     # fused kernels have a wrong backward where a query sees nothing: the minimum swallows their sum of exponentials
     if not fused or softcap is not None or _blind(keys, causal, window):
         context, weights = written(q, k, v, scores, head_mask=head_mask)
+    elif memory is not None and _is_few(q, k):
+        context, weights = written(q, k, v, scores)
     else:
-        context = _attended(q, k, v, attn_mask=scores, dropout_p=dropout, scale=scale)
+        context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, dropout_p=dropout, scale=scale)
         weights = None
     if shares > 1:
         apart = lambda x: x.unflatten(2, (shares, -1)).transpose(1, 2).flatten(0, 1)  # noqa: E731
@@ -121,28 +123,11 @@ def attention(
     return (rows, weights) if asked and weights is not None else (rows,)
 
 
-def _attended(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    attn_mask: Tensor | None = None,
-    *,
-    is_causal: bool = False,
-    scale: float | None = None,
-    dropout_p: float = 0.0,
-) -> Tensor:
-    """torch's fused attention; or its few steps one by one, which a CPU is faster at for few queries and keys.
-
-    attn_mask: bool, or added to scores.
-    """
-    few = 1 < q.shape[2] <= _FEW and q.shape[2] * k.shape[2] <= _FEW * _FEW and not is_causal
+def _is_few(q: Tensor, k: Tensor) -> bool:
+    """Whether a CPU is faster at the few steps of attention one by one than at torch's fused kernel."""
     plain = q.device.type == "cpu" and q.dtype == torch.float32 and not torch.is_grad_enabled()
     together = k.stride(0) == k.shape[1] * k.stride(1)  # or products copy them
-    if few and plain and together and (attn_mask is None or attn_mask.dtype != torch.bool):
-        return _written_out(q, k, v, attn_mask, scale=scale, softcap=None, dropout=dropout_p)[0]
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=attn_mask, is_causal=is_causal, scale=scale, dropout_p=dropout_p
-    )
+    return plain and together and 1 < q.shape[2] <= _FEW and q.shape[2] * k.shape[2] <= _FEW * _FEW
 
 
 def distances(queries: int, keys: int, device: torch.device | None = None) -> Tensor:
@@ -349,7 +334,7 @@ def _of_past(
         elif seen is not None:
             scores = seen
         if softcap is None:
-            context = _attended(q, k, v, attn_mask=scores, scale=scale, dropout_p=dropout)
+            context = F.scaled_dot_product_attention(q, k, v, attn_mask=scores, scale=scale, dropout_p=dropout)
         else:
             if scores is seen and seen is not None:
                 scores = q.new_zeros(()).where(seen, torch.finfo(q.dtype).min)

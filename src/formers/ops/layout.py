@@ -248,14 +248,16 @@ class Layout:
         1, T), the smallest number there; None for nothing."""
         if (seen := self.visible()) is None:
             return None
+        least, none = torch.finfo(like.dtype).min, torch.zeros((), dtype=like.dtype, device=like.device)
+        if is_tracing():
+            return none.where(seen.to(like.device), least)
         key = like.dtype, like.device, torch.is_inference_mode_enabled()
         if key not in self._hidden:
-            least, none = torch.finfo(like.dtype).min, torch.zeros((), dtype=like.dtype, device=like.device)
             self._hidden[key] = none.where(seen.to(like.device), least)
         return self._hidden[key]
 
     @cached_property
-    def _hidden(self) -> dict[tuple[Any, ...], Tensor]:
+    def _hidden(self) -> dict[Any, Tensor]:
         return {}  # asked for by each layer of each pass
 
 
