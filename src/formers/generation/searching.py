@@ -15,6 +15,7 @@ from . import beams, groups, outputs
 from .constrained import Banks
 from .constraints import constraints_of
 from .penalties import HammingDiversityLogitsProcessor
+from .runner import Runner
 
 if TYPE_CHECKING:
     from .scorers import Finished
@@ -27,13 +28,16 @@ def beam_search(task: Task) -> Any:
     runner, logits = task.begin()
     rules, stores = task.rules(), _stores(c)
 
-    def apply(tokens: Tensor, found: Tensor) -> Tensor:
-        ids, real = _so_far(task, tokens)
-        return rules(ids, real, found, range(len(ids)))
+    def apply(tokens: Tensor, found: Tensor, texts: Tensor) -> Tensor:
+        rows = None if len(tokens) == len(task.ids) else beams.rows_of(texts, K)
+        ids, real = _so_far(task, tokens, rows)
+        return (rules if rows is None else rules.of(rows))(ids, real, found, range(len(ids)))
 
+    of_caller = task.given or task.criteria or rules.guidance is not None  # which expect the whole batch
+    leave = type(runner) is Runner and not (c.do_sample or of_caller) and stores == (None, None)
     asked = beams.Search(
-        K, max(task.longest), len(task.eos), lambda tokens: _ends(task, tokens), _length_penalty(c),
-        c.early_stopping or False, bool(c.do_sample), task.pad,
+        K, max(task.longest), len(task.eos), lambda tokens, texts: _ends(task, tokens, texts), _length_penalty(c),
+        c.early_stopping or False, bool(c.do_sample), task.pad, leave,
     )  # fmt: skip
     if task.whole.dim() == 2:
         runner.recall = lambda row: torch.cat([task.prompts[row // K], runner.written[row]])
@@ -124,15 +128,15 @@ def _stopped(task: Task, tokens: Tensor) -> Tensor:
     return task.criteria(_so_far(task, tokens)[0], None)
 
 
-def _ends(task: Task, tokens: Tensor) -> Tensor:
-    """(B, C) which candidates (B, C, s) are at their end."""
+def _ends(task: Task, tokens: Tensor, texts: Tensor) -> Tensor:
+    """(B, C) which candidates (B, C, s) of these texts are at their end."""
     B, C, s = tokens.shape
     ends = torch.zeros(B, C, dtype=torch.bool, device=tokens.device)
     for token in task.eos:
         ends |= tokens[:, :, -1] == token
-    longest = torch.tensor(task.longest[:: task.times], device=tokens.device)
+    longest = torch.tensor(task.longest[:: task.times], device=tokens.device)[texts]
     ends |= (s >= longest)[:, None]
     if task.criteria:
-        ids = task.ids[:: task.times].repeat_interleave(C, 0)
+        ids = task.ids[:: task.times][texts].repeat_interleave(C, 0)
         ends |= task.criteria(torch.cat([ids, tokens.flatten(0, 1)], 1), None).view(B, C)
     return ends
