@@ -11,6 +11,7 @@ import transformers
 from families import SEQ2SEQ, difference, pair
 
 import formers
+from formers.generation.runner import Runner
 
 PAD = 98
 TOKENS = {"pad_token_id": PAD, "eos_token_id": 2, "bos_token_id": 3}
@@ -222,3 +223,19 @@ def test_a_decoder_alone_writes(given: bool) -> None:
         # the reference cannot keep keys of both texts here
         expected = written(theirs, inputs, use_cache=not given, **options)
         assert written(ours, inputs, **options).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("family", ["t5", "umt5"])
+def test_beams_of_a_text_that_is_done_leave(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nothing can better costs nothing more, and comes in its own place."""
+    _, ours = writers(family)
+    rows: list[int] = []
+    step = Runner.step
+    monkeypatch.setattr(Runner, "step", lambda self, tokens: rows.append(len(tokens)) or step(self, tokens))
+    inputs, options = texts("right"), {"num_beams": 3, "early_stopping": True, "eos_token_id": [*range(0, 98, 6)]}
+    together = written(ours, inputs, **options)
+    assert rows[0] == 9 and rows[-1] < 9
+    for row, keep in enumerate(inputs["attention_mask"].bool()):
+        alone = written(ours, {"input_ids": inputs["input_ids"][row, keep][None]}, **options)[0]
+        assert together[row, : len(alone)].tolist() == alone.tolist()
+        assert (together[row, len(alone) :] == PAD).all()
