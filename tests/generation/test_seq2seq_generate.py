@@ -225,7 +225,7 @@ def test_a_decoder_alone_writes(given: bool) -> None:
         assert written(ours, inputs, **options).tolist() == expected.tolist()
 
 
-@pytest.mark.parametrize("family", ["t5", "umt5"])
+@pytest.mark.parametrize("family", ["t5"])
 def test_beams_of_a_text_that_is_done_leave(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nothing can better costs nothing more, and comes in its own place."""
     _, ours = writers(family)
