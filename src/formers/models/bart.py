@@ -17,7 +17,7 @@ from .. import decoders, outputs, seq2seq
 from ..config import PretrainedConfig
 from ..cross_attention import EitherAttention
 from ..errors import ConfigError
-from ..layers import by_hand, through
+from ..layers import by_hand, through, within_range
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.embedding import lookup
@@ -208,7 +208,7 @@ class BartEncoderLayer(Layer):
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         rows, *weights = self.attended(self.self_attn, self.self_attn_layer_norm, rows, step.alone(), head_mask)
-        return self.fed(rows), *weights
+        return within_range(self.fed(rows)), *weights
 
 
 class BartDecoderLayer(Layer):
