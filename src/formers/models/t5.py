@@ -114,7 +114,7 @@ T5TokenizerFast = T5Tokenizer
 
 
 class T5LayerNorm(decoders.RMSNorm):
-    """Gives numbers of its weight's type: rows come in float32 where only the feed-forwards' last weights are kept so."""
+    """Gives numbers of its weight's type: rows come in float32 where the last weights of feed-forwards are kept so."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         return super().forward(hidden_states).to(self.weight.dtype)
