@@ -335,7 +335,7 @@ class TestFolders:
     def test_the_files_of_every_tokenizer(self, folder: Path, tmp_path: Path) -> None:
         """Also those of Marian, which are two; and beside a file alone."""
         families = [registry.load(name) for name in registry.families()]
-        wanted = {name for f in families if hasattr(f, "TOKENIZER") for name in f.TOKENIZER.vocab_files_names.values()}
+        wanted = {name for f in families if f.TOKENIZER for name in f.TOKENIZER.vocab_files_names.values()}
         for name in wanted:
             (folder / name).write_text("{}")
         convert(folder, tmp_path / "out")

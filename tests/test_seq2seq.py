@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 from typing import Any
@@ -276,6 +277,13 @@ def test_tokens_shifted_by_their_old_names() -> None:
     assert shift_tokens_right(ids, 1, 2).tolist() == [[2, 4, 5]]
     theirs = transformers.models.bart.modeling_bart.shift_tokens_right(ids.roll(1), 1, 2)
     assert shift_tokens_right(ids.roll(1), 1, 2).tolist() == theirs.tolist() == [[2, 1, 4]]
+    for family in ("marian", "m2m_100", "pegasus", "blenderbot", "blenderbot_small", "led"):
+        module = importlib.import_module(f"formers.models.{family}.modeling_{family}")
+        assert module.shift_tokens_right(ids, 1, 2).tolist() == [[2, 4, 5]]
+    from formers.models.mbart.modeling_mbart import shift_tokens_right as by_language
+
+    theirs = transformers.models.mbart.modeling_mbart.shift_tokens_right(ids.clone(), 1)
+    assert by_language(ids, 1).tolist() == theirs.tolist() == [[5, 4, 5]]
     theirs, ours = pair("t5", "base")
     assert ours._shift_right(ids).tolist() == theirs._shift_right(ids).tolist()
     assert issubclass(formers.BartModel, BartPretrainedModel)

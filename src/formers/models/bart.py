@@ -152,7 +152,7 @@ class BartAttention(EitherAttention):
 
 
 class Layer(nn.Module):
-    """What layers of both parts share: PRE says whether norms come first, FINITE whether what is infinite is cut."""
+    """What layers of both parts share: PRE says whether norms come first."""
 
     PRE: ClassVar[bool] = False
 
