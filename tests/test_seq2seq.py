@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
 from families import MASKS, SEQ2SEQ, SEQ2SEQ_CASES, batch, difference, pair, rates, written_out
+from safetensors.torch import load_file
 
 import formers
 from formers import registry
@@ -268,6 +270,32 @@ def test_other_sizes_of_the_vocabulary(family: str, size: int, tmp_path: Any) ->
     with torch.no_grad():
         again = type(ours).from_pretrained(tmp_path)(input_ids=ids, decoder_input_ids=ids).logits
     assert difference(again, got) < TOLERANCE
+
+
+@pytest.mark.parametrize("head", ["base", "seq2seq-lm"])
+@pytest.mark.parametrize("family", [f for f in SEQ2SEQ if "causal-lm" in registry.load(f).HEADS])
+def test_a_decoder_alone_of_files_of_both(family: str, head: str, tmp_path: Path) -> None:
+    """Where tensors are saved once, the table of words is there under the name that both parts share."""
+    theirs = pair(family, head)[0]
+    theirs.save_pretrained(tmp_path)
+    assert not any(name.endswith("embed_tokens.weight") for name in load_file(tmp_path / "model.safetensors"))
+    alone = registry.load(family).HEADS["causal-lm"].from_pretrained(tmp_path)
+    shared = theirs.get_input_embeddings().weight
+    assert torch.equal(alone.get_input_embeddings().weight, shared) and torch.equal(alone.lm_head.weight, shared)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([4, 5]), r"labels has shape \(2,\); it should be \(batch, columns\).*labels\[None\]"),
+        ([[4, 5]], "labels is a list, not a tensor"),
+        (torch.tensor([[4.0, 5.0]]), r"labels is torch.float32; token ids are integers: labels.long\(\)"),
+    ],
+)
+def test_labels_of_another_form(labels: Any, message: str) -> None:
+    for family in ("t5", "mbart"):
+        with pytest.raises(formers.FormersError, match=message):
+            pair(family, "seq2seq-lm")[1](input_ids=torch.tensor([[4, 5]]), labels=labels)
 
 
 def test_tokens_shifted_by_their_old_names() -> None:

@@ -417,6 +417,10 @@ class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
         *OPTIONS,
     )
     TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+    RENAMES = {  # files of models with an encoder may have the table that both parts share under this name alone
+        "model.shared.weight": "model.decoder.embed_tokens.weight",
+        "shared.weight": "model.decoder.embed_tokens.weight",
+    }
     WRAPPER: ClassVar[Any] = BartDecoderWrapper
 
     def __init__(self, config: Any) -> None:
