@@ -298,6 +298,28 @@ def test_labels_of_another_form(labels: Any, message: str) -> None:
             pair(family, "seq2seq-lm")[1](input_ids=torch.tensor([[4, 5]]), labels=labels)
 
 
+def test_sizes_of_attention_by_their_names() -> None:
+    for family, path, names in (
+        ("bart", "decoder.layers.0.encoder_attn", ("num_heads", "head_dim")),
+        ("t5", "encoder.block.0.layer.0.SelfAttention", ("n_heads", "key_value_proj_dim")),
+    ):
+        theirs, ours = (model.get_submodule(path) for model in pair(family, "base"))
+        assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("Seq2SeqTrainer", r"model\(\*\*batch, labels=labels\)\.loss\.backward"),
+        ("DataCollatorForSeq2Seq", r"text_target=targets"),
+        ("get_linear_schedule_with_warmup", "LambdaLR"),
+    ],
+)
+def test_what_takes_the_place_of_training(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=f"has no {name}. Use .*{instead}"):
+        getattr(formers, name)
+
+
 def test_tokens_shifted_by_their_old_names() -> None:
     from formers.models.bart.modeling_bart import BartPretrainedModel, shift_tokens_right
 

@@ -176,6 +176,7 @@ class T5Attention(EitherAttention):
 
     LINEAR = ("q", "k", "v", "o")
     SCALE = 1.0
+    n_heads, key_value_proj_dim = EitherAttention.num_heads, EitherAttention.head_dim
 
     def __init__(self, config: T5Config, has_relative_attention_bias: bool = False, layer_idx: int = 0) -> None:
         super().__init__()
