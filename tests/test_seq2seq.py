@@ -298,6 +298,21 @@ def test_labels_of_another_form(labels: Any, message: str) -> None:
             pair(family, "seq2seq-lm")[1](input_ids=torch.tensor([[4, 5]]), labels=labels)
 
 
+@pytest.mark.parametrize("family", ["t5", "bart"])
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_traced(family: str) -> None:
+    """What torchscript=True returns are tuples to their ends, keys and values too."""
+    ours = pair(family, "seq2seq-lm", torchscript=True, use_cache=True)[1]
+    ids = torch.tensor([[4, 5, 6, 7], [8, 9, 10, 11]])
+    given = (ids, torch.ones_like(ids), ids[:, :2])
+    traced = torch.jit.trace(ours, given, check_trace=False)
+    other = (ids.flip(0), torch.ones_like(ids), ids[:, 2:])
+    found, expected = traced(*other), ours(*other)
+    assert type(expected[1]) is tuple and len(expected[1]) == len(found[1]) == ours.config.num_hidden_layers
+    for a, b in zip((found[0], *found[1][0]), (expected[0], *expected[1][0]), strict=True):
+        assert difference(a, b) < TOLERANCE
+
+
 def test_sizes_of_attention_by_their_names() -> None:
     for family, path, names in (
         ("bart", "decoder.layers.0.encoder_attn", ("num_heads", "head_dim")),

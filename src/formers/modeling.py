@@ -418,7 +418,12 @@ class PreTrainedModel(Optimizable, Masks):
     def returned(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
         """The output itself, or its tuple, as the call or else the configuration asks."""
         named = self.config.use_return_dict if return_dict is None else return_dict
-        return output if named else output.to_tuple()
+        if named:
+            return output
+        found = output.to_tuple()
+        if not self.config.torchscript:
+            return found
+        return tuple(x.to_legacy_cache() if isinstance(x, Cache) else x for x in found)  # all that torch.jit traces
 
 
 @cache

@@ -293,7 +293,7 @@ class T5PreTrainedModel(PreTrainedModel):
     config_class = T5Config
     base_model_prefix = "transformer"
     WORDS = "shared"
-    KEPT_FLOAT32 = ("wo",)
+    KEPT_FLOAT32: ClassVar[tuple[str, ...]] = ("wo",)
     BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
     PART: ClassVar[Any]  # the class of encoder and decoder
 
