@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from test_frameworks import FRAMEWORKS, GOLDENS, UNUSED, arrays, assert_equal, loaded, outputs, unpacked
 
 import formers
+from formers import registry
 from formers.checkpoints import LazyTensor, open_checkpoint
 from formers.checkpoints.write import save_checkpoint
 from formers.convert import Conversion, convert
@@ -330,6 +331,18 @@ class TestFolders:
         ]  # fmt: skip
         assert "auto_map" not in json.loads((tmp_path / "out" / "config.json").read_text())
         assert done.notes[-1] == "Not copied: 1_Pooling/, link.json, weights.model."
+
+    def test_the_files_of_every_tokenizer(self, folder: Path, tmp_path: Path) -> None:
+        """Also those of Marian, which are two; and beside a file alone."""
+        families = [registry.load(name) for name in registry.families()]
+        wanted = {name for f in families if f.TOKENIZER for name in f.TOKENIZER.vocab_files_names.values()}
+        for name in wanted:
+            (folder / name).write_text("{}")
+        convert(folder, tmp_path / "out")
+        assert wanted <= {*names(tmp_path / "out")} and "source.spm" in wanted
+        (weights,) = folder.glob("*.safetensors")
+        convert(weights, tmp_path / "alone")
+        assert wanted <= {*names(tmp_path / "alone")}
 
     def test_a_model_is_replaced(self, folder: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"

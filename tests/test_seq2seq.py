@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
 from families import MASKS, SEQ2SEQ, SEQ2SEQ_CASES, batch, difference, pair, rates, written_out
+from safetensors.torch import load_file
 
 import formers
 from formers import registry
@@ -269,6 +272,69 @@ def test_other_sizes_of_the_vocabulary(family: str, size: int, tmp_path: Any) ->
     assert difference(again, got) < TOLERANCE
 
 
+@pytest.mark.parametrize("head", ["base", "seq2seq-lm"])
+@pytest.mark.parametrize("family", [f for f in SEQ2SEQ if "causal-lm" in registry.load(f).HEADS])
+def test_a_decoder_alone_of_files_of_both(family: str, head: str, tmp_path: Path) -> None:
+    """Where tensors are saved once, the table of words is there under the name that both parts share."""
+    theirs = pair(family, head)[0]
+    theirs.save_pretrained(tmp_path)
+    assert not any(name.endswith("embed_tokens.weight") for name in load_file(tmp_path / "model.safetensors"))
+    alone = registry.load(family).HEADS["causal-lm"].from_pretrained(tmp_path)
+    shared = theirs.get_input_embeddings().weight
+    assert torch.equal(alone.get_input_embeddings().weight, shared) and torch.equal(alone.lm_head.weight, shared)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([4, 5]), r"labels has shape \(2,\); it should be \(batch, columns\).*labels\[None\]"),
+        ([[4, 5]], "labels is a list, not a tensor"),
+        (torch.tensor([[4.0, 5.0]]), r"labels is torch.float32; token ids are integers: labels.long\(\)"),
+    ],
+)
+def test_labels_of_another_form(labels: Any, message: str) -> None:
+    for family in ("t5", "mbart"):
+        with pytest.raises(formers.FormersError, match=message):
+            pair(family, "seq2seq-lm")[1](input_ids=torch.tensor([[4, 5]]), labels=labels)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_traced(family: str) -> None:
+    """What torchscript=True returns are tuples to their ends, keys and values too."""
+    ours = pair(family, "seq2seq-lm", torchscript=True, use_cache=True)[1]
+    ids = torch.tensor([[4, 5, 6, 7], [8, 9, 10, 11]])
+    given = (ids, torch.ones_like(ids), ids[:, :2])
+    traced = torch.jit.trace(ours, given, check_trace=False)
+    other = (ids.flip(0), torch.ones_like(ids), ids[:, 2:])
+    found, expected = traced(*other), ours(*other)
+    assert type(expected[1]) is tuple and len(expected[1]) == len(found[1]) == ours.config.num_hidden_layers
+    for a, b in zip((found[0], *found[1][0]), (expected[0], *expected[1][0]), strict=True):
+        assert difference(a, b) < TOLERANCE
+
+
+def test_sizes_of_attention_by_their_names() -> None:
+    for family, path, names in (
+        ("bart", "decoder.layers.0.encoder_attn", ("num_heads", "head_dim")),
+        ("t5", "encoder.block.0.layer.0.SelfAttention", ("n_heads", "key_value_proj_dim")),
+    ):
+        theirs, ours = (model.get_submodule(path) for model in pair(family, "base"))
+        assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("Seq2SeqTrainer", r"model\(\*\*batch, labels=labels\)\.loss\.backward"),
+        ("DataCollatorForSeq2Seq", r"text_target=targets"),
+        ("get_linear_schedule_with_warmup", "LambdaLR"),
+    ],
+)
+def test_what_takes_the_place_of_training(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=f"has no {name}. Use .*{instead}"):
+        getattr(formers, name)
+
+
 def test_tokens_shifted_by_their_old_names() -> None:
     from formers.models.bart.modeling_bart import BartPretrainedModel, shift_tokens_right
 
@@ -276,6 +342,13 @@ def test_tokens_shifted_by_their_old_names() -> None:
     assert shift_tokens_right(ids, 1, 2).tolist() == [[2, 4, 5]]
     theirs = transformers.models.bart.modeling_bart.shift_tokens_right(ids.roll(1), 1, 2)
     assert shift_tokens_right(ids.roll(1), 1, 2).tolist() == theirs.tolist() == [[2, 1, 4]]
+    for family in ("marian", "m2m_100", "pegasus", "blenderbot", "blenderbot_small", "led"):
+        module = importlib.import_module(f"formers.models.{family}.modeling_{family}")
+        assert module.shift_tokens_right(ids, 1, 2).tolist() == [[2, 4, 5]]
+    from formers.models.mbart.modeling_mbart import shift_tokens_right as by_language
+
+    theirs = transformers.models.mbart.modeling_mbart.shift_tokens_right(ids.clone(), 1)
+    assert by_language(ids, 1).tolist() == theirs.tolist() == [[5, 4, 5]]
     theirs, ours = pair("t5", "base")
     assert ours._shift_right(ids).tolist() == theirs._shift_right(ids).tolist()
     assert issubclass(formers.BartModel, BartPretrainedModel)

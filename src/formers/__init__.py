@@ -157,12 +157,17 @@ _HOME = {
     "training.seed": ("set_seed",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_LOOP = "a loop of your own for now: model(**batch, labels=labels).loss.backward()"
+_SCHEDULE = "torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: …) for now"
 _INSTEAD = {
     "AdamW": "torch.optim.AdamW",
     "Adafactor": "torch.optim.Adafactor",
-    "Trainer": "a loop of your own for now: model(**batch, labels=labels).loss.backward()",
-    "TrainingArguments": "a loop of your own for now: model(**batch, labels=labels).loss.backward()",
+    **dict.fromkeys(("Trainer", "TrainingArguments", "Seq2SeqTrainer", "Seq2SeqTrainingArguments"), _LOOP),
+    **dict.fromkeys(("get_scheduler", "get_linear_schedule_with_warmup", "get_cosine_schedule_with_warmup"), _SCHEDULE),
+    **dict.fromkeys(("get_constant_schedule", "get_constant_schedule_with_warmup"), _SCHEDULE),
     "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
+    "DataCollatorForSeq2Seq": "tokenizer(texts, text_target=targets, padding=True, return_tensors='pt') as collate_fn "
+    "for now, with -100 in place of the padding of labels",
 }
 _ROOMS = (
     *("as_transformers", "auto", "generation", "heads", "hub", "logging", "modeling", "models", "ops", "outputs"),

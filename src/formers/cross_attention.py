@@ -30,6 +30,17 @@ class EitherAttention(nn.Module):
     kernel: str
     is_causal: bool | None = None
 
+    @property
+    def num_heads(self) -> int:
+        """H."""
+        return self.heads
+
+    @property
+    def head_dim(self) -> int:
+        """d."""
+        width: int = self.linear()[0].out_features
+        return width // self.heads
+
     def linear(self) -> tuple[Any, Any, Any, Any]:
         """The four layers."""
         query, key, value, last = (getattr(self, name) for name in self.LINEAR)

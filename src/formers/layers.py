@@ -196,6 +196,14 @@ def keeps_padding(modules: Iterable[nn.Module]) -> bool:
     return any("forward" in vars(m) and linear_of(m) is None for m in modules)
 
 
+def within_range(rows: Tensor) -> Tensor:
+    """Rows of float16 within its range; others as they are. Models of these layers were trained with a wider one."""
+    if rows.dtype != torch.float16:
+        return rows
+    most = torch.finfo(torch.float16).max - 1000
+    return rows.clamp(min=-most, max=most)
+
+
 def first_column(x: Tensor) -> Tensor:
     """(B, D) of column 0, from hidden states (B, T, D), or from what is that column already."""
     return x[:, 0] if x.dim() == 3 else x

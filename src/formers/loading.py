@@ -199,11 +199,17 @@ def assign(
         lazy = given[found]
         tensor = lazy.detach().clone() if isinstance(lazy, Tensor) else lazy.load()
         if tensor.is_floating_point():
-            tensor = tensor.to(dtype)
+            tensor = tensor.to(_own_dtype(model, group, dtype))
         put(modules, group, tensor.to(device))
     if report.mismatched and not ignore_mismatched:
         raise CheckpointError(mismatched(model, report))
     return report
+
+
+def _own_dtype(model: PreTrainedModel, names: list[str], dtype: torch.dtype) -> torch.dtype:
+    """The type of a parameter with these names in a model that is loaded in `dtype`."""
+    kept = dtype == torch.float16 and any(not set(model.KEPT_FLOAT32).isdisjoint(n.split(".")) for n in names)
+    return torch.float32 if kept else dtype
 
 
 def modules_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -244,11 +250,12 @@ def draw_missing(
     layers: dict[str, set[str]] = {}
     others: list[list[str]] = []
     for names in groups:
+        wanted = _own_dtype(model, names, dtype)
         if not (old := state[names[0]]).is_meta:
-            if old.device != device or (old.is_floating_point() and old.dtype != dtype):
-                put(modules, names, old.to(device, dtype if old.is_floating_point() else old.dtype))
+            if old.device != device or (old.is_floating_point() and old.dtype != wanted):
+                put(modules, names, old.to(device, wanted if old.is_floating_point() else old.dtype))
             continue
-        put(modules, names, torch.zeros(state[names[0]].shape, dtype=dtype, device=device))
+        put(modules, names, torch.zeros(state[names[0]].shape, dtype=wanted, device=device))
         places = [name.rpartition(".")[::2] for name in names]
         layer = next((p for p in places if hasattr(modules[p[0]], "reset_parameters")), None)
         if layer:
@@ -269,7 +276,8 @@ def draw_missing(
             fresh = modules_of(make())
         for names in others + unsaved:
             value = _tensor(fresh, names[0]).detach()
-            put(modules, names, value.to(device, dtype if value.is_floating_point() else value.dtype))
+            wanted = _own_dtype(model, names, dtype) if value.is_floating_point() else value.dtype
+            put(modules, names, value.to(device, wanted))
 
 
 def _check_room(model: nn.Module, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:

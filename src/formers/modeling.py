@@ -43,6 +43,7 @@ class PreTrainedModel(Optimizable, Masks):
         KEYWORDS: further ones, which are given by name alone.
     WORDS: the name of the table of word embeddings in the base model.
     BUFFERS: endings of names of what is computed here: files may hold it or lack it.
+    KEPT_FLOAT32: parts of names of parameters that stay in float32 where the others are loaded in float16.
     TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
     OPTIONAL: parts of the base model that checkpoints may lack.
     RENAMES: {a foreign checkpoint's name, already in torch's form: this family's name}, for names that a model lacks.
@@ -56,6 +57,7 @@ class PreTrainedModel(Optimizable, Masks):
     KEYWORDS: ClassVar[tuple[str, ...]] = ()
     WORDS: ClassVar[str] = "embeddings.word_embeddings"
     BUFFERS: ClassVar[tuple[str, ...]] = ("position_ids",)
+    KEPT_FLOAT32: ClassVar[tuple[str, ...]] = ()
     TIED: ClassVar[dict[str, str]] = {}
     OPTIONAL: ClassVar[tuple[str, ...]] = ()
     num_labels: Any
@@ -416,7 +418,12 @@ class PreTrainedModel(Optimizable, Masks):
     def returned(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
         """The output itself, or its tuple, as the call or else the configuration asks."""
         named = self.config.use_return_dict if return_dict is None else return_dict
-        return output if named else output.to_tuple()
+        if named:
+            return output
+        found = output.to_tuple()
+        if not self.config.torchscript:
+            return found
+        return tuple(x.to_legacy_cache() if isinstance(x, Cache) else x for x in found)  # all that torch.jit traces
 
 
 @cache

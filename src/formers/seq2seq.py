@@ -23,6 +23,7 @@ from .errors import InputError
 from .generation.source import Source, read_source
 from .layers import memory_of
 from .modeling import OPTIONS, PreTrainedModel
+from .ops import checks
 from .ops.layout import Layout
 
 ASKED = ("output_attentions", "output_hidden_states")
@@ -232,7 +233,8 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
         return super().compute(inputs)
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
-        """The labels, shifted one column to the right."""
+        """The labels (B, T), shifted one column to the right. Errors: FormersError for another shape, or no tensor."""
+        checks.token_labels(labels)
         return self._shift_right(labels)
 
     def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:

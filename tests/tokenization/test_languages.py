@@ -75,6 +75,7 @@ def test_languages(name: str, tmp_path: Path) -> None:
     size, codes = theirs.GetPieceSize(), ours.CODES
     assert ours.src_lang == source
     assert ours.lang_code_to_id == {code: size + 1 + i for i, code in enumerate(codes)}
+    assert ours.id_to_lang_code[size + 1] == codes[0]
     assert ours.mask_token_id == size + 1 + len(codes)
     ids = [3 if i == 0 else i + 1 for i in theirs.encode("a strange film")]
     found = ours("a strange film", text_target="a strange film")
@@ -108,6 +109,36 @@ def test_languages(name: str, tmp_path: Path) -> None:
     assert again("a strange film", text_target="a strange film") == found
     inputs = again._build_translation_inputs("a", src_lang=source, tgt_lang=target)
     assert inputs["forced_bos_token_id"] == ours.lang_code_to_id[target]
+
+
+def test_a_piece_is_no_language(tmp_path: Path) -> None:
+    """NLLB's vocabulary has the pieces "en" and "fr"; a token that was added is a language."""
+    ours, theirs = made(tmp_path, "NllbTokenizer", "sentencepiece.bpe.model", "bpe")
+    piece = next(p for p in map(theirs.IdToPiece, range(3, theirs.GetPieceSize())) if p.isalpha() and len(p) == 2)
+    assert ours.convert_tokens_to_ids(piece) != ours.unk_token_id
+    for language in (piece, "", None, 5, "</s>x"):
+        with pytest.raises(ArgumentError, match="is no language of this tokenizer"):
+            ours.src_lang = language
+    with pytest.raises(ArgumentError, match=r"'fr' is no language of this tokenizer\. Did you mean 'fra_Latn'"):
+        formers.NllbTokenizer.from_pretrained(tmp_path / "made", src_lang="fr")
+    ours.add_special_tokens({"additional_special_tokens": ["tyv_Cyrl"]}, replace_additional_special_tokens=False)
+    ours.src_lang = "tyv_Cyrl"
+    assert ours("a")["input_ids"][0] == ours.convert_tokens_to_ids("tyv_Cyrl")
+
+
+def test_led_fills_up_its_own_mask(tmp_path: Path) -> None:
+    letters = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "<mask>": 5}
+    tokenizer = formers.LEDTokenizer(vocab=letters, merges=[])
+    rows = [{"input_ids": ids, "global_attention_mask": [1] + [0] * (len(ids) - 1)} for ids in ([0, 4, 4, 2], [0, 2])]
+    padded = tokenizer.pad(rows, return_tensors="pt")
+    assert padded["global_attention_mask"].tolist() == [[1, 0, 0, 0], [1, 0, -1, -1]]
+    left = tokenizer.pad(rows, padding="max_length", max_length=5, padding_side="left")
+    assert left["global_attention_mask"] == [[-1, 1, 0, 0, 0], [-1, -1, -1, 1, 0]]
+    model = formers.LEDModel(formers.LEDConfig(**{**formers.models.led.TINY})).eval()
+    chosen = padded["global_attention_mask"]
+    inputs = {k: v for k, v in padded.items() if k != "global_attention_mask"} | {"decoder_input_ids": padded.input_ids}
+    found, expected = (model(**inputs, global_attention_mask=m)[0] for m in (chosen, chosen.clamp(min=0)))
+    assert found.equal(expected)
 
 
 def test_mbart_50_has_no_first_token(tmp_path: Path) -> None:
@@ -195,7 +226,9 @@ def test_m2m_100(tmp_path: Path) -> None:
     assert found["input_ids"] == [ours.get_lang_id("en"), *own, 2]
     assert found["labels"] == [ours.get_lang_id("fr"), *own, 2]
     assert ours.get_lang_id("af") == len(ids)
-    assert ours.get_lang_token("fr") == "__fr__"
+    assert ours.get_lang_token("fr") == ours.lang_code_to_token["fr"] == "__fr__"
+    assert ours.lang_token_to_id["__fr__"] == ours.lang_code_to_id["fr"] == ours.get_lang_id("fr")
+    assert ours.id_to_lang_token[ours.get_lang_id("fr")] == "__fr__"
     assert formers.M2M100Tokenizer.from_pretrained(folder, language_codes="wmt21").get_lang_id("ha") == len(ids) + 1
     ours.save_pretrained(tmp_path / "saved")
     assert formers.AutoTokenizer.from_pretrained(tmp_path / "saved")("a", text_target="b") == ours("a", text_target="b")

@@ -17,7 +17,7 @@ from .. import decoders, outputs, seq2seq
 from ..config import PretrainedConfig
 from ..cross_attention import EitherAttention
 from ..errors import ConfigError
-from ..layers import by_hand, through
+from ..layers import by_hand, through, within_range
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.embedding import lookup
@@ -152,7 +152,7 @@ class BartAttention(EitherAttention):
 
 
 class Layer(nn.Module):
-    """What layers of both parts share: PRE says whether norms come first, FINITE whether what is infinite is cut."""
+    """What layers of both parts share: PRE says whether norms come first."""
 
     PRE: ClassVar[bool] = False
 
@@ -208,7 +208,7 @@ class BartEncoderLayer(Layer):
     @by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         rows, *weights = self.attended(self.self_attn, self.self_attn_layer_norm, rows, step.alone(), head_mask)
-        return self.fed(rows), *weights
+        return within_range(self.fed(rows)), *weights
 
 
 class BartDecoderLayer(Layer):
@@ -417,6 +417,10 @@ class BartForCausalLM(BartPreTrainedModel, decoders.LMHead):
         *OPTIONS,
     )
     TIED = {"lm_head.weight": "model.decoder.embed_tokens.weight"}
+    RENAMES = {  # files of models with an encoder may have the table that both parts share under this name alone
+        "model.shared.weight": "model.decoder.embed_tokens.weight",
+        "shared.weight": "model.decoder.embed_tokens.weight",
+    }
     WRAPPER: ClassVar[Any] = BartDecoderWrapper
 
     def __init__(self, config: Any) -> None:

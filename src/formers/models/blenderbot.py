@@ -57,6 +57,9 @@ class BlenderbotLearnedPositionalEmbedding(bart.BartLearnedPositionalEmbedding):
     OFFSET = 0
 
 
+shift_tokens_right = bart.shift_tokens_right
+
+
 class BlenderbotPreTrainedModel(bart.BartPreTrainedModel):
     """What Blenderbot's models share."""
 

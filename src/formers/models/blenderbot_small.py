@@ -49,6 +49,9 @@ class BlenderbotSmallTokenizer(MarkedTokenizer):
 BlenderbotSmallTokenizerFast = BlenderbotSmallTokenizer
 
 
+shift_tokens_right = bart.shift_tokens_right
+
+
 class BlenderbotSmallPreTrainedModel(bart.BartPreTrainedModel):
     """What the small Blenderbot's models share."""
 

@@ -79,13 +79,21 @@ class LEDConfig(PretrainedConfig):
 
 
 class LEDTokenizer(bart.BartTokenizer):
-    """BART's."""
+    """BART's. `pad` fills up a `global_attention_mask` too, with -1."""
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
         """The longest text that checkpoints of that configuration read, in tokens."""
         limit = config.get("max_encoder_position_embeddings")
         return limit if isinstance(limit, int) else None
+
+    def _pad_rows(self, rows: list[dict[str, Any]], made: Any, with_mask: bool) -> list[dict[str, Any]]:
+        padded = super()._pad_rows(rows, made, with_mask)
+        for row in (row for row in padded if "global_attention_mask" in row):
+            chosen = row["global_attention_mask"]
+            fill = [-1] * (len(row["input_ids"]) - len(chosen))
+            row["global_attention_mask"] = [*fill, *chosen] if made.padding_side == "left" else [*chosen, *fill]
+        return padded
 
 
 LEDTokenizerFast = LEDTokenizer
@@ -259,6 +267,9 @@ class LEDDecoderLayer(bart.BartDecoderLayer):
 
 
 GLOBAL = "global_attention_mask"
+
+
+shift_tokens_right = bart.shift_tokens_right
 
 
 class LEDPreTrainedModel(bart.BartPreTrainedModel):

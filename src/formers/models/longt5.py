@@ -159,6 +159,7 @@ class LongT5PreTrainedModel(t5.T5PreTrainedModel):
     """What LongT5's models share."""
 
     config_class = LongT5Config
+    KEPT_FLOAT32 = ()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

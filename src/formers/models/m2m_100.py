@@ -119,6 +119,21 @@ class M2M100Tokenizer(MultilingualTokenizer, SentencePieceTokenizer):
 
     get_lang_token = token_of
 
+    @property
+    def lang_code_to_token(self) -> dict[str, str]:
+        """{language: its token}."""
+        return {code: self.token_of(code) for code in self.CODES}
+
+    @property
+    def lang_token_to_id(self) -> dict[str, int]:
+        """{token of a language: its id}."""
+        return {self.token_of(code): number for code, number in self.lang_code_to_id.items()}
+
+    @property
+    def id_to_lang_token(self) -> dict[int, str]:
+        """{id of a language's token: the token}."""
+        return {number: token for token, number in self.lang_token_to_id.items()}
+
     def get_lang_id(self, lang: str) -> int:
         """The id of a language's token."""
         return self.language_id(lang)
@@ -163,6 +178,9 @@ class M2M100SinusoidalPositionalEmbedding(nn.Module):
         found = nn.functional.pad(found, (0, self.embedding_dim % 2))
         found = found.masked_fill((places == padding)[..., None], 0.0)
         return found.to(rows.dtype) if rows.is_floating_point() else found
+
+
+shift_tokens_right = bart.shift_tokens_right
 
 
 class M2M100PreTrainedModel(bart.BartPreTrainedModel):

@@ -70,6 +70,7 @@ class MarianTokenizer(TwoSided, SentencePieceTokenizer):
         if missing := [name for name, file in files.items() if file is None]:
             raise ArgumentError(f"{missing[0]} is needed: {self.vocab_files_names[missing[0]]!r}.")
         self.separate_vocabs, self.spm_files = separate_vocabs, [source_spm, target_spm]
+        self.source_lang, self.target_lang = kwargs.get("source_lang"), kwargs.get("target_lang")
         self._ids, self._second = vocab, second
         kwargs["model_max_length"] = kwargs.get("model_max_length") or 512
         super().__init__(source_spm, separate_vocabs=separate_vocabs, **kwargs)
@@ -126,6 +127,9 @@ class MarianSinusoidalPositionalEmbedding(bart.BartLearnedPositionalEmbedding):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.weight.requires_grad_(False)
+
+
+shift_tokens_right = bart.shift_tokens_right
 
 
 class MarianPreTrainedModel(bart.BartPreTrainedModel):

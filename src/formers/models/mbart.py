@@ -72,6 +72,18 @@ MBartTokenizerFast = MBartTokenizer
 MBart50TokenizerFast = MBart50Tokenizer
 
 
+def shift_tokens_right(input_ids: Tensor, pad_token_id: int | None) -> Tensor:
+    """Labels (B, T), with their last token, the language, first and without their last column: what the decoder reads.
+
+    Errors: InputError without a `pad_token_id`.
+    """
+    if pad_token_id is None:
+        raise InputError("pad_token_id is None in the configuration, by which a text's last token is found.")
+    ids = input_ids.masked_fill(input_ids == -100, pad_token_id)
+    last = (ids != pad_token_id).sum(1, keepdim=True) - 1  # (B, 1)
+    return torch.cat([ids.gather(1, last.clamp(min=0)), ids[:, :-1]], dim=1)
+
+
 class MBartPreTrainedModel(bart.BartPreTrainedModel):
     """What mBART's models share."""
 
@@ -83,11 +95,7 @@ class MBartPreTrainedModel(bart.BartPreTrainedModel):
 
     def _shift_right(self, input_ids: Tensor) -> Tensor:
         """What the decoder reads to write `input_ids` (B, T): the last of each text, its language, comes first."""
-        if (padding := self.config.pad_token_id) is None:
-            raise InputError("pad_token_id is None in the configuration, by which a text's last token is found.")
-        ids = input_ids.masked_fill(input_ids == -100, padding)
-        last = (ids != padding).sum(1, keepdim=True) - 1  # (B, 1)
-        return torch.cat([ids.gather(1, last.clamp(min=0)), ids[:, :-1]], dim=1)
+        return shift_tokens_right(input_ids, self.config.pad_token_id)
 
 
 class MBartEncoderLayer(bart.BartEncoderLayer):

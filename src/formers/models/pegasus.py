@@ -58,6 +58,9 @@ class PegasusTokenizer(SentencePieceTokenizer):
 PegasusTokenizerFast = PegasusTokenizer
 
 
+shift_tokens_right = bart.shift_tokens_right
+
+
 class PegasusPreTrainedModel(marian.MarianPreTrainedModel):
     """What PEGASUS' models share."""
 

@@ -15,7 +15,7 @@ from .. import decoders, heads, outputs, seq2seq
 from ..config import PretrainedConfig
 from ..cross_attention import EitherAttention
 from ..errors import ConfigError
-from ..layers import by_hand, through
+from ..layers import by_hand, through, within_range
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import Bias
@@ -114,7 +114,16 @@ T5TokenizerFast = T5Tokenizer
 
 
 class T5LayerNorm(decoders.RMSNorm):
-    pass
+    """Gives numbers of its weight's type: rows come in float32 where the last weights of feed-forwards are kept so."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        return super().forward(hidden_states).to(self.weight.dtype)
+
+
+def _as_of(layer: nn.Module, rows: Tensor) -> Tensor:
+    """Rows in the number type of a layer's weight, which a layer that torch quantised has not."""
+    weight = layer.weight
+    return rows.to(weight.dtype) if isinstance(weight, Tensor) and weight.is_floating_point() else rows
 
 
 class T5DenseActDense(nn.Module):
@@ -126,7 +135,7 @@ class T5DenseActDense(nn.Module):
         self.act = activation(config.dense_act_fn, "feed_forward_proj")
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.wo(self.dropout(self.act(self.wi(rows))))
+        return self.wo(_as_of(self.wo, self.dropout(self.act(self.wi(rows)))))
 
 
 class T5DenseGatedActDense(nn.Module):
@@ -139,7 +148,7 @@ class T5DenseGatedActDense(nn.Module):
         self.act = activation(config.dense_act_fn, "feed_forward_proj")
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.wo(self.dropout(self.act(self.wi_0(rows)) * self.wi_1(rows)))
+        return self.wo(_as_of(self.wo, self.dropout(self.act(self.wi_0(rows)) * self.wi_1(rows))))
 
 
 class T5LayerFF(nn.Module):
@@ -167,6 +176,7 @@ class T5Attention(EitherAttention):
 
     LINEAR = ("q", "k", "v", "o")
     SCALE = 1.0
+    n_heads, key_value_proj_dim = EitherAttention.num_heads, EitherAttention.head_dim
 
     def __init__(self, config: T5Config, has_relative_attention_bias: bool = False, layer_idx: int = 0) -> None:
         super().__init__()
@@ -272,9 +282,9 @@ class T5Block(nn.Module):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         rows, *weights = through(self.layer[0], rows, step.alone(), head_mask)
         if self.is_decoder and step.memory is not None:
-            rows, *across = through(self.layer[1], rows, step, step.across_mask())
+            rows, *across = through(self.layer[1], within_range(rows), step, step.across_mask())
             weights += across
-        return self.layer[-1](rows), *weights
+        return within_range(self.layer[-1](within_range(rows))), *weights
 
 
 class T5PreTrainedModel(PreTrainedModel):
@@ -283,6 +293,7 @@ class T5PreTrainedModel(PreTrainedModel):
     config_class = T5Config
     base_model_prefix = "transformer"
     WORDS = "shared"
+    KEPT_FLOAT32: ClassVar[tuple[str, ...]] = ("wo",)
     BUFFERS = ("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",)
     PART: ClassVar[Any]  # the class of encoder and decoder
 

@@ -33,6 +33,17 @@ def batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, in
     return value.shape[0], value.shape[1]
 
 
+def token_labels(labels: Any) -> None:
+    """Raise NotTensorError or InputError unless `labels` is a tensor of whole numbers (B, T)."""
+    if not isinstance(labels, Tensor):
+        raise NotTensorError(f"labels is a {type(labels).__name__}, not a tensor; torch.tensor(…) makes one of a list.")
+    if labels.dim() != 2:
+        hint = " For one text, add a batch dimension: labels[None]." if labels.dim() == 1 else ""
+        raise InputError(f"labels has shape {tuple(labels.shape)}; it should be (batch, columns).{hint}")
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise InputError(f"labels is {labels.dtype}; token ids are integers: labels.long().")
+
+
 def read_mask(mask: Any, batch: int, columns: int, before: int = 0) -> Tensor:
     """An attention mask in the form that Layout takes: bool (B, T) over keys, or (B or 1, 1 or H, 1 or T, T) as given.
 

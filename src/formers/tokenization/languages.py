@@ -95,12 +95,14 @@ class MultilingualTokenizer(TwoSided):
         return language
 
     def language_id(self, language: str) -> int:
-        """The id of a language's token. Errors: ArgumentError for a language that the vocabulary has not."""
-        token = self.token_of(language) if isinstance(language, str) else None
-        number = None if token is None else self._tokenizer.token_to_id(token)
-        if number is None:
+        """The id of a language's token, of CODES or one that was added. Errors: ArgumentError for another."""
+        token = self.token_of(language) if isinstance(language, str) else ""
+        number = self._tokenizer.token_to_id(token)
+        if number is None or (language not in self.CODES and number not in self.added_tokens_decoder):
+            alike = [code for code in self.CODES if code[:2].lower() == str(language)[:2].lower()]
+            known = near(language, self.CODES) or (near(alike[0], alike) if alike else "")
             raise ArgumentError(
-                f"{language!r} is no language of this tokenizer.{near(str(language), self.CODES)} There are "
+                f"{language!r} is no language of this tokenizer.{known} There are "
                 f"{', '.join(self.CODES[:4])}… : see {type(self).__name__}.CODES."
             )
         return number
@@ -109,6 +111,11 @@ class MultilingualTokenizer(TwoSided):
     def lang_code_to_id(self) -> dict[str, int]:
         """{language: id of its token}."""
         return {code: self.language_id(code) for code in self.CODES}
+
+    @property
+    def id_to_lang_code(self) -> dict[int, str]:
+        """{id of its token: language}."""
+        return {number: code for code, number in self.lang_code_to_id.items()}
 
     @property
     def src_lang(self) -> str:
