@@ -250,6 +250,10 @@ def test_tuples_hold_what_the_reference_holds(family: str) -> None:
     short, past = (ours.get_encoder()(input_ids=torch.tensor([[4, 5]] * 2))[0],), got.to_legacy_cache()
     with pytest.raises(formers.InputError, match="give both of the same texts"):
         ours(encoder_outputs=short, decoder_input_ids=torch.tensor([[5], [6]]), past_key_values=past)
+    got.cross_attention_cache = formers.DynamicCache()  # what is read is another text from here on
+    assert got.is_updated == {0: False, 1: False}
+    more, fresh = {"encoder_outputs": short, "decoder_input_ids": torch.tensor([[5], [6]])}, got.self_attention_cache
+    assert torch.equal(ours(**more, past_key_values=got).logits, ours(**more, past_key_values=fresh).logits)
 
 
 @pytest.mark.parametrize("size", [120, 80])

@@ -541,6 +541,11 @@ class EncoderDecoderCache(DynamicCache):
         """Keys and values of the text that it is written from, by themselves."""
         return DynamicCache([self.read(layer)[2:] for layer in sorted(self.crossed)])
 
+    @cross_attention_cache.setter
+    def cross_attention_cache(self, cache: Any) -> None:  # an empty one for what is to be made anew
+        self.crossed = {i: (pair[0], pair[1]) for i, pair in enumerate(_pairs(cache))}
+        self.memory, self.shares = None, 1
+
     @property
     def is_updated(self) -> dict[int, bool]:
         """Which layers have keys and values of the text that is read."""

@@ -25,7 +25,7 @@ from .ops.layout import Layout
 from .ops.step import Step
 from .optimize import stack_of
 from .optimize.guard import hooks_of, watched
-from .optimize.linear import linear_of
+from .optimize.linear import replaced
 from .outputs import BaseModelOutput, BaseModelOutputWithCrossAttentions, ModelOutput
 
 MASKS = ("attention_mask", "attn_mask", "mask")
@@ -193,7 +193,7 @@ def keeps_padding(modules: Iterable[nn.Module]) -> bool:
     kinds: set[Any] = {type(m) for m in modules}
     if watched(hooks_of(modules)) or not all(map(_by_row, kinds)):
         return True
-    return any("forward" in vars(m) and linear_of(m) is None for m in modules)
+    return any(map(replaced, modules))
 
 
 def within_range(rows: Tensor) -> Tensor:

@@ -246,6 +246,16 @@ class Seq2SeqLM(Seq2SeqHead, heads.CausalLM):
         names = {own: given for given, own in self.WRITTEN.items()}
         return {names.get(name, name): value for name, value in inputs.items()}
 
+    def prepare_inputs_for_generation(self, input_ids: Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
+        """As for models that write alone, with `input_ids` the decoder's, of `decoder_attention_mask`; what is said of
+        the text that is read stays as it is: `encoder_outputs` and `attention_mask`."""
+        own, use_cache = kwargs.pop("decoder_attention_mask", None), kwargs.pop("use_cache", True)
+        read = {name: kwargs[name] for name in ("encoder_outputs", "attention_mask", "memory") if name in kwargs}
+        written = super().prepare_inputs_for_generation(
+            input_ids, past_key_values, attention_mask=own, use_cache=use_cache
+        )
+        return self.inputs_of_pass(written) | read
+
     def next_logits(self, inputs: dict[str, Any], layout: Layout, cache: Any, every: bool = False) -> Tensor:
         """The logits (B, V) after the last token of each text of a layout, or with `every` in all rows."""
         body = self.writer()(**inputs, layout=layout, past_key_values=cache, return_dict=True)

@@ -225,6 +225,7 @@ def test_a_decoder_alone_writes(given: bool) -> None:
         assert written(ours, inputs, **options).tolist() == expected.tolist()
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("family", ["t5"])
 def test_beams_of_a_text_that_is_done_leave(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nothing can better costs nothing more, and comes in its own place."""
@@ -239,3 +240,67 @@ def test_beams_of_a_text_that_is_done_leave(family: str, monkeypatch: pytest.Mon
         alone = written(ours, {"input_ids": inputs["input_ids"][row, keep][None]}, **options)[0]
         assert together[row, : len(alone)].tolist() == alone.tolist()
         assert (together[row, len(alone) :] == PAD).all()
+=======
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_loops_of_people_s_own(family: str, mask: str) -> None:
+    """Inputs of each pass are prepared from what the decoder has written and what the encoder said."""
+    _, ours = writers(family)
+    inputs = texts(mask)
+    expected = written(ours, inputs, eos_token_id=None)
+    ids = torch.full((3, 1), ours.config.decoder_start_token_id)
+    kept: dict[str, Any] = {"attention_mask": inputs["attention_mask"], "past_key_values": None}
+    with torch.no_grad():
+        kept["encoder_outputs"] = ours.get_encoder()(**inputs)
+        for _ in range(10):
+            out = ours(**ours.prepare_inputs_for_generation(ids, **kept, use_cache=True))
+            kept["past_key_values"] = out.past_key_values
+            ids = torch.cat([ids, out.logits[:, -1:].argmax(-1)], 1)
+    assert ids.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("given", ["one each", "padded"])
+@pytest.mark.parametrize("family", SEQ2SEQ)
+def test_keys_that_a_program_puts_before_a_decoder_s(family: str, given: str, beams: int) -> None:
+    """As PEFT does for prefixes: the model writes as it does behind them by hand, whatever its caller's masks."""
+    _, ours = writers(family)
+    inputs, usual = texts("right"), ours.prepare_inputs_for_generation
+    options = {**starts(ours.config.decoder_start_token_id)[given], "num_beams": beams, "eos_token_id": None}
+    ids = options["decoder_input_ids"]  # some families count places by their own padding
+    options["decoder_input_ids"] = ids.masked_fill(ids == PAD, ours.config.pad_token_id)
+    plain = written(ours, inputs, **options)
+    with torch.no_grad():
+        ids = torch.randint(4, PAD, (1, 2), generator=torch.Generator().manual_seed(5))
+        before = ours(input_ids=ids, decoder_input_ids=ids, use_cache=True).past_key_values.self_attention_cache
+
+    def prefix(rows: int) -> Any:
+        return formers.EncoderDecoderCache([(k.repeat(rows, 1, 1, 1), v.repeat(rows, 1, 1, 1)) for k, v in before])
+
+    def prepared(input_ids: torch.Tensor, past_key_values: Any = None, **kwargs: Any) -> Any:
+        found = usual(input_ids, past_key_values=past_key_values, **kwargs)
+        return found if past_key_values is not None else {**found, "past_key_values": prefix(len(input_ids))}
+
+    ours.prepare_inputs_for_generation = prepared
+    try:
+        found = written(ours, inputs, **options, return_dict_in_generate=True, output_logits=True, output_scores=True)
+    finally:
+        del ours.prepare_inputs_for_generation
+    columns = options["decoder_input_ids"].shape[1]
+    assert found.sequences[:, :columns].tolist() == options["decoder_input_ids"].tolist()
+    real = options.get("decoder_attention_mask", torch.ones(3, columns).long())
+    mask = torch.cat([torch.ones(3, 2).long(), real, torch.ones(3, 9).long()], 1)
+    behind = {
+        "decoder_input_ids": found.sequences[:, :-1],
+        "decoder_attention_mask": mask,
+        "past_key_values": prefix(3),
+    }
+    with torch.no_grad():
+        logits = ours(**inputs, **behind).logits[:, columns - 1 :]
+    if beams == 1:
+        assert difference(torch.stack(found.logits, 1), logits) < 1e-5
+    else:
+        chosen = logits.log_softmax(-1).gather(-1, found.sequences[:, columns:, None])
+        assert difference(found.sequences_scores * found.sequences[0, columns:].numel(), chosen.sum((1, 2))) < 1e-5
+    assert written(ours, inputs, **options).tolist() == plain.tolist()
+>>>>>>> h/adapt

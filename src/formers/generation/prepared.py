@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..cache import Cache
 from ..errors import InputError
 from .runner import ColumnRunner
 
@@ -22,10 +23,12 @@ class PreparedRunner(ColumnRunner):
         if started:
             self.mask, self.ids = torch.cat([self.mask, real], dim=1), torch.cat([self.ids, new], dim=1)
         inputs = self.model.prepare_inputs_for_generation(
-            self.ids, past_key_values=self.cache if started else None, attention_mask=self.mask.long(), use_cache=True,
-            **self._beside(new),
+            self.ids, past_key_values=self.cache if started else None, use_cache=True,
+            **self.model.inputs_of_pass({"attention_mask": self.mask.long()}), **self._beside(new),
         )  # fmt: skip
         takes = {*self.model.inputs(), "inputs_embeds", "input_ids", "past_key_values", "attention_mask", "use_cache"}
+        takes |= {"memory"} & self.more.keys()
+        self._widen(inputs, new.shape[1])
         found = self.model(**{k: v for k, v in inputs.items() if k in takes}, return_dict=True, **self.options)
         if found.past_key_values is None:
             raise InputError(
@@ -36,6 +39,14 @@ class PreparedRunner(ColumnRunner):
         logits = found.logits[:, -real.shape[1] :]  # (B, p + T, V) at first, (B, n, V) then
         last = (real * torch.arange(real.shape[1], device=real.device)).argmax(1)
         return logits[torch.arange(len(last), device=last.device), last]  # (B, V)
+
+    def _widen(self, inputs: dict[str, Any], columns: int) -> None:
+        """Let the mask of a decoder show what the program put before its columns, which it leaves out there."""
+        past, mask = inputs.get("past_key_values"), inputs.get("decoder_attention_mask")
+        if past is None or mask is None:
+            return
+        before = Cache.of(past).columns + columns - mask.shape[1]
+        inputs["decoder_attention_mask"] = torch.nn.functional.pad(mask, (before, 0), value=1)
 
     def repeat(self, times: int) -> None:
         """Each text so many times."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,11 +33,15 @@ class DerivedLinear:
 
     # copies of the layer, and what is pickled of it, have the layer's own forward
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[[Tensor], Tensor]:
-        return _own(memo[id(self.layer)])
+    def __deepcopy__(self, memo: dict[int, Any]) -> Own:
+        return Own(nn.Linear.forward, memo[id(self.layer)])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _own, (self.layer,)
+        return Own, (nn.Linear.forward, self.layer)
+
+
+class Own(partial[Tensor]):
+    """A layer's own `forward`, as copies have it where one was derived."""
 
 
 def derive(layer: nn.Linear, product: Product) -> None:
@@ -53,10 +56,12 @@ def linear_of(layer: nn.Module) -> DerivedLinear | None:
 
 
 def drop(layer: nn.Module) -> None:
-    """Take a layer's derived state away."""
-    if linear_of(layer) is not None:
+    """Take a layer's derived state away, and what a copy has of it."""
+    if "forward" in vars(layer) and not replaced(layer):
         del layer.forward
 
 
-def _own(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
-    return partial(nn.Linear.forward, layer)
+def replaced(module: nn.Module) -> bool:
+    """Whether somebody has put another `forward` in the place of the module's own."""
+    found = vars(module).get("forward")
+    return found is not None and not isinstance(found, DerivedLinear | Own)
