@@ -25,6 +25,7 @@ _HOME = {
         "AutoModelForQuestionAnswering",
         "AutoModelForSeq2SeqLM",
         "AutoModelForSequenceClassification",
+        "AutoModelForTableQuestionAnswering",
         "AutoModelForTextEncoding",
         "AutoModelForTokenClassification",
         "AutoModelWithLMHead",
