@@ -11,26 +11,21 @@ hidden states: see ops/layout.py.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ArgumentError, ConfigError, InputError
-from ..logging import logger
+from ..errors import ConfigError, InputError
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops import cells as ops
 from ..ops.embedding import lookup, packed_ids, whole_batch
 from ..ops.layout import Layout
 from ..outputs import BaseModelOutputWithPooling, TableQuestionAnsweringOutput
-from ..tokenization import BatchEncoding
-from ..tokenization.tables import Table, column_values, normalized, ranks, relations, values_in
+from ..tokenization import TableTokenizer
 from . import bert
 
 
@@ -86,6 +81,10 @@ class TapasConfig(PretrainedConfig):
     def longest_text(self) -> int | None:
         """None where positions start anew in each cell: the last one then serves for all after it."""
         return None if self.reset_position_index_per_cell else super().longest_text()
+
+
+class TapasTokenizer(TableTokenizer):
+    """A question and a table, as [CLS] question [SEP] header cells, with 7 types for each token."""
 
 
 class TapasEmbeddings(nn.Module):
@@ -155,7 +154,7 @@ class TapasPreTrainedModel(PreTrainedModel):
 
     config_class = TapasConfig
     base_model_prefix = "tapas"
-    SIGNATURE = (*bert.INPUTS, "labels", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*bert.INPUTS, "labels", *OPTIONS)
     OPTIONAL = ("pooler.",)
 
     def make_body(self, config: TapasConfig, pooling: bool) -> TapasModel:
@@ -307,7 +306,7 @@ class TapasForQuestionAnswering(TapasPreTrainedModel, heads.Head):
 
 
 MODEL_TYPES = {"tapas": TapasConfig}
-TOKENIZER = bert.BertTokenizer
+TOKENIZER = TapasTokenizer
 HEADS = {
     "base": TapasModel,
     "masked-lm": TapasForMaskedLM,

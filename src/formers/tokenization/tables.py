@@ -89,7 +89,10 @@ _ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth t
 _IN_WORDS = {word: float(n) for words in (_CARDINALS, _ORDINALS) for n, word in enumerate(words.split())}
 _SUFFIXES = ("st", "nd", "rd", "th")
 
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = [
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+]
 _MONTH = rf"(?P<name>{'|'.join(f'{month}|{month[:3]}' for month in _MONTHS)})"
 _WEEKDAY = "(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
 _DAY, _NUMBERED = r"(?P<day>3[01]|[12]\d|0?[1-9])", r"(?P<month>1[0-2]|0?[1-9])"
