@@ -132,6 +132,7 @@ _HOME = {
         "QuestionAnsweringPipeline",
         "SquadExample",
         "SummarizationPipeline",
+        "TableQuestionAnsweringPipeline",
         "Text2TextGenerationPipeline",
         "TextClassificationPipeline",
         "TextGenerationPipeline",
