@@ -136,7 +136,11 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
     elif head == "table-question-answering":
         answer = torch.tensor([float("nan"), 1.5, 30.0])
         of_tokens = {"numeric_values": draw(9, B, T).float(), "numeric_values_scale": 1.0 + draw(3, B, T)}
-        inputs |= {"labels": draw(2, B, T), "aggregation_labels": draw(max(1, config.num_aggregation_labels), B)}
+        first, (column, row) = keep.argmax(1), inputs["token_type_ids"][..., 1:3].unbind(-1)
+        for kind in (column, row):  # a cell that is there answers each question: what is not has no chance
+            kind[torch.arange(B), first] = 1
+        inputs["labels"] = draw(2, B, T).scatter(1, first[:, None], 1) * (column > 0) * (row > 0) * keep
+        inputs |= {"aggregation_labels": draw(max(1, config.num_aggregation_labels), B)}
         inputs |= {"float_answer": answer, **of_tokens}
     else:
         inputs["labels"] = draw(config.num_labels, B)

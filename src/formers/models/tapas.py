@@ -44,7 +44,7 @@ class TapasConfig(PretrainedConfig):
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 1024
-    type_vocab_sizes: list[int] = [3, 256, 256, 2, 256, 256, 10]
+    type_vocab_sizes: tuple[int, ...] = (3, 256, 256, 2, 256, 256, 10)
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int | None = 0
@@ -264,7 +264,7 @@ class TapasForQuestionAnswering(TapasPreTrainedModel, heads.Head):
             if targets["table_mask"] is None:
                 targets["table_mask"] = types[..., 2] > 0
             loss = self._loss(selection, logits, aggregation, targets).mean()
-        return {"loss": loss, "logits": logits, "logits_aggregation": aggregation}
+        return {"loss": loss, "logits": logits.to(tokens.dtype), "logits_aggregation": aggregation}
 
     def _loss(self, selection: Tensor, logits: Tensor, aggregation: Tensor | None, targets: dict[str, Any]) -> Tensor:
         """(B,) from the losses of the cells (B,), and the logits of tokens (B, T) and aggregations (B, A)."""

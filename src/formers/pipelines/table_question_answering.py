@@ -58,7 +58,7 @@ class TableQuestionAnsweringPipeline(PartsPipeline):
         **unknown: Any,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         self.reject(set(unknown))
-        before = {"table": None if table is None else Table.read(table)}
+        before: dict[str, Any] = {"table": None if table is None else Table.read(table)}
         before |= {"truncation": truncation, "max_length": max_length}
         inside = {} if sequential is None else {"sequential": bool(sequential)}
         return {name: value for name, value in before.items() if value is not None}, inside, {}
@@ -159,13 +159,13 @@ def _inputs(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     if len(args) > 2 or (len(args) == 2 and query is not None):
         raise ArgumentError(f"There are more than a table and its query: {_FORMS}.")
     if len(args) == 2:
-        args, query = args[:1], args[1]
+        query = args[1]
     if query is not None:
         table = args[0] if args else kwargs.pop("table", None)
         return {"table": table, "query": query}
     found = args[0] if args else kwargs.pop("table", None)
-    if found is None:
-        raise ArgumentError(f"Nothing was asked: {_FORMS}.")
+    if found is None or hasattr(found, "itertuples"):
+        raise ArgumentError(f"Nothing was asked{'' if found is None else ' of the table'}: {_FORMS}.")
     return found
 
 

@@ -89,22 +89,26 @@ _ORDINALS = "zeroth first second third fourth fifth sixth seventh eighth ninth t
 _IN_WORDS = {word: float(n) for words in (_CARDINALS, _ORDINALS) for n, word in enumerate(words.split())}
 _SUFFIXES = ("st", "nd", "rd", "th")
 
-_MONTHS = [
-    *("january", "february", "march", "april", "may", "june"),
-    *("july", "august", "september", "october", "november", "december"),
-]
-_MONTH = rf"(?P<name>{'|'.join(f'{month}|{month[:3]}' for month in _MONTHS)})"
-_WEEKDAY = "(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
-_DAY, _NUMBERED = r"(?P<day>3[01]|[12]\d|0?[1-9])", r"(?P<month>1[0-2]|0?[1-9])"
-_YEAR, _YEARS = r"(?P<year>\d{4})", range(1700, 2017)
-_DATES = [
-    re.compile(form)
-    for form in (
-        *(rf"{_YEAR}s?", rf"(?P<name>{'|'.join(_MONTHS)})", rf"{_MONTH} {_YEAR}", rf"{_DAY} {_MONTH}(?: {_YEAR})?"),
-        *(rf"(?:{_WEEKDAY}, )?{_MONTH} {_DAY}", rf"{_MONTH} {_DAY}, {_YEAR}", rf"{_NUMBERED}-{_DAY}-{_YEAR}"),
-        *(rf"{_YEAR}-{_NUMBERED}(?:-{_DAY})?", rf"{_DAY}\.{_NUMBERED}\.{_YEAR}"),
-    )
-]
+_MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+_MONTH = (
+    r"(?P<name>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:tember)?|"
+    r"oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_WEEKDAY = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+_DAY = r"(?P<day>3[01]|[12]\d|0?[1-9])"
+_NUMBERED = r"(?P<month>1[0-2]|0?[1-9])"
+_YEAR = r"(?P<year>\d{4})"
+_YEARS = range(1700, 2017)
+_DATES = (
+    re.compile(rf"{_YEAR}s?"),
+    re.compile(rf"{_MONTH}(?: {_YEAR})?"),
+    re.compile(rf"(?:{_WEEKDAY}, )?{_MONTH} {_DAY}"),
+    re.compile(rf"{_DAY} {_MONTH}(?: {_YEAR})?"),
+    re.compile(rf"{_MONTH} {_DAY}, {_YEAR}"),
+    re.compile(rf"{_NUMBERED}-{_DAY}-{_YEAR}"),
+    re.compile(rf"{_YEAR}-{_NUMBERED}(?:-{_DAY})?"),
+    re.compile(rf"{_DAY}\.{_NUMBERED}\.{_YEAR}"),
+)
 _DATE_WORDS = 5  # of the longest form
 
 
@@ -132,12 +136,12 @@ def values_in(text: str) -> list[Value]:
         for start, _ in words[max(0, last + 1 - _DATE_WORDS) : last + 1]:
             if (day := _date(text[start:end])) is not None:
                 found.setdefault((start, end), []).append(day)
-    longest = sorted(found, key=lambda span: (span[0] - span[1], span[0]))
-    kept: list[tuple[int, int]] = []
-    for span in longest:
-        if not any(start <= span[0] and span[1] <= end for start, end in kept):
+    kept, furthest = [], 0
+    for span in sorted(found, key=lambda span: (span[0], -span[1])):
+        if span[1] > furthest:  # or else it is within one that starts before it
+            furthest = span[1]
             kept.append(span)
-    return [value for span in sorted(kept) for value in found[span]]
+    return [value for span in kept for value in found[span]]
 
 
 def _number(text: str) -> float | None:
@@ -155,7 +159,9 @@ def _date(text: str) -> Date | None:
         return None
     parts = match.groupdict()
     name = parts.get("name")
-    month = parts.get("month") if name is None else 1 + [m[:3] for m in _MONTHS].index(name[:3])
+    if text == name and len(name) == 3 and name != "may":  # a short name alone is none
+        return None
+    month = parts.get("month") if name is None else 1 + _MONTHS.index(name[:3]) // 3
     year, month, day = (None if part is None else int(part) for part in (parts.get("year"), month, parts.get("day")))
     if year is not None and year not in _YEARS:
         return None

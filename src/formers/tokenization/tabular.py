@@ -81,7 +81,8 @@ class TableTokenizer(WordPieceTokenizer):
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
-        return None  # positions may start anew in each cell, so the model's configuration does not say
+        """512, as in the models that were published, whose tables of positions are longer."""
+        return min(512, super().longest_input(config) or 512)
 
     def __call__(  # type: ignore[override]
         self,
