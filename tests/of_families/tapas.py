@@ -31,5 +31,6 @@ FACTS = Facts(
         ("table-question-answering", {"allow_empty_column_selection": True, "temperature": 0.7}),
         ("table-question-answering", {"select_one_column": True, "average_logits_per_cell": True}),
     ),
+    longest=512,
     positions={"reset_position_index_per_cell": False},
 )

@@ -285,8 +285,8 @@ class TapasForQuestionAnswering(TapasPreTrainedModel, heads.Head):
         if average is None or preference is None or (delta is None and not relative):
             raise ConfigError(
                 f"average_approximation_function={config.average_approximation_function!r}, cell_selection_preference="
-                f"{preference}, huber_loss_delta={delta}: learning from answers needs one of {', '.join(ops.AVERAGES)}, "
-                "a probability, and a number (or use_normalized_answer_loss)."
+                f"{preference}, huber_loss_delta={delta}: learning from answers needs one of "
+                f"{', '.join(ops.AVERAGES)}, a probability, and a number (or use_normalized_answer_loss)."
             )
         mask = ops.aggregates(answer, aggregation, labels, preference)
         temperature = config.temperature if config.use_gumbel_for_cells else None

@@ -93,11 +93,10 @@ class TableQuestionAnsweringPipeline(PartsPipeline):
             name = place(first, index)
             table, queries = _asked(item, name, shared)
             parts = self._model_inputs(self.tokenizer(table, queries, verbose=False, **given))
-            limit = self._limit() if given.get("max_length") is None else None
-            if limit is not None and (longest := max(map(length_of, parts))) > limit:
+            if (limit := self.max_tokens) is not None and (longest := max(map(length_of, parts))) > limit:
                 raise InputError(
-                    f"{name} has {longest} tokens with its table, and at most {limit} are read. Shorten its query or "
-                    "table, or leave out truncation=False, which keeps the last rows."
+                    f"{name} has {longest} tokens with its table, and this {type(self.model).__name__} reads at most "
+                    f"{limit}. Shorten them, or give max_length={limit}, which leaves out the last rows."
                 )
             found.append(self._item(parts, table=table))
         return found

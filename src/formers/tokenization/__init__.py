@@ -7,7 +7,7 @@ backend.py     running a `tokenizers.Tokenizer` that no call changes; its errors
 cutting.py     very long texts, cut where that cannot change the tokens kept
 wordpiece.py   the recipe for vocab.txt; basic.py: its steps in plain Python
 byte_level.py  the recipe for vocab.json with merges.txt; marked.py: where tokens say that a word goes on ("@@")
-tabular.py     the recipe for a question and a table, over that of vocab.txt; tables.py: tables, numbers and dates in them
+tabular.py     the recipe for a question and a table, over that of vocab.txt; tables.py: numbers and dates in tables
 sentencepiece.py  the recipe for .model files
 frames.py      what special tokens are put around texts; languages.py: texts that say their language, and targets
 """

@@ -24,6 +24,7 @@ from .wordpiece import WordPieceTokenizer
 
 Coordinate = tuple[int, int]  # row and column, from 0 on
 Cell = list[tuple[int, int]]  # the id of each token, and at which of the cell's tokens its word starts
+_LIMIT = 512
 _KINDS = 7  # segment, column, row, previous answer, rank, rank from the end, relation
 _EMPTY = ("n/a", "?", "nan")
 _COLUMNS = ("attention_mask", "token_type_ids", "special_tokens_mask")
@@ -77,12 +78,14 @@ class TableTokenizer(WordPieceTokenizer):
         if self.empty_token not in map(str, more):
             more.append(self.empty_token)
         kwargs.update(empty_token=self.empty_token, additional_special_tokens=more)
-        super().__init__(vocab_file, *args, model_max_length=512 if limit is None else limit, **kwargs)
+        super().__init__(vocab_file, *args, model_max_length=_LIMIT if limit is None else limit, **kwargs)
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
-        """512, as in the models that were published, whose tables of positions are longer."""
-        return min(512, super().longest_input(config) or 512)
+        """512, as for the models that were published, where positions start anew in each cell."""
+        if config.get("reset_position_index_per_cell", True):
+            return _LIMIT
+        return min(_LIMIT, super().longest_input(config) or _LIMIT)
 
     def __call__(  # type: ignore[override]
         self,
@@ -115,10 +118,10 @@ class TableTokenizer(WordPieceTokenizer):
             table, queries = Table([], []), table  # a question without a table
         if queries is None:
             logger.warning("No question was given, which models of tables are made to answer.")
-        asked = [queries or ""] if queries is None or isinstance(queries, str) else list(queries)
+        one = queries is None or isinstance(queries, str)
+        asked: Any = [queries or ""] if one else queries
         if not _is_texts(asked):
             raise InputError(f"queries is {queries!r:.60}; give a question or a list of questions.")
-        one = queries is None or isinstance(queries, str)
         answers = self._answers(answer_coordinates, answer_text, one, len(asked))
         arguments.refuse("tokenizer", {k: v for k, v in kwargs.items() if k not in _KNOWN}, _KNOWN)
         wanted = {name: self._wants(name, kwargs.get(f"return_{name}")) for name in _COLUMNS}
