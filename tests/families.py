@@ -119,7 +119,7 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         padding, ids = config.pad_token_id, inputs["input_ids"]
         inputs["input_ids"] = ids.where(ids != padding, padding + 1).masked_fill(keep == 0, padding)
     if "token_type_ids" in model.inputs():  # a model without a table of types looks them up among its words
-        inputs["token_type_ids"] = draw(getattr(config, "type_vocab_size", config.vocab_size), B, T)
+        inputs["token_type_ids"] = types(config, draw, B, T)
     if not labels or head in ("text-encoding", "base"):
         pass
     elif head in ("masked-lm", "causal-lm"):
@@ -136,12 +136,29 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         inputs |= {"start_positions": draw(T + 3, B), "end_positions": draw(T + 3, B)}
     elif head == "multiple-choice":
         inputs["labels"] = draw(2, B)
+    elif head == "table-question-answering":
+        answer = torch.tensor([float("nan"), 1.5, 30.0])
+        of_tokens = {"numeric_values": draw(9, B, T).float(), "numeric_values_scale": 1.0 + draw(3, B, T)}
+        first, (column, row) = keep.argmax(1), inputs["token_type_ids"][..., 1:3].unbind(-1)
+        for kind in (column, row):  # a cell that is there answers each question: what is not has no chance
+            kind[torch.arange(B), first] = 1
+        inputs["labels"] = draw(2, B, T).scatter(1, first[:, None], 1) * (column > 0) * (row > 0) * keep
+        inputs |= {"aggregation_labels": draw(max(1, config.num_aggregation_labels), B)}
+        inputs |= {"float_answer": answer, **of_tokens}
     else:
         inputs["labels"] = draw(config.num_labels, B)
     if head == "multiple-choice":
         per_choice = ("input_ids", "attention_mask", "token_type_ids")
         inputs = {k: torch.stack([v, v.flip(0)], 1) if k in per_choice else v for k, v in inputs.items()}
     return inputs
+
+
+def types(config: Any, draw: Any, *shape: int) -> torch.Tensor:
+    """Types of tokens; of a family with several kinds of them, one of each kind a token."""
+    sizes = getattr(config, "type_vocab_sizes", None)
+    if sizes is None:
+        return draw(getattr(config, "type_vocab_size", config.vocab_size), *shape)
+    return torch.stack([draw(size, *shape) for size in sizes], -1)
 
 
 def _of_decoder(model: Any, inputs: dict[str, Any], draw: Any, labels: bool) -> dict[str, torch.Tensor]:

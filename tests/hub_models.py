@@ -30,6 +30,7 @@ class Model:
     vocabulary: str = "bert-base-uncased"
     labels: tuple[str, ...] = ()
     config: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)  # what the model is made with beside its sizes
     tokenizer_json: bool = True
     pickled: bool = False  # pytorch_model.bin instead of model.safetensors
     old_names: bool = False  # LayerNorm.gamma and .beta, as in the first checkpoints
@@ -91,6 +92,17 @@ MODELS = (
         labels=ENTITIES,
         revision="4c53496",
     ),
+    Model(
+        "google/tapas-base-finetuned-wtq",
+        "TapasForQuestionAnswering",
+        tokenizer_json=False,
+        more={
+            "aggregation_labels": {0: "NONE", 1: "SUM", 2: "AVERAGE", 3: "COUNT"},
+            "num_aggregation_labels": 4,
+            "no_aggregation_label_index": 0,
+        },
+        revision="e3dde19",
+    ),
 )
 # models that write: their names and the reference's classes
 WRITERS = {
@@ -150,7 +162,7 @@ def write(model: Model, folder: Path, vocabulary: Path) -> None:
     maker = getattr(transformers, model.architecture)
     byte_level = model.vocabulary == BYTES
     size = write_bytes(folder) if byte_level else len(vocabulary.read_text(encoding="utf-8").splitlines())
-    network = maker(maker.config_class(vocab_size=size, **shape, **labels))
+    network = maker(maker.config_class(vocab_size=size, **shape, **labels, **model.more))
     generator = torch.Generator().manual_seed(0)
     weights = {name: torch.randn(tensor.shape, generator=generator) * 0.2 for name, tensor in kept(network).items()}
     if model.old_names:
@@ -165,7 +177,10 @@ def write(model: Model, folder: Path, vocabulary: Path) -> None:
     if byte_level:
         (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 512}))
         return
-    shutil.copy(vocabulary, folder / "vocab.txt")
+    text = vocabulary.read_text(encoding="utf-8")
+    if model.architecture.startswith("Tapas"):
+        text = text.replace("[unused0]", "[EMPTY]")
+    (folder / "vocab.txt").write_text(text, encoding="utf-8")
     options = {"do_lower_case": "uncased" in model.vocabulary, "model_max_length": 512}
     if model.tokenizer_json:
         tokenizer = transformers.BertTokenizer(vocab=str(folder / "vocab.txt"), **options)

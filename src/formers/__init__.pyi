@@ -11,6 +11,7 @@ from .auto import (
     AutoModelForQuestionAnswering as AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification as AutoModelForSequenceClassification,
+    AutoModelForTableQuestionAnswering as AutoModelForTableQuestionAnswering,
     AutoModelForTextEncoding as AutoModelForTextEncoding,
     AutoModelForTokenClassification as AutoModelForTokenClassification,
     AutoModelWithLMHead as AutoModelWithLMHead,
@@ -573,6 +574,15 @@ from .models.t5 import (
     T5Tokenizer as T5Tokenizer,
     T5TokenizerFast as T5TokenizerFast,
 )
+from .models.tapas import (
+    TapasConfig as TapasConfig,
+    TapasForMaskedLM as TapasForMaskedLM,
+    TapasForQuestionAnswering as TapasForQuestionAnswering,
+    TapasForSequenceClassification as TapasForSequenceClassification,
+    TapasModel as TapasModel,
+    TapasPreTrainedModel as TapasPreTrainedModel,
+    TapasTokenizer as TapasTokenizer,
+)
 from .models.umt5 import (
     UMT5Config as UMT5Config,
     UMT5EncoderModel as UMT5EncoderModel,
@@ -677,6 +687,7 @@ from .pipelines import (
     QuestionAnsweringPipeline as QuestionAnsweringPipeline,
     SquadExample as SquadExample,
     SummarizationPipeline as SummarizationPipeline,
+    TableQuestionAnsweringPipeline as TableQuestionAnsweringPipeline,
     Text2TextGenerationPipeline as Text2TextGenerationPipeline,
     TextClassificationPipeline as TextClassificationPipeline,
     TextGenerationPipeline as TextGenerationPipeline,

@@ -188,6 +188,12 @@ class AutoModelForQuestionAnswering(_AutoModel):
     HEAD = "question-answering"
 
 
+class AutoModelForTableQuestionAnswering(_AutoModel):
+    """With a head that selects cells of a table, and what to do with them."""
+
+    HEAD = "table-question-answering"
+
+
 class AutoModelForMultipleChoice(_AutoModel):
     """With a head that scores choices."""
 

@@ -369,3 +369,14 @@ class QuestionAnsweringModelOutput(ModelOutput):
     end_logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class TableQuestionAnsweringOutput(ModelOutput):
+    """`logits` (B, T), each token's of being in the answer; `logits_aggregation` (B, A) for A aggregations."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    logits_aggregation: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -62,6 +62,7 @@ class Facts:
     flat: endings of names of modules that the reference calls with the columns of all texts one after the other.
     wrong_eager: keys with which the reference's attention is wrong where it is written out.
     short_tuples: the heads whose tuples lack the hidden states in the reference, where there is no cache.
+    longest: the tokens that the tokenizer gives where its files do not say, if it is not the configuration that does.
     types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
     """
@@ -85,6 +86,7 @@ class Facts:
     flat: tuple[str, ...] = ()
     wrong_eager: tuple[str, ...] = ()
     short_tuples: tuple[str, ...] = ()
+    longest: int | None = None
     types_are_words: bool = False
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from families import CASES, MASKS, difference
+from families import CASES, MASKS, difference, types
 
 from formers.optimize.stack import Stack
 
@@ -39,9 +40,8 @@ def texts(model: Any, head: str, kind: str) -> Inputs:
         "attention_mask": keep,
     }
     if "token_type_ids" in model.inputs():
-        made["token_type_ids"] = torch.randint(
-            getattr(model.config, "type_vocab_size", model.config.vocab_size), keep.shape, generator=generator
-        )
+        draw = partial(torch.randint, generator=generator)
+        made["token_type_ids"] = types(model.config, lambda high, *shape: draw(high, shape), *keep.shape)
     return made
 
 

@@ -21,7 +21,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "task",
         metavar="TASK",
         help="text-classification (sentiment-analysis), fill-mask, feature-extraction, text-generation, summarization, "
-        "translation_en_to_fr, text2text-generation, …",
+        "translation_en_to_fr, text2text-generation, table-question-answering with --set 'table={…}', …",
     )
     declare_texts(parser)
     parser.add_argument("--model", metavar="NAME", help="folder or hub name (default: the task's own)")
@@ -119,6 +119,8 @@ def _describe(text: str, result: Any) -> list[str]:
     """The lines that show the result of one text: scores first, so that they line up."""
     if written := _written(result):
         return written
+    if isinstance(result, dict) and "cells" in result:
+        return [f"{printable(result['answer'])}  {printable(text)}"]
     rows = list(_scored(result))
     if not rows:
         return [f"{_shape(result)}  {printable(text)}"]

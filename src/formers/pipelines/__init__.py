@@ -28,7 +28,7 @@ _ELSEWHERE = (
     *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
     *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
     *("mask-generation", "object-detection"),
-    *("table-question-answering", "text-to-audio", "text-to-speech"),
+    *("text-to-audio", "text-to-speech"),
     *("video-classification", "visual-question-answering", "vqa"),
     *("zero-shot-audio-classification", "zero-shot-image-classification"),
     "zero-shot-object-detection",
@@ -77,8 +77,9 @@ def pipeline(
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
-            "next-sentence", "text-generation", "conversational", "text2text-generation", "summarization",
-            "translation" (or "translation_en_to_fr", and so on); left out, the model's architecture decides.
+            "next-sentence", "table-question-answering", "text-generation", "conversational", "text2text-generation",
+            "summarization", "translation" (or "translation_en_to_fr", and so on); left out, the model's architecture
+            decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.

@@ -7,6 +7,7 @@ backend.py     running a `tokenizers.Tokenizer` that no call changes; its errors
 cutting.py     very long texts, cut where that cannot change the tokens kept
 wordpiece.py   the recipe for vocab.txt; basic.py: its steps in plain Python
 byte_level.py  the recipe for vocab.json with merges.txt; marked.py: where tokens say that a word goes on ("@@")
+tabular.py     the recipe for a question and a table, over that of vocab.txt; tables.py: numbers and dates in tables
 sentencepiece.py  the recipe for .model files
 frames.py      what special tokens are put around texts; languages.py: texts that say their language, and targets
 """
@@ -24,6 +25,7 @@ from .languages import MultilingualTokenizer, TwoSided
 from .packing import PackedEncoding
 from .sentencepiece import SentencePieceModel, SentencePieceTokenizer, at_spaces, of_vocabulary
 from .special import SpecialTokens
+from .tabular import TableTokenizer
 from .types import CharSpan, PaddingStrategy, TensorType, TokenSpan, TruncationStrategy
 from .wordpiece import WordPieceTokenizer, read_vocabulary
 
@@ -47,6 +49,7 @@ __all__ = [
     "SentencePieceModel",
     "SentencePieceTokenizer",
     "SpecialTokens",
+    "TableTokenizer",
     "TensorType",
     "TokenSpan",
     "TruncationStrategy",

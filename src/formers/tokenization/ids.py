@@ -112,7 +112,7 @@ _FILL = {"attention_mask": 0, "special_tokens_mask": 1}
 
 
 def pad_row(
-    row: dict[str, Any], main: str, length: int, side: str, fill: dict[str, int], with_mask: bool
+    row: dict[str, Any], main: str, length: int, side: str, fill: dict[str, Any], with_mask: bool
 ) -> dict[str, Any]:
     """One example with its ids, and the columns that go with them, filled up to `length` on `side`."""
     ids = row[main]
