@@ -225,7 +225,6 @@ def test_a_decoder_alone_writes(given: bool) -> None:
         assert written(ours, inputs, **options).tolist() == expected.tolist()
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("family", ["t5"])
 def test_beams_of_a_text_that_is_done_leave(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nothing can better costs nothing more, and comes in its own place."""
@@ -240,7 +239,8 @@ def test_beams_of_a_text_that_is_done_leave(family: str, monkeypatch: pytest.Mon
         alone = written(ours, {"input_ids": inputs["input_ids"][row, keep][None]}, **options)[0]
         assert together[row, : len(alone)].tolist() == alone.tolist()
         assert (together[row, len(alone) :] == PAD).all()
-=======
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_loops_of_people_s_own(family: str, mask: str) -> None:
@@ -303,4 +303,3 @@ def test_keys_that_a_program_puts_before_a_decoder_s(family: str, given: str, be
         chosen = logits.log_softmax(-1).gather(-1, found.sequences[:, columns:, None])
         assert difference(found.sequences_scores * found.sequences[0, columns:].numel(), chosen.sum((1, 2))) < 1e-5
     assert written(ours, inputs, **options).tolist() == plain.tolist()
->>>>>>> h/adapt
