@@ -134,7 +134,7 @@ def test_led_fills_up_its_own_mask(tmp_path: Path) -> None:
     assert padded["global_attention_mask"].tolist() == [[1, 0, 0, 0], [1, 0, -1, -1]]
     left = tokenizer.pad(rows, padding="max_length", max_length=5, padding_side="left")
     assert left["global_attention_mask"] == [[-1, 1, 0, 0, 0], [-1, -1, -1, 1, 0]]
-    model = formers.LEDModel(formers.LEDConfig(**{**formers.models.led.TINY})).eval()
+    model = formers.LEDModel(formers.LEDConfig(**formers.models.led.TINY)).eval()
     chosen = padded["global_attention_mask"]
     inputs = {k: v for k, v in padded.items() if k != "global_attention_mask"} | {"decoder_input_ids": padded.input_ids}
     found, expected = (model(**inputs, global_attention_mask=m)[0] for m in (chosen, chosen.clamp(min=0)))
