@@ -248,7 +248,8 @@ class Layout:
         1, T), the smallest number there; None for nothing."""
         if (seen := self.visible()) is None:
             return None
-        key = like.dtype, like.device, torch.is_inference_mode_enabled()
+        # a tensor of inference mode has no gradients later; torch.compile cannot follow the question
+        key = like.dtype, like.device, not is_tracing() and torch.is_inference_mode_enabled()
         if key not in self._hidden:
             least, none = torch.finfo(like.dtype).min, torch.zeros((), dtype=like.dtype, device=like.device)
             self._hidden[key] = none.where(seen.to(like.device), least)
