@@ -248,16 +248,21 @@ class Layout:
         1, T), the smallest number there; None for nothing."""
         if (seen := self.visible()) is None:
             return None
-        # a tensor of inference mode has no gradients later; torch.compile cannot follow the question
-        key = like.dtype, like.device, not is_tracing() and torch.is_inference_mode_enabled()
+        if is_tracing():  # what is kept, torch.compile cannot follow
+            return _added(seen, like)
+        key = like.dtype, like.device, torch.is_inference_mode_enabled()
         if key not in self._hidden:
-            least, none = torch.finfo(like.dtype).min, torch.zeros((), dtype=like.dtype, device=like.device)
-            self._hidden[key] = none.where(seen.to(like.device), least)
+            self._hidden[key] = _added(seen, like)
         return self._hidden[key]
 
     @cached_property
     def _hidden(self) -> dict[tuple[Any, ...], Tensor]:
         return {}  # asked for by each layer of each pass
+
+
+def _added(seen: Tensor, like: Tensor) -> Tensor:
+    none = torch.zeros((), dtype=like.dtype, device=like.device)
+    return none.where(seen.to(like.device), torch.finfo(like.dtype).min)
 
 
 def is_tracing() -> bool:
