@@ -167,6 +167,8 @@ class TestErrors:
     def test_arguments(self, bart: Any, folders: dict[str, Path]) -> None:
         with pytest.raises(ArgumentError, match=r"has no argument 'max_lenght'. Did you mean 'max_length'"):
             bart("a", max_lenght=3)
+        with pytest.raises(InputError, match="num_beams='x': it should be a whole number"):
+            bart(["The cat.", "A dog."], num_beams="x")
         with pytest.raises(ArgumentError, match="output_scores is of no use here"):
             bart("a", output_scores=True)
         with pytest.raises(ArgumentError, match=r"src_lang='en' and tgt_lang='xx' would change nothing.*en_to_fr"):

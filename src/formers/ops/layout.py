@@ -248,17 +248,21 @@ class Layout:
         1, T), the smallest number there; None for nothing."""
         if (seen := self.visible()) is None:
             return None
-        least, none = torch.finfo(like.dtype).min, torch.zeros((), dtype=like.dtype, device=like.device)
-        if is_tracing():
-            return none.where(seen.to(like.device), least)
+        if is_tracing():  # what is kept, torch.compile cannot follow
+            return _added(seen, like)
         key = like.dtype, like.device, torch.is_inference_mode_enabled()
         if key not in self._hidden:
-            self._hidden[key] = none.where(seen.to(like.device), least)
+            self._hidden[key] = _added(seen, like)
         return self._hidden[key]
 
     @cached_property
     def _hidden(self) -> dict[Any, Tensor]:
         return {}  # asked for by each layer of each pass
+
+
+def _added(seen: Tensor, like: Tensor) -> Tensor:
+    none = torch.zeros((), dtype=like.dtype, device=like.device)
+    return none.where(seen.to(like.device), torch.finfo(like.dtype).min)
 
 
 def is_tracing() -> bool:

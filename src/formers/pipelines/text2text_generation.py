@@ -159,10 +159,12 @@ class Text2TextGenerationPipeline(TextPipeline):
         known |= config.to_diff_dict() if config else {}
         if known.get("max_time") is not None:
             return 1
+        beams = known.get("num_beams")
+        beams = beams if isinstance(beams, int) and beams > 0 else 1  # generate says what is wrong with others
         if known.get("do_sample"):  # with seeds that follow one another
-            return None if known.get("seed") is not None and (known.get("num_beams") or 1) == 1 else 1
+            return None if known.get("seed") is not None and beams == 1 else 1
         factor = 1 if self.device.type == "cpu" else _ACCELERATOR_FACTOR
-        return max(1, AT_ONCE * factor // (known.get("num_beams") or 1))
+        return max(1, AT_ONCE * factor // beams)
 
     # ---- texts
 
