@@ -86,6 +86,12 @@ def test_a_long_table_loses_rows(oracle: Any) -> None:
     assert whole[0]["token_type_ids"][..., 2].max() == 300
 
 
+def test_a_table_of_more_numbers_than_the_model_has_ranks_for(oracle: Any) -> None:
+    table = {"Year": [str(number) for number in range(300)]}
+    with pytest.raises(InputError, match=r"The input: its table has 300 numbers in a column, .* at most 255 apart"):
+        oracle(table, "Which year?")
+
+
 def test_a_table_that_the_model_has_no_positions_for(data: Path, tmp_path: Path) -> None:
     tables.checkpoint(tmp_path, formers, False)
     config = formers.TapasConfig.from_pretrained(tmp_path, reset_position_index_per_cell=False)
