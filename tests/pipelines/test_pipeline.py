@@ -38,6 +38,7 @@ TASKS = [
     "question-answering",
     "sentiment-analysis",
     "summarization",
+    "table-question-answering",
     "text-classification",
     "text-generation",
     "text-ranking",

@@ -78,12 +78,18 @@ def test_each_answer_is_read_with_the_next_question(oracle: Any, monkeypatch: py
 
 
 def test_a_long_table_loses_rows(oracle: Any) -> None:
-    table = {"Film": ["a long story of a film"] * 300, "Year": ["1999"] * 300}
+    table = {name: ["a long story of a film"] * 250 for name in ("Film", "Book", "Play")}
     parts = oracle.preprocess_batch([{"table": table, "query": "Which film?"}], None)[0]["parts"]
-    assert parts[0]["input_ids"].shape[1] <= 512 and parts[0]["token_type_ids"][..., 2].max() < 256
+    assert parts[0]["input_ids"].shape[1] <= 512 and parts[0]["token_type_ids"][..., 2].max() < 250
     assert oracle(table, "Which film?", max_length=100) and oracle(table, "Which film?")
     whole = oracle.preprocess_batch([{"table": table, "query": "Which film?"}], None, truncation=False)[0]["parts"]
-    assert whole[0]["token_type_ids"][..., 2].max() == 300
+    assert whole[0]["token_type_ids"][..., 2].max() == 250
+
+
+def test_a_table_of_more_numbers_than_the_model_has_ranks_for(oracle: Any) -> None:
+    table = {"Year": [str(number) for number in range(300)], "Film": ["a film"] * 300}
+    with pytest.raises(InputError, match=r"The input: its table has 300 numbers in a column, .* at most 255 apart"):
+        oracle(table, "Which year?")
 
 
 def test_a_table_that_the_model_has_no_positions_for(data: Path, tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ def test_calls_that_cannot_be_read(tokenizer: Any, options: Any, error: type[Exc
         tokenizer(TABLE, **{"queries": "who?", **options})
 
 
+def test_ids_alone_are_no_table(tokenizer: Any) -> None:
+    assert tokenizer.build_inputs_with_special_tokens([7], [8, 9]) == [101, 7, 102, 8, 9]
+    for method in (tokenizer.prepare_for_model, tokenizer.create_token_type_ids_from_sequences):
+        with pytest.raises(ArgumentError, match="call the TapasTokenizer"):
+            method([7], [8, 9])
+
+
 def test_numbers_and_dates() -> None:
     assert values_in("between 3 june 1999 and 2,345 or twelve") == [(1999, 6, 3), 2345.0, 12.0]
     assert values_in("2012") == [2012.0, (2012, None, None)]

@@ -22,6 +22,10 @@ from .parts import PartsPipeline
 from .text import no_head, read_side
 
 _FORMS = 'give {"table": …, "query": …}, a list of these, or table=… and query=…'
+_KINDS = (
+    *("segments", "columns", "rows", "previous answers"),
+    *("numbers in a column", "numbers in a column", "relations"),
+)
 
 
 class TableQuestionAnsweringPipeline(PartsPipeline):
@@ -98,8 +102,20 @@ class TableQuestionAnsweringPipeline(PartsPipeline):
                     f"{name} has {longest} tokens with its table, and this {type(self.model).__name__} reads at most "
                     f"{limit}. Shorten them, or give max_length={limit}, which leaves out the last rows."
                 )
+            self._tells_apart(parts, name)
             found.append(self._item(parts, table=table))
         return found
+
+    def _tells_apart(self, parts: list[dict[str, Tensor]], name: str) -> None:
+        """Raise InputError for more rows, columns or ranks of numbers than the model has embeddings for."""
+        sizes = getattr(self.model.config, "type_vocab_sizes", ())
+        most = torch.cat([part["token_type_ids"][0] for part in parts]).amax(0).tolist()
+        for kind, found, size in zip(_KINDS, most, sizes, strict=False):
+            if found >= size:
+                raise InputError(
+                    f"{name}: its table has {found} {kind}, and this {type(self.model).__name__} tells at most "
+                    f"{size - 1} apart. Give a part of the table."
+                )
 
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
         options = dict(parameters)

@@ -165,6 +165,11 @@ class TableTokenizer(WordPieceTokenizer):
         """[CLS] question [SEP] table; there is nothing after the table."""
         return [*self._specials()[0], *token_ids_0, *self._specials()[1], *(token_ids_1 or ())]
 
+    def prepare_for_model(self, *_: Any, **__: Any) -> Any:
+        raise ArgumentError(f"Ids alone do not say where they are in a table: call the {type(self).__name__} with it.")
+
+    create_token_type_ids_from_sequences = prepare_for_model
+
     def _specials(self) -> tuple[list[int], list[int]]:
         return [self.cls_token_id or 0], [self.sep_token_id or 0]
 
