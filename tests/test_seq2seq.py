@@ -118,6 +118,29 @@ def test_train_step(family: str, head: str, mask: str) -> None:
 
 
 @pytest.mark.every
+@pytest.mark.parametrize(("family", "head"), WRITERS)
+def test_gradient_checkpointing_changes_no_gradient(family: str, head: str) -> None:
+    _, ours = pair(family, head, **dict.fromkeys(rates(family), 0.2))
+    inputs = inputs_of(ours, head, "right")
+
+    def gradients() -> dict[str, torch.Tensor]:
+        ours.zero_grad()
+        torch.manual_seed(0)
+        ours.train()(**inputs).loss.backward()
+        return {n: p.grad for n, p in ours.named_parameters() if p.grad is not None}
+
+    runs: list[int] = []
+    for part in (ours.get_encoder(), ours.get_decoder()):
+        first = next(module for module in part.modules() if isinstance(module, torch.nn.ModuleList))[0]
+        first.register_forward_pre_hook(lambda *_: runs.append(1))
+    expected = gradients()
+    ours.gradient_checkpointing_enable()
+    got = gradients()
+    assert len(runs) == 2 * 3, "layers have to run again in the backward pass"
+    assert got.keys() == expected.keys() and all(difference(got[n], expected[n]) < 1e-5 for n in got)
+
+
+@pytest.mark.every
 @pytest.mark.parametrize(("family", "head"), HEADS)
 def test_keys_and_signatures(family: str, head: str) -> None:
     theirs, ours = pair(family, head)

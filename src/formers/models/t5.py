@@ -360,8 +360,12 @@ class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The bias of positions, which the first layer has for all."""
         first: Any = self.block[0]
-        again = self.gradient_checkpointing and self.training
-        return None if self.BIASED else first.layer[0].SelfAttention.by_distance(kept=not again)
+        return None if self.BIASED else first.layer[0].SelfAttention.by_distance(kept=not self.recomputes)
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers are computed again for their gradients."""
+        return bool(self.gradient_checkpointing and self.training)
 
 
 T5PreTrainedModel.PART = T5Stack
