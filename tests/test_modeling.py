@@ -257,7 +257,7 @@ def test_labels_at_padding_count_as_in_the_reference(family: str) -> None:
 
 @pytest.mark.parametrize("family", having("causal-lm"))
 def test_labels_at_padding_on_the_left_of_decoders(family: str) -> None:
-    """As in scripts that copy the ids; a cache, which training makes too where nobody says otherwise, changes nothing."""
+    """As in scripts that copy the ids; a cache, which is made where nobody says otherwise, changes nothing."""
     theirs, ours = pair(family, "causal-lm", use_cache=True)
     written_out(theirs)
     inputs = batch(ours, "causal-lm", "left")
