@@ -151,6 +151,30 @@ def test_keys_and_signatures(family: str, head: str) -> None:
     assert ours.config.to_dict().keys() >= theirs.config.to_diff_dict().keys() - {"transformers_version"}
 
 
+@pytest.mark.parametrize("family", ["t5", "bart", "m2m_100"])
+def test_exported_encoders(family: str) -> None:
+    _, ours = pair(family, "seq2seq-lm")
+    encoder, free = ours.get_encoder(), {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = encoder
+            self.eval()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.model(input_ids, attention_mask=attention_mask)[0]
+
+    inputs = {name: inputs_of(ours, "seq2seq-lm", "right")[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        shapes = dict.fromkeys(inputs, free)
+        program = torch.export.export(Plain(), (), inputs, dynamic_shapes=shapes, strict=False).module()
+        for rows, columns in ((3, 9), (2, 6)):
+            part = {name: value[:rows, :columns] for name, value in inputs.items()}
+            keep = part["attention_mask"].bool()
+            assert difference(program(**part)[keep], encoder(**part)[0][keep]) < TOLERANCE
+
+
 @pytest.mark.parametrize("family", SEQ2SEQ)
 def test_round_trips(family: str, tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
     theirs, ours = pair(family, "seq2seq-lm")

@@ -20,7 +20,7 @@ from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import Bias
 from ..ops.bias import buckets
-from ..ops.layout import Layout
+from ..ops.layout import Layout, is_tracing
 from ..ops.step import Step
 from ..optimize import Block
 from ..tokenization import SentencePieceModel, SentencePieceTokenizer
@@ -192,11 +192,11 @@ class T5Attention(EitherAttention):
         """
         if not self.has_relative_attention_bias:
             return None
-        known = dict[tuple[int, ...], Tensor]()
+        known, kept = dict[tuple[int, ...], Tensor](), kept and not is_tracing()  # whose sizes are no numbers
 
         def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
             size = tuple(distance.shape)
-            if size in known:
+            if kept and size in known:
                 return known[size]
             index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
             made = self.relative_attention_bias(index).permute(2, 0, 1)[None].to(query.dtype)
