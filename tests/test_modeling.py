@@ -255,6 +255,17 @@ def test_labels_at_padding_count_as_in_the_reference(family: str) -> None:
         assert ours(**inputs).loss.isnan() == theirs(**inputs).loss.isnan()
 
 
+@pytest.mark.parametrize("family", having("causal-lm"))
+def test_labels_at_padding_on_the_left_of_decoders(family: str) -> None:
+    """As in scripts that copy the ids; a cache, which is made where nobody says otherwise, changes nothing."""
+    theirs, ours = pair(family, "causal-lm", use_cache=True)
+    written_out(theirs)
+    inputs = batch(ours, "causal-lm", "left")
+    inputs["labels"] = inputs["input_ids"]
+    assert difference(ours(**inputs).loss, theirs(**inputs).loss) < 1e-5
+    assert ours(inputs["input_ids"], labels=inputs["labels"]).past_key_values is not None
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_states_are_zeros_at_padding(family: str) -> None:
     _, ours = pair(family, "base")

@@ -121,6 +121,29 @@ def test_train_step(family: str, head: str, mask: str) -> None:
 
 
 @pytest.mark.every
+@pytest.mark.parametrize(("family", "head"), WRITERS)
+def test_gradient_checkpointing_changes_no_gradient(family: str, head: str) -> None:
+    _, ours = pair(family, head, **dict.fromkeys(rates(family), 0.2))
+    inputs = inputs_of(ours, head, "right")
+
+    def gradients() -> dict[str, torch.Tensor]:
+        ours.zero_grad()
+        torch.manual_seed(0)
+        ours.train()(**inputs).loss.backward()
+        return {n: p.grad for n, p in ours.named_parameters() if p.grad is not None}
+
+    runs: list[int] = []
+    for part in (ours.get_encoder(), ours.get_decoder()):
+        first = next(module for module in part.modules() if isinstance(module, torch.nn.ModuleList))[0]
+        first.register_forward_pre_hook(lambda *_: runs.append(1))
+    expected = gradients()
+    ours.gradient_checkpointing_enable()
+    got = gradients()
+    assert len(runs) == 2 * 3, "layers have to run again in the backward pass"
+    assert got.keys() == expected.keys() and all(difference(got[n], expected[n]) < 1e-5 for n in got)
+
+
+@pytest.mark.every
 @pytest.mark.parametrize(("family", "head"), HEADS)
 def test_keys_and_signatures(family: str, head: str) -> None:
     theirs, ours = pair(family, head)
@@ -129,6 +152,30 @@ def test_keys_and_signatures(family: str, head: str) -> None:
     wanted = [n for n in inspect.signature(theirs.forward).parameters if n not in beside]
     assert [n for n in ours.arguments() if n not in OPTIONS][: len(wanted)] == wanted
     assert ours.config.to_dict().keys() >= theirs.config.to_diff_dict().keys() - {"transformers_version"}
+
+
+@pytest.mark.parametrize("family", ["t5", "bart", "m2m_100"])
+def test_exported_encoders(family: str) -> None:
+    _, ours = pair(family, "seq2seq-lm")
+    encoder, free = ours.get_encoder(), {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = encoder
+            self.eval()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            return self.model(input_ids, attention_mask=attention_mask)[0]
+
+    inputs = {name: inputs_of(ours, "seq2seq-lm", "right")[name] for name in ("input_ids", "attention_mask")}
+    with torch.no_grad():
+        shapes = dict.fromkeys(inputs, free)
+        program = torch.export.export(Plain(), (), inputs, dynamic_shapes=shapes, strict=False).module()
+        for rows, columns in ((3, 9), (2, 6)):
+            part = {name: value[:rows, :columns] for name, value in inputs.items()}
+            keep = part["attention_mask"].bool()
+            assert difference(program(**part)[keep], encoder(**part)[0][keep]) < TOLERANCE
 
 
 @pytest.mark.parametrize("family", SEQ2SEQ)

@@ -203,6 +203,10 @@ class PretrainedConfig:
         limit = getattr(self, "max_position_embeddings", None)
         return limit if isinstance(limit, int) and limit > 0 else None
 
+    def longest_written(self) -> int | None:
+        """The longest text that can be written, in tokens, where a decoder has another limit than its encoder."""
+        return self.longest_text()
+
     # ---- files
 
     @classmethod
@@ -356,6 +360,11 @@ def longest_text(config: Any) -> int | None:
     own = getattr(type(config), "longest_text", PretrainedConfig.longest_text)
     longest: int | None = own(config)
     return longest
+
+
+def longest_written(config: Any) -> int | None:
+    """As `config.longest_written()`, also for configurations that are none of this package."""
+    return config.longest_written() if isinstance(config, PretrainedConfig) else longest_text(config)
 
 
 _OWN = {"_name_or_path", "_commit_hash", "_attn_implementation"}

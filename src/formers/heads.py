@@ -177,6 +177,13 @@ class CausalLM(GenerationMixin, _TokenHead):
     # which logits are wanted: the last so many columns, or those of these numbers; by its first name too
     KEYWORDS: ClassVar[tuple[str, ...]] = (ITEMS, "logits_to_keep", "num_logits_to_keep")
 
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        labels = inputs.get("labels")
+        given = isinstance(labels, Tensor) and inputs.get("past_key_values") is None
+        if given and self.needs_padding(inputs, {"labels": labels}):
+            inputs["use_cache"] = False  # which would leave out the keys of padding that it reads itself
+        return super().compute(inputs)
+
     def flatten(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in inputs.items() if not name.endswith("logits_to_keep")}
 

@@ -11,6 +11,7 @@ import transformers
 from families import SEQ2SEQ, difference, pair
 
 import formers
+from formers import registry
 from formers.generation.runner import Runner
 
 PAD = 98
@@ -303,3 +304,23 @@ def test_keys_that_a_program_puts_before_a_decoder_s(family: str, given: str, be
         chosen = logits.log_softmax(-1).gather(-1, found.sequences[:, columns:, None])
         assert difference(found.sequences_scores * found.sequences[0, columns:].numel(), chosen.sum((1, 2))) < 1e-5
     assert written(ours, inputs, **options).tolist() == plain.tolist()
+
+
+def test_limits_of_decoders_that_are_not_their_encoders() -> None:
+    """Said before anything is written; and what is written takes the decoder's positions, not the encoder's."""
+    _, long = pair("led", "seq2seq-lm", max_encoder_position_embeddings=80, max_decoder_position_embeddings=12)
+    _, short = pair("led", "seq2seq-lm", max_encoder_position_embeddings=12, max_decoder_position_embeddings=80)
+    joined = formers.EncoderDecoderModel(
+        formers.EncoderDecoderConfig.from_encoder_decoder_configs(
+            *(formers.BertConfig(**{**registry.load("bert").TINY, "max_position_embeddings": n}) for n in (80, 12)),
+            decoder_start_token_id=1, pad_token_id=0,
+        )
+    ).eval()  # fmt: skip
+    ids, first = torch.full((1, 60), 5), []
+    for model in (long, joined):
+        handle = model.get_encoder().register_forward_pre_hook(lambda *_: first.append(1))
+        with pytest.raises(formers.InputError, match=r"12 positions.*at most 12"):
+            model.generate(ids, max_new_tokens=13)
+        handle.remove()
+        assert model.generate(ids, max_new_tokens=12, eos_token_id=None).shape == (1, 13)
+    assert short.generate(ids[:, :8], max_new_tokens=30, eos_token_id=None).shape == (1, 31)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..cache import Cache
-from ..config import longest_text
+from ..config import longest_written
 from ..errors import ArgumentError, InputError, NotTensorError, near
 from ..layers import keeps_padding
 from ..ops.checks import batch_shape, read_mask
@@ -202,7 +202,7 @@ class Task:
 
     def _room(self, prompt: int, tokens: int | None = None) -> int:
         """How many new tokens a text may get, after a prompt of so many, of which `tokens`, or all, are returned."""
-        c, limit = self.config, longest_text(self.model.config)
+        c, limit = self.config, longest_written(self.model.config)
         if limit is not None and prompt > limit:
             raise InputError(
                 f"A prompt has {prompt} tokens, but the model has positions for {limit}: shorten it, "

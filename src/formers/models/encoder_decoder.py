@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .. import hub, outputs, registry, seq2seq
 from ..classes import config_class, model_class, read_config
-from ..config import PretrainedConfig
+from ..config import PretrainedConfig, longest_text
 from ..errors import ArgumentError, ConfigError, InputError
 from ..loading import modules_of, put
 from ..modeling import PreTrainedModel
@@ -59,6 +59,14 @@ class EncoderDecoderConfig(PretrainedConfig):
             )
         found: PretrainedConfig = config_class(kind, where).from_dict(given)
         return found
+
+    def longest_text(self) -> int | None:
+        """The longest text that the encoder reads, in tokens."""
+        return longest_text(self.encoder)
+
+    def longest_written(self) -> int | None:
+        """The longest text that the decoder writes."""
+        return longest_text(self.decoder)
 
     @classmethod
     def from_encoder_decoder_configs(

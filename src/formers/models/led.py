@@ -77,6 +77,10 @@ class LEDConfig(PretrainedConfig):
         """The longest text that the encoder reads, in tokens."""
         return self.max_encoder_position_embeddings
 
+    def longest_written(self) -> int | None:
+        """The longest text that the decoder writes."""
+        return self.max_decoder_position_embeddings
+
 
 class LEDTokenizer(bart.BartTokenizer):
     """BART's. `pad` fills up a `global_attention_mask` too, with -1."""

@@ -62,10 +62,10 @@ class LongT5LocalAttention(t5.T5Attention):
         super().__init__(config, has_relative_attention_bias)
         self.radius, self.block_size = config.local_radius, config.global_block_size
 
-    def shared(self, layout: Layout, like: Tensor) -> tuple[Any, Any]:
+    def shared(self, layout: Layout, like: Tensor, kept: bool = True) -> tuple[Any, Any]:
         """What all layers read: the bias of distances; and the blocks of columns with what is added to scores of their
-        sums, or None."""
-        return self.by_distance(), None
+        sums, or None. kept: as of `by_distance`."""
+        return self.by_distance(kept), None
 
     def side(self, rows: Tensor, layout: Layout, found: Any) -> Side | None:
         """What is seen beside, of the rows of a layer."""
@@ -103,7 +103,7 @@ class LongT5TransientGlobalAttention(LongT5LocalAttention):
             self.global_relative_attention_bias = nn.Embedding(config.relative_attention_num_buckets, config.num_heads)
         self.global_input_layer_norm = t5.T5LayerNorm(config.d_model, eps=config.layer_norm_epsilon)
 
-    def shared(self, layout: Layout, like: Tensor) -> tuple[Any, Any]:
+    def shared(self, layout: Layout, like: Tensor, kept: bool = True) -> tuple[Any, Any]:
         real = layout.tokens
         real = torch.ones(1, layout.columns, dtype=torch.bool) if real is None else real
         blocks, there = blocks_of(real.to(like.device).expand(layout.batch, -1), self.block_size)
@@ -111,7 +111,7 @@ class LongT5TransientGlobalAttention(LongT5LocalAttention):
         index = buckets(behind, self.buckets, self.farthest)
         scores = self.global_relative_attention_bias(index).permute(0, 3, 1, 2)  # (B, H, T, G)
         scores = scores.masked_fill(~there[:, None, None], torch.finfo(scores.dtype).min)
-        return self.by_distance(), (blocks, scores)
+        return self.by_distance(kept), (blocks, scores)
 
     def side(self, rows: Tensor, layout: Layout, found: Any) -> Side | None:
         blocks, scores = found
@@ -177,7 +177,7 @@ class LongT5Stack(LongT5PreTrainedModel, t5.T5Stack):
         first: Any = self.block[0]
         if self.config.is_decoder:
             return super().shared(rows, layout, inputs)
-        return first.layer[0].attends().shared(layout, rows)
+        return first.layer[0].attends().shared(layout, rows, kept=not self.recomputes)
 
 
 LongT5PreTrainedModel.PART = LongT5Stack

@@ -20,7 +20,7 @@ from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.attention import Bias
 from ..ops.bias import buckets
-from ..ops.layout import Layout
+from ..ops.layout import Layout, is_tracing
 from ..ops.step import Step
 from ..optimize import Block
 from ..tokenization import SentencePieceModel, SentencePieceTokenizer
@@ -202,11 +202,11 @@ class T5Attention(EitherAttention):
         """
         if not self.has_relative_attention_bias:
             return None
-        known = dict[tuple[int, ...], Tensor]()
+        known, kept = dict[tuple[int, ...], Tensor](), kept and not is_tracing()  # whose sizes are no numbers
 
         def bias(query: Tensor, key: Tensor, distance: Tensor) -> Tensor:
             size = tuple(distance.shape)
-            if size in known:
+            if kept and size in known:
                 return known[size]
             index = buckets(distance, self.buckets, self.farthest, behind=self.is_decoder)
             made = self.relative_attention_bias(index).permute(2, 0, 1)[None].to(query.dtype)
@@ -371,8 +371,12 @@ class T5Stack(T5PreTrainedModel, decoders.DecoderBody):
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Any:
         """The bias of positions, which the first layer has for all."""
         first: Any = self.block[0]
-        again = self.gradient_checkpointing and self.training
-        return None if self.BIASED else first.layer[0].SelfAttention.by_distance(kept=not again)
+        return None if self.BIASED else first.layer[0].SelfAttention.by_distance(kept=not self.recomputes)
+
+    @property
+    def recomputes(self) -> bool:
+        """Whether layers are computed again for their gradients."""
+        return bool(self.gradient_checkpointing and self.training)
 
 
 T5PreTrainedModel.PART = T5Stack
