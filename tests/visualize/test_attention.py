@@ -75,6 +75,8 @@ def test_weights_are_those_of_the_model(tiny: Any, tokenizer: Any) -> None:
 
 
 def test_token_types_are_for_models_that_read_them(tiny: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    if hasattr(tiny.config, "type_vocab_sizes"):
+        pytest.skip("its types are of seven kinds, and only its own tokenizer makes them")
     plain = visualize.attention(tiny, tokenizer, TEXT).weights
     monkeypatch.setattr(tokenizer, "model_input_names", ["input_ids", "token_type_ids", "attention_mask"])
     typed = visualize.attention(tiny, tokenizer, TEXT).weights
