@@ -27,6 +27,8 @@ from .writing import check_names, columns_written, not_none, over, reads_and_wri
 
 _LENGTHS = ("max_length", "max_new_tokens")
 _USUAL_LENGTH = 256
+# texts of like lengths that are written together: a pass of some takes hardly longer than one of few
+_AT_ONCE = 64
 _ACCELERATOR_FACTOR = 8
 _GIVEN = ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states")
 
