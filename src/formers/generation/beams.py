@@ -156,15 +156,17 @@ def _empty(B: int, K: int, device: torch.device) -> Hypotheses:
 def _candidates(asked: Search, running: Hypotheses, scores: Tensor, texts: Tensor) -> Hypotheses:
     """The best continuations of each text, (B, C): enough for K to go on if others are at their end."""
     (B, K), V = running.scores.shape, scores.shape[1]
-    whole = (scores.view(B, K, V) + running.scores[..., None]).flatten(1)
     count = max(2, 1 + asked.ends) * K
     if asked.sample:
+        whole = (scores.view(B, K, V) + running.scores[..., None]).flatten(1)
         if not bool(whole.amax(1).isfinite().all()):
             raise InputError(NOT_FINITE)
         index = torch.multinomial(whole.softmax(-1), count)
         values = whole.gather(1, index)
     else:
-        values, index = largest(whole, count)
+        few, tokens = largest(scores, min(count, V))  # of each beam, since no more of one are wanted
+        values, at = (few.view(B, K, -1) + running.scores[..., None]).flatten(1).topk(count)
+        index = at // few.shape[1] * V + tokens.view(B, -1).gather(1, at)
     beam, token = index // V, index % V
     chosen = running.at(beam)
     origin = beam + texts[:, None] * K

@@ -166,7 +166,7 @@ class Text2TextGenerationPipeline(TextPipeline):
         if known.get("do_sample"):  # with seeds that follow one another
             return None if known.get("seed") is not None and beams == 1 else 1
         factor = 1 if self.device.type == "cpu" else _ACCELERATOR_FACTOR
-        return max(1, AT_ONCE * factor // beams)
+        return max(1, _AT_ONCE * factor // beams)
 
     # ---- texts
 
