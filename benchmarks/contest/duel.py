@@ -52,12 +52,10 @@ def race(commands: Mapping[str, Sequence[str]], questions: Iterable[list[Any]]) 
 
 def show(title: str, times: Mapping[str, Sequence[float]], ours: Sequence[str] = ("formers", "formers int8")) -> None:
     """Print medians, and medians of the ratios of a round: the other's time over that of each of `ours`."""
+    ours = [name for name in ours if name in times]
     heads = "".join(f"{'/ ' + name:>16}" for name in ours)
     print(f"{title}\n{'':22}{'ms':>9}{heads}")
     for name, seconds in times.items():
-        ratios = (
-            statistics.median(a / b for a, b in zip(seconds, times[own], strict=True)) if own in times else 0
-            for own in ours
-        )
+        ratios = (statistics.median(a / b for a, b in zip(seconds, times[own], strict=True)) for own in ours)
         print(f"{name:22}{1000 * statistics.median(seconds):9.0f}" + "".join(f"{ratio:15.2f}×" for ratio in ratios))
     print(flush=True)
