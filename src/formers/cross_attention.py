@@ -90,5 +90,5 @@ class EitherAttention(nn.Module):
 
     def cross(self, norm: nn.Module) -> Cross:
         """The parts of attention to an encoder's rows, and the norm that a layer has for it."""
-        *made, last = self.linear()
-        return Cross(self.heads, (made[0], made[1], made[2]), last, norm, self.attend)
+        query, key, value, last = self.linear()
+        return Cross(self.heads, (query, key, value), last, norm, self.attend)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -301,9 +301,10 @@ class FusedBlock:
         return self._after(self.block.attend(query, key, value, step)[0].flatten(0, -2), rows, step)
 
     def _across(self, rows: Tensor, step: Step) -> Tensor:
-        """The rows after attention to those of an encoder."""
+        """The rows after attention to those of an encoder, where the layer has it."""
         cross, plan, layout = self.block.cross, self.plan, step.layout
-        assert cross is not None  # or it is not called
+        if cross is None:
+            return rows
         if step.memory is None:  # a decoder by itself
             if not self.block.pre:
                 rows = rows if plan.across is None else rows * plan.across
@@ -332,18 +333,19 @@ class FusedBlock:
         query, key_value = self._query_alone
         first = torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
         key, value = key_value(rows).chunk(2, dim=1)
-        return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first)
+        return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first, None)
 
-    def _after(self, context: Tensor, rows: Tensor, step: Step | None = None) -> Tensor:
-        """What follows attention. step: for what there is between this and the feed-forward."""
-        across = (lambda x: x) if step is None or self.block.cross is None else partial(self._across, step=step)
+    def _after(self, context: Tensor, rows: Tensor, step: Step | None) -> Tensor:
+        """What follows attention. step: for attention to an encoder; None for column 0 alone, which has none."""
         if self.block.pre:
             attended, fed = self.after
             added = self.output(context)
-            whole = across(_plus(added if attended is None else attended(added.float()), rows, None))
+            whole = _plus(added if attended is None else attended(added.float()), rows, None)
+            whole = whole if step is None else self._across(whole, step)
             added = self.feed_forward(self.output_norm(rows if self.block.parallel else whole))
             return _plus(added if fed is None else fed(added.float()), whole, None)
-        rows = across(self.attention_norm(_plus(self.output(context), rows, self.plan.before)))
+        rows = self.attention_norm(_plus(self.output(context), rows, self.plan.before))
+        rows = rows if step is None else self._across(rows, step)
         return self.output_norm(_plus(self.feed_forward(rows), rows, self.plan.middle))
 
 

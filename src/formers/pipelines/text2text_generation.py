@@ -23,9 +23,8 @@ from .encoding import value_of
 from .failures import place
 from .steps import Steps
 from .text import Text, TextPipeline
-from .writing import check_names, columns_written, not_none, over, reads_and_writes
+from .writing import LENGTHS, check_names, columns_written, not_none, of_task, over, reads_and_writes
 
-_LENGTHS = ("max_length", "max_new_tokens")
 _USUAL_LENGTH = 256
 # texts of like lengths that are written together: a pass of some takes hardly longer than one of few
 _AT_ONCE = 64
@@ -126,18 +125,17 @@ class Text2TextGenerationPipeline(TextPipeline):
 
     def of_task(self, **parameters: Any) -> dict[str, Any]:
         """What the model's configuration says of this task."""
-        specific = getattr(self.model.config, "task_specific_params", None) or {}
-        return dict(specific.get(self.task) or {})
+        return of_task(self.model, self.task)
 
     def asked(self, given: dict[str, Any], number: int = 0) -> dict[str, Any]:
         """The arguments of `generate`: those that are given, then those of the task; `number` is the first input's."""
         config = given.get("generation_config")
         said = {**(config.to_diff_dict() if config else {}), **not_none(given)}
         added = {name: value for name, value in self.of_task(**given).items() if name in KEYS and name not in said}
-        if any(name in said for name in _LENGTHS):
-            added = {name: value for name, value in added.items() if name not in _LENGTHS}
+        if any(name in said for name in LENGTHS):
+            added = {name: value for name, value in added.items() if name not in LENGTHS}
         known = {**self.model.generation_config.to_diff_dict(), **added, **said}
-        if all(known.get(name) is None for name in _LENGTHS):
+        if all(known.get(name) is None for name in LENGTHS):
             added["max_new_tokens"] = min(_USUAL_LENGTH, longest_text(self.model.config) or _USUAL_LENGTH)
         if known.get("seed") is not None and number:
             added["seed"] = known["seed"] + number * (known.get("num_return_sequences") or 1)

@@ -27,7 +27,7 @@ from .text import TextPipeline, least_limit
 
 # what is written where neither the call nor the model says; with a key of its own, `task_specific_params` replaces it
 _USUAL = {"max_new_tokens": 256, "do_sample": True, "temperature": 0.7}
-_LENGTHS = ("max_length", "max_new_tokens")
+LENGTHS = ("max_length", "max_new_tokens")
 # arguments of generate that are no keys of GenerationConfig
 OF_GENERATE = (
     *("generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "assistant_model"),
@@ -59,8 +59,7 @@ class WritingPipeline(TextPipeline):
 
     def _of_task(self) -> dict[str, Any]:
         """What the model's configuration says of this task, as those of 4.x do."""
-        specific = getattr(self.model.config, "task_specific_params", None) or {}
-        return dict(specific.get("text-generation") or {})
+        return of_task(self.model, "text-generation")
 
     def asked(self, given: dict[str, Any], prompt: int = 1, number: int = 0) -> dict[str, Any]:
         """The arguments of `generate`: those that are given, and the usual ones.
@@ -72,7 +71,7 @@ class WritingPipeline(TextPipeline):
         config = given.get("generation_config")
         known = {**self.model.generation_config.to_diff_dict(), **(config.to_diff_dict() if config else {}), **given}
         usual = {name: value for name, value in self._of_task().items() if name in KEYS} or _USUAL
-        lengths = {*_LENGTHS} if any(name in known for name in _LENGTHS) else set()
+        lengths = {*LENGTHS} if any(name in known for name in LENGTHS) else set()
         added = {name: value for name, value in usual.items() if name not in known and name not in lengths}
         if not {**known, **added}.get("do_sample"):
             added = {name: value for name, value in added.items() if name not in SAMPLING}
@@ -154,6 +153,12 @@ class WritingPipeline(TextPipeline):
                 f"{limit}: set max_new_tokens to fewer."
             )
         return {**item, "input_ids": item["input_ids"][:, -(limit - new) :]} if tokens + new > limit else item
+
+
+def of_task(model: Any, task: str) -> dict[str, Any]:
+    """What a model's configuration says of a task."""
+    specific = getattr(model.config, "task_specific_params", None) or {}
+    return dict(specific.get(task) or {})
 
 
 def not_none(values: dict[str, Any]) -> dict[str, Any]:
