@@ -377,7 +377,6 @@ def test_sizes_of_attention_by_their_names() -> None:
     ("name", "instead"),
     [
         ("Seq2SeqTrainer", r"model\(\*\*batch, labels=labels\)\.loss\.backward"),
-        ("DataCollatorForSeq2Seq", r"text_target=targets"),
         ("get_linear_schedule_with_warmup", "LambdaLR"),
     ],
 )

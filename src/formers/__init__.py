@@ -156,6 +156,15 @@ _HOME = {
         "WordPieceTokenizer",
         "WordpieceTokenizer",
     ),
+    "training.collators": (
+        *("DataCollator", "DataCollatorForMultipleChoice", "DataCollatorForSeq2Seq"),
+        *("DataCollatorForTokenClassification", "DataCollatorWithFlattening", "DataCollatorWithPadding"),
+        *("DefaultDataCollator", "default_data_collator"),
+    ),
+    "training.masking": (
+        *("DataCollatorForLanguageModeling", "DataCollatorForPermutationLanguageModeling", "DataCollatorForSOP"),
+        "DataCollatorForWholeWordMask",
+    ),
     "training.seed": ("set_seed",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -167,9 +176,6 @@ _INSTEAD = {
     **dict.fromkeys(("Trainer", "TrainingArguments", "Seq2SeqTrainer", "Seq2SeqTrainingArguments"), _LOOP),
     **dict.fromkeys(("get_scheduler", "get_linear_schedule_with_warmup", "get_cosine_schedule_with_warmup"), _SCHEDULE),
     **dict.fromkeys(("get_constant_schedule", "get_constant_schedule_with_warmup"), _SCHEDULE),
-    "DataCollatorWithPadding": "tokenizer.pad(examples, return_tensors='pt') as collate_fn for now",
-    "DataCollatorForSeq2Seq": "tokenizer(texts, text_target=targets, padding=True, return_tensors='pt') as collate_fn "
-    "for now, with -100 in place of the padding of labels",
 }
 _ROOMS = (
     *("as_transformers", "auto", "generation", "heads", "hub", "logging", "modeling", "models", "ops", "outputs"),

@@ -714,6 +714,22 @@ from .tokenization import (
     WordPieceTokenizer as WordPieceTokenizer,
     WordpieceTokenizer as WordpieceTokenizer,
 )
+from .training.collators import (
+    DataCollator as DataCollator,
+    DataCollatorForMultipleChoice as DataCollatorForMultipleChoice,
+    DataCollatorForSeq2Seq as DataCollatorForSeq2Seq,
+    DataCollatorForTokenClassification as DataCollatorForTokenClassification,
+    DataCollatorWithFlattening as DataCollatorWithFlattening,
+    DataCollatorWithPadding as DataCollatorWithPadding,
+    DefaultDataCollator as DefaultDataCollator,
+    default_data_collator as default_data_collator,
+)
+from .training.masking import (
+    DataCollatorForLanguageModeling as DataCollatorForLanguageModeling,
+    DataCollatorForPermutationLanguageModeling as DataCollatorForPermutationLanguageModeling,
+    DataCollatorForSOP as DataCollatorForSOP,
+    DataCollatorForWholeWordMask as DataCollatorForWholeWordMask,
+)
 from .training.seed import (
     set_seed as set_seed,
 )

@@ -35,6 +35,8 @@ _PROCESSORS = ("generation.processors", "generation.penalties", "generation.warp
 PATHS: dict[str, tuple[str, ...]] = {
     "activations": ("old_paths.tensors", "ops.activations"),
     "configuration_utils": ("config", "old_paths.names"),
+    "data": ("training.collators", "training.masking"),
+    "data.data_collator": ("training.collators", "training.masking"),
     "file_utils": _UTILS,
     "generation.configuration_utils": ("generation.configuration",),
     "generation.logits_process": _PROCESSORS,
@@ -54,7 +56,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "tokenization_utils_base": _TOKENIZATION,
     "tokenization_utils_fast": _TOKENIZATION,
     "tokenization_utils_tokenizers": _TOKENIZATION,
-    "trainer_pt_utils": ("old_paths.tensors", "old_paths.training"),
+    "trainer_pt_utils": ("old_paths.tensors", "old_paths.training", "training.batching"),
     "trainer_utils": ("old_paths.training", "training.seed", "old_paths.names"),
     "utils": _UTILS,
     "utils.doc": _UTILS,
