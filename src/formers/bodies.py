@@ -62,6 +62,7 @@ class Body(PreTrainedModel):
                 inputs.get("inputs_embeds"),
                 reads_first=pooler is not None or not self.causal(),
                 cache=cache,
+                pieces=self.pieces(inputs, cache),
             )
         embedded = self.embed(layout, {name: inputs.get(name) for name in self.EMBEDDED if name in self.SIGNATURE})
         shared = self.shared(embedded, layout, inputs)

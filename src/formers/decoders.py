@@ -22,11 +22,12 @@ from .cache import Cache
 from .config import PretrainedConfig
 from .errors import ConfigError, InputError
 from .layers import by_hand, run_layers, through
-from .modeling import OPTIONS, PreTrainedModel
+from .modeling import OPTIONS, PACKED, PreTrainedModel
 from .ops.activations import activation
 from .ops.attention import attention
 from .ops.embedding import lookup, packed_ids
 from .ops.layout import Layout
+from .ops.pieces import pieces_of, pieces_told, places_in, same
 from .ops.rope import rotate_both, scaled_rates, turns
 from .ops.step import Step
 from .optimize import Block
@@ -36,9 +37,13 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 class Decoding(PreTrainedModel):
-    """A model whose columns see no later ones, and that keeps keys and values of earlier passes."""
+    """A model whose columns see no later ones, and that keeps keys and values of earlier passes.
 
-    KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position",)  # what it says follows from the cache
+    PARTS_BY_POSITION: whether positions that do not go on by one begin another text, which sees none before it.
+    """
+
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position", *PACKED)  # what the first says follows from the cache
+    PARTS_BY_POSITION: ClassVar[bool] = True
     WIDTH: ClassVar[str] = "hidden_size"  # the configuration's key for how wide the rows are that heads read
 
     def causal(self) -> bool:
@@ -49,7 +54,37 @@ class Decoding(PreTrainedModel):
         inputs.pop("cache_position", None)
         if not self.causal() and inputs.get("past_key_values") is not None:
             raise InputError("past_key_values need a model whose tokens see no later ones; leave them out.")
+        if any(inputs.get(name) is not None for name in PACKED):
+            if inputs.pop("use_cache", None) or inputs.get("past_key_values") is not None:
+                raise InputError("Rows of several texts, which cu_seq_lens_q or seq_idx tell of, have no cache.")
+            return None
         return super().take_cache(inputs)
+
+    def pieces(self, inputs: dict[str, Any], cache: Cache | None) -> Tensor | None:
+        """By what says so itself, or by `position_ids` where there is no mask and no cache, as in the reference."""
+        ids = inputs.get("input_ids") if inputs.get("input_ids") is not None else inputs.get("inputs_embeds")
+        positions, masked = inputs.get("position_ids"), inputs.get("attention_mask") is not None
+        if not isinstance(ids, Tensor) or ids.dim() < 2:
+            return None
+        shape = (ids.shape[0], ids.shape[1])
+        told = pieces_told(inputs, *shape, ids.device)
+        if told is not None and masked:
+            raise InputError("Rows of several texts have no padding: leave out attention_mask, or cu_seq_lens_q.")
+        known = (
+            isinstance(positions, Tensor)
+            and positions.shape[-1] == shape[1]
+            and positions.shape[:-1] in ((), (1,), shape[:1])
+        )
+        if told is None and (not known or masked or cache is not None or not self.PARTS_BY_POSITION):
+            return None
+        found = pieces_of(positions.expand(shape)) if known else None  # type: ignore[union-attr]
+        if told is None:
+            return found
+        if known:
+            return same(told, torch.zeros_like(told) if found is None else found, "position_ids")
+        if "position_ids" in self.base_model.SIGNATURE:
+            inputs["position_ids"] = places_in(told)
+        return told
 
 
 class RotaryModel(Decoding):

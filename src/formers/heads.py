@@ -85,6 +85,7 @@ class Head(PreTrainedModel):
             keep_padding=self.needs_padding(inputs, targets),
             reads_first=self.READS in ("first", "pooled") or not self.causal(),
             cache=cache,
+            pieces=self.pieces(flat, cache),
         )
 
     def _reads_first_alone(self) -> bool:

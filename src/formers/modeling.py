@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 KERNELS = ("sdpa", "eager")
 OPTIONS = ("output_attentions", "output_hidden_states", "return_dict")
+# where each text of a row begins, where the last ends, and the longest's length; the number of each token's text
+PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
 _CHECKPOINTING = {
     "use_reentrant", "preserve_rng_state", "context_fn", "determinism_check", "debug", "early_stop",
 }  # fmt: skip
@@ -138,6 +140,8 @@ class PreTrainedModel(Optimizable, Masks):
             hint = near(name, names)
             if name == "token_type_ids":
                 hint = " This model has no token types: call the tokenizer with return_token_type_ids=False."
+            elif name in PACKED:
+                hint = " In a row of several texts each would see the others here: DataCollatorWithPadding gives each a row."
             raise ArgumentError(
                 f"{type(self).__name__} takes no argument {name!r}.{hint} It takes {', '.join(sorted(names))}."
             )
@@ -371,10 +375,12 @@ class PreTrainedModel(Optimizable, Masks):
         keep_padding: bool = False,
         reads_first: bool = True,
         cache: Cache | None = None,
+        pieces: Tensor | None = None,
     ) -> Layout:
         """The layout of a batch, its inputs checked.
 
         reads_first: whether somebody reads column 0, so that padding on the left has to be kept.
+        pieces: (B, T) where rows hold several texts, which of them each column is of.
         cache: what earlier passes left, in whose columns the mask begins.
         Hooks, and modules of other people's, see the (B, T, D) that they were written for: padding is kept for them.
         """
@@ -382,6 +388,8 @@ class PreTrainedModel(Optimizable, Masks):
         width = getattr(self.get_input_embeddings(), "embedding_dim", None)
         if inputs_embeds is not None and inputs_embeds.shape[2] != width is not None:
             raise InputError(f"inputs_embeds has width {inputs_embeds.shape[2]}, but the word embeddings have {width}.")
+        if pieces is not None:
+            return Layout.of_pieces(pieces, keep_padding or keeps_padding(self.modules()))
         past, before, mask = None, 0 if cache is None else cache.columns, None
         if attention_mask is not None:
             mask = read_mask(attention_mask, batch, columns, before)
@@ -395,6 +403,10 @@ class PreTrainedModel(Optimizable, Masks):
         if layout.index is not None and keeps_padding(self.modules()):
             return Layout.of(mask, batch, columns, keep_padding=True, **place)
         return layout
+
+    def pieces(self, inputs: dict[str, Any], cache: Cache | None) -> Tensor | None:
+        """Of each column which text of its row it is, (B, T), where the inputs of a call say that rows hold several."""
+        return None
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
         """The cache of a call, which decoders that take one have: what was given for it, or one that `use_cache` asks

@@ -214,6 +214,7 @@ class FalconPreTrainedModel(decoders.Decoding):
     SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, "labels", "use_cache", *OPTIONS)
     WORDS = "word_embeddings"
     BUFFERS = ("rotary_emb.inv_freq",)
+    PARTS_BY_POSITION = False  # nor in the reference
 
     def make_body(self, config: FalconConfig, pooling: bool = False) -> FalconModel:
         """The model under a head."""

@@ -170,6 +170,7 @@ class OPTPreTrainedModel(decoders.Decoding):
     )
     WORDS = "decoder.embed_tokens"
     WIDTH = "word_embed_proj_dim"
+    PARTS_BY_POSITION = False  # nor in the reference
 
     def make_body(self, config: OPTConfig, pooling: bool = False) -> OPTModel:
         """The model under a head."""

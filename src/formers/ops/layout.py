@@ -10,7 +10,8 @@ Letters: B batch, T columns, N real tokens, D width, H heads.
 Layers see (N, D): the real tokens of the batch back to back, no padding computed. The shortest text comes first, so
 that texts of one length, a span, are a (texts, length, D) view of their rows: attention needs no padding and no mask
 there. When the mask is full, or the padding has to be kept, layers see (B, T, D) instead; every operation but attention
-and the heads works on the last dimension and cannot tell.
+and the heads works on the last dimension and cannot tell. A row of the batch may also hold several texts back to back:
+each is then a text of its own in the spans, so that none attends to another, and costs what it would by itself.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Layout:
         query, (B or 1, 1 or H, 1 or T, T), bool or added to the scores, which then says all: it replaces causality and
         windows too. None when every row that is there is visible.
     lengths: real tokens of each of the B texts; None unless packed.
+    pieces: (B, T) where rows of the batch hold several texts, which of its row's each column is of; lengths are then
+        those of all these texts. None where each row is one text.
     only_first: whether nobody reads what the model computes but column 0; the last layer may then leave out the rest.
     past: how many tokens of each of the B texts earlier passes have computed; None for none. The columns are those of
         this pass alone.
@@ -53,6 +56,7 @@ class Layout:
     only_first: bool = False
     past: tuple[int, ...] | None = None
     before: int | None = None
+    pieces: Tensor | None = None
 
     @classmethod
     def of(
@@ -110,9 +114,25 @@ class Layout:
         places = [torch.arange(i * columns, i * columns + lengths[i]) for i in texts]
         return cls(len(lengths), columns, index=torch.cat(places).to(device), lengths=tuple(lengths), past=earlier)
 
+    @classmethod
+    def of_pieces(cls, pieces: Tensor, keep_rows: bool = False) -> Layout:
+        """The layout of rows (B, T) of several texts, back to back without padding; pieces: see above, from 0 up.
+
+        keep_rows: whether layers see (B, T, D) all the same, as while a graph is traced; attention then gets a mask.
+        """
+        batch, columns = pieces.shape
+        if keep_rows or is_tracing():
+            return cls(batch, columns, pieces=pieces)
+        first = torch.ones_like(pieces, dtype=torch.bool)
+        first[:, 1:] = pieces[:, 1:] != pieces[:, :-1]
+        starts = first.flatten().nonzero().squeeze(1).tolist()
+        lengths = [end - start for start, end in zip(starts, [*starts[1:], batch * columns], strict=True)]
+        places = torch.cat([torch.arange(starts[i], starts[i] + lengths[i]) for i in order(lengths)])
+        return cls(batch, columns, index=places.to(pieces.device), lengths=tuple(lengths), pieces=pieces)
+
     @cached_property
     def new(self) -> tuple[int, ...]:
-        """(B,) how many rows of each text there are, kept padding included."""
+        """(B,) how many rows of each text there are, kept padding included; of all pieces where rows are packed."""
         return (self.columns,) * self.batch if self.lengths is None else self.lengths
 
     @cached_property
@@ -123,7 +143,7 @@ class Layout:
     @cached_property
     def spans(self) -> tuple[Span, ...]:
         """The rows in order, as spans of texts of one length; none where a mask hides rows that are there."""
-        if self.mask is not None:
+        if self.mask is not None or (self.pieces is not None and self.index is None):
             return ()
         return plan(self.new, self.past)
 
@@ -131,7 +151,7 @@ class Layout:
     def _ends(self) -> list[int]:
         """(B,) the row after each text's last, where packed."""
         assert self.lengths is not None
-        ends, row = [0] * self.batch, 0
+        ends, row = [0] * len(self.lengths), 0
         for text in self.texts:
             row += self.lengths[text]
             ends[text] = row
@@ -173,8 +193,12 @@ class Layout:
         return rows.index_select(0, torch.tensor(starts, device=rows.device))
 
     def last(self, rows: Tensor) -> Tensor:
-        """Rows to (B, …): the last real token of each text; column 0 of a text that has none, as in the reference."""
-        if self.index is not None:
+        """Rows to (B, …): the last real token of each text; column 0 of a text that has none, as in the reference.
+
+        Of a row of several texts it is the row's last."""
+        if self.pieces is not None:
+            rows = self.unpack(rows)
+        elif self.index is not None:
             return rows.index_select(0, torch.tensor([end - 1 for end in self._ends], device=rows.device))
         if self.mask is None or self.mask.dim() == 4:
             return rows[:, -1]
@@ -207,7 +231,7 @@ class Layout:
     @cached_property
     def contiguous(self) -> bool:
         """Whether there is no padding within a text, so that its rows are as far apart as their columns."""
-        if self.index is None:
+        if self.index is None or self.pieces is not None:
             return True
         text, column = self.index // self.columns, self.index % self.columns
         return bool((column.diff()[text.diff() == 0] == 1).all())
@@ -224,7 +248,7 @@ class Layout:
     @property
     def tokens(self) -> Tensor | None:
         """(B or 1, T) which columns are tokens, packed or not: bool; None for all."""
-        if self.index is None:
+        if self.index is None or self.pieces is not None:
             return self.real
         mask = torch.zeros(self.batch * self.columns, dtype=torch.bool, device=self.index.device)
         return mask.index_fill(0, self.index, True).view(self.batch, self.columns)
@@ -236,6 +260,8 @@ class Layout:
         """
         if self.mask is not None and self.mask.dim() == 4:
             return self.mask
+        if self.pieces is not None:
+            return (self.pieces[:, :, None] == self.pieces[:, None])[:, None]
         return None if self.tokens is None else self.tokens[:, None, None]
 
     @cached_property
@@ -244,8 +270,8 @@ class Layout:
         return self.mask is not None and not bool(self.mask.any(-1).all())
 
     def hidden(self, like: Tensor) -> Tensor | None:
-        """What is added to scores in the type of `like`, so that no key is seen which a mask (B, T) hides: (B or 1, 1,
-        1, T), the smallest number there; None for nothing."""
+        """What is added to scores in the type of `like`, so that no key is seen which a mask (B, T) hides, or which is of
+        another text: (B or 1, 1, 1 or T, T), the smallest number there; None for nothing."""
         if (seen := self.visible()) is None:
             return None
         if is_tracing():  # what is kept, torch.compile cannot follow

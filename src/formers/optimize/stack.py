@@ -408,7 +408,7 @@ class Stack(Derived):
             drop(self.layers)
             logger.warning("The weights have changed since optimize(): back to the model itself. Call it again.")
             return False
-        if layout.mask is not None or not rows.numel() or not self.guard.free():
+        if not layout.spans or not rows.numel() or not self.guard.free():
             return False
         if self.guard.learns(rows):
             if not self._said:
