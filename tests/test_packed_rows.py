@@ -8,7 +8,7 @@ import pytest
 import torch
 from families import CASES, difference, pair, registry
 
-from formers import DataCollatorWithFlattening
+from formers import DataCollatorWithFlattening, logging
 from formers.decoders import Decoding
 from formers.errors import ArgumentError, FormersError
 from formers.ops.layout import Layout
@@ -117,7 +117,7 @@ def test_what_changes_nothing() -> None:
     cases: list[dict[str, Any]] = [
         {"attention_mask": torch.ones_like(batch["input_ids"])},
         {"attention_mask": left, "position_ids": places},
-        {"use_cache": True},
+        {"use_cache": True},  # of which a warning tells
         {"position_ids": batch["position_ids"][:1]},
         {"position_ids": torch.arange(3, 16)[None]},
         {"position_ids": torch.zeros(1, 13, dtype=torch.long)},
@@ -173,3 +173,34 @@ def test_what_does_not_fit() -> None:
     _, encoder = pair("bert", "base")
     with pytest.raises(ArgumentError, match="DataCollatorWithPadding"):
         encoder(ids, cu_seq_lens_q=ends)
+
+
+def test_says_that_a_cache_joins_texts(caplog: pytest.LogCaptureFixture) -> None:
+    _, ours = pair("llama", "causal-lm", use_cache=True)
+    logging._said.clear()
+    with torch.no_grad():
+        ours(**rows(), attention_mask=torch.ones(2, 13))
+        ours(**rows(), use_cache=False)
+        ours(torch.tensor([[5, 6]]), position_ids=torch.tensor([[3, 4]]))
+        assert "use_cache=False" not in caplog.text
+        ours(**rows())
+    assert "use_cache=False" in caplog.text
+
+
+class ByPosition(torch.nn.Module):
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return self.model(ids, position_ids=positions, return_dict=False)[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_traced() -> None:
+    _, ours = pair("llama", "causal-lm")
+    with torch.no_grad():
+        traced = torch.jit.trace(ByPosition(ours), tuple(rows().values()))
+        for texts in (TEXTS, [(5, 8), (13,)]):
+            inputs = rows(texts)
+            assert difference(traced(*inputs.values()), ours(**inputs).logits) < 1e-5

@@ -22,11 +22,12 @@ from .cache import Cache
 from .config import PretrainedConfig
 from .errors import ConfigError, InputError
 from .layers import by_hand, run_layers, through
+from .logging import warn_once
 from .modeling import OPTIONS, PACKED, PreTrainedModel
 from .ops.activations import activation
 from .ops.attention import attention
 from .ops.embedding import lookup, packed_ids
-from .ops.layout import Layout
+from .ops.layout import Layout, is_tracing
 from .ops.pieces import pieces_of, pieces_told, places_in, same
 from .ops.rope import rotate_both, scaled_rates, turns
 from .ops.step import Step
@@ -70,16 +71,18 @@ class Decoding(PreTrainedModel):
         told = pieces_told(inputs, *shape, ids.device)
         if told is not None and masked:
             raise InputError("Rows of several texts have no padding: leave out attention_mask, or cu_seq_lens_q.")
-        known = (
-            isinstance(positions, Tensor)
-            and positions.shape[-1] == shape[1]
-            and positions.shape[:-1] in ((), (1,), shape[:1])
-        )
-        if told is None and (not known or masked or cache is not None or not self.PARTS_BY_POSITION):
+        known = isinstance(positions, Tensor) and tuple(positions.shape) in (shape, (1, shape[1]), shape[1:])
+        begins = not masked and (cache is None or not cache.columns)
+        if told is None and not (known and begins and self.PARTS_BY_POSITION):
             return None
         found = pieces_of(positions.expand(shape)) if known else None  # type: ignore[union-attr]
+        if told is None and found is not None and cache is not None and not is_tracing():
+            warn_once(
+                "position_ids begin anew within a row, as where it holds several texts. With a cache these see each "
+                "other, as in Transformers: give use_cache=False to keep them apart."
+            )
         if told is None:
-            return found
+            return found if cache is None else None
         if known:
             return same(told, torch.zeros_like(told) if found is None else found, "position_ids")
         if "position_ids" in self.base_model.SIGNATURE:

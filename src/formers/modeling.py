@@ -141,7 +141,7 @@ class PreTrainedModel(Optimizable, Masks):
             if name == "token_type_ids":
                 hint = " This model has no token types: call the tokenizer with return_token_type_ids=False."
             elif name in PACKED:
-                hint = " In a row of several texts each would see the others here: DataCollatorWithPadding gives each a row."
+                hint = " Here texts of one row would see each other: DataCollatorWithPadding gives each its own row."
             raise ArgumentError(
                 f"{type(self).__name__} takes no argument {name!r}.{hint} It takes {', '.join(sorted(names))}."
             )
@@ -397,7 +397,7 @@ class PreTrainedModel(Optimizable, Masks):
             past = cache.begin(batch)
             if mask is not None and mask.dim() == 2:
                 cache.check(mask)
-                mask = mask[:, before:]
+                mask = mask[:, before:] if before else mask
         place: dict[str, Any] = {"past": past, "before": before, "device": self.device}
         layout = Layout.of(mask, batch, columns, keep_padding, reads_first, **place)
         if layout.index is not None and keeps_padding(self.modules()):

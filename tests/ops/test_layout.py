@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formers.errors import InputError
-from formers.ops.layout import Layout
+from formers.ops.checks import read_mask
+from formers.ops.layout import Layout, carried, with_lengths
 
 masks = st.integers(1, 4).flatmap(
     lambda columns: st.lists(st.lists(st.integers(0, 1), min_size=columns, max_size=columns), min_size=1, max_size=4)
@@ -108,3 +109,34 @@ def test_of_lengths(lengths: list[int], more: int) -> None:
 def test_impossible_lengths(lengths: list[int]) -> None:
     with pytest.raises(InputError, match="from 1 to 3 columns"):
         Layout.of_lengths(lengths, 3)
+
+
+@given(masks, st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_lengths_that_a_mask_carries(mask: list[list[int]], reads_first: bool) -> None:
+    """The same layout, without a look at the device: what is on "meta" has no numbers to look at."""
+    keep = torch.tensor(mask)
+    B, T = keep.shape
+    wanted = Layout.of(read_mask(keep, B, T), B, T, reads_first=reads_first)
+    for moved in (with_lengths(keep, "meta"), with_lengths(keep.bool(), "meta")):
+        found = Layout.of(read_mask(moved, B, T), B, T, reads_first=reads_first)
+        assert (found.lengths, found.index is None) == (wanted.lengths, wanted.index is None)
+        assert found.index is None or found.index.device.type == "meta"
+    here = with_lengths(keep)
+    assert here is keep
+    with torch.inference_mode():
+        found = Layout.of(read_mask(here, B, T), B, T, reads_first=reads_first)
+    assert found.lengths == wanted.lengths
+    assert found.index is None or torch.equal(found.index, wanted.index)
+
+
+def test_lengths_of_a_mask_that_changed() -> None:
+    mask = with_lengths(torch.tensor([[1, 1, 1], [1, 1, 0]]))
+    assert carried(mask).tolist() == [[True, True, True], [True, True, False]]
+    assert Layout.of(read_mask(mask, 2, 3), 2, 3).lengths == (3, 2)
+    mask[0, 2] = 0
+    assert carried(mask) is None
+    assert Layout.of(read_mask(mask, 2, 3), 2, 3).lengths == (2, 2)
+    for other in (torch.tensor([[2, 1]]), torch.ones(1, 1, 2, 2)):  # which read_mask has to look at
+        assert carried(with_lengths(other)) is None
+    assert carried(mask[:1]) is None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError, NotTensorError
-from .layout import is_tracing
+from .layout import as_bool, carried, is_tracing
 
 
 def batch_shape(model: str, input_ids: Any, inputs_embeds: Any) -> tuple[int, int]:
@@ -68,6 +68,8 @@ def read_mask(mask: Any, batch: int, columns: int, before: int = 0) -> Tensor:
         )
     if mask.dtype == torch.bool:
         return mask[:, None] if mask.dim() == 3 else mask
+    if not is_tracing() and carried(mask) is not None:
+        return as_bool(mask)
     known = is_tracing() or mask.device.type == "meta"  # values cannot be looked at
     if mask.dim() == 4 and mask.dtype.is_floating_point and (known or not bool((mask > 0).any())):
         return mask

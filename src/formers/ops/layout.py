@@ -78,18 +78,19 @@ class Layout:
         """
         if (mask is not None and mask.dim() == 4) or keep_padding or is_tracing():
             return cls(batch, columns, mask=mask, past=past, before=before)
-        lengths = (columns,) * batch if mask is None else tuple(mask.sum(1).tolist())
+        known = mask if mask is None else known_of(mask)
+        lengths = (columns,) * batch if known is None else tuple(known.sum(1).tolist())
         texts = order(lengths, past)
         if all(length == columns for length in lengths):
             if past is None or texts == list(range(batch)):
                 return cls(batch, columns, past=past, before=before)
-            mask = torch.ones(batch, columns, dtype=torch.bool, device=device)
-        assert mask is not None  # without one all are of one length
-        if 0 in lengths or (reads_first and not bool(mask[:, 0].all())):
+            mask = known = torch.ones(batch, columns, dtype=torch.bool, device=device)
+        assert mask is not None and known is not None  # without one all are of one length
+        if 0 in lengths or (reads_first and not bool(known[:, 0].all())):
             return cls(batch, columns, mask=mask, past=past, before=before)
-        chosen = torch.tensor(texts, device=mask.device)
-        text, column = mask[chosen].nonzero(as_tuple=True)
-        index = chosen[text] * columns + column
+        chosen = torch.tensor(texts, device=known.device)
+        text, column = known[chosen].nonzero(as_tuple=True)
+        index = (chosen[text] * columns + column).to(mask.device, non_blocking=True)
         return cls(batch, columns, index=index, lengths=lengths, past=past, before=before)
 
     @classmethod
@@ -270,7 +271,7 @@ class Layout:
         return self.mask is not None and not bool(self.mask.any(-1).all())
 
     def hidden(self, like: Tensor) -> Tensor | None:
-        """What is added to scores in the type of `like`, so that no key is seen which a mask (B, T) hides, or which is of
+        """What is added to scores in the type of `like`, so that no key is seen that a mask (B, T) hides, or that is of
         another text: (B or 1, 1, 1 or T, T), the smallest number there; None for nothing."""
         if (seen := self.visible()) is None:
             return None
@@ -284,6 +285,45 @@ class Layout:
     @cached_property
     def _hidden(self) -> dict[Any, Tensor]:
         return {}  # asked for by each layer of each pass
+
+
+def with_lengths(mask: Tensor, device: torch.device | str | None = None) -> Tensor:
+    """A mask (B, T) of the CPU on `device`, that still knows where its ones are: a model need not wait for the device.
+
+    What it knows counts until its numbers are changed. A mask that is elsewhere already, or of another form, is only
+    moved.
+    """
+    moved = mask if device is None else mask.to(device, non_blocking=True)
+    if mask.device.type != "cpu" or mask.dim() != 2 or moved.is_inference() or bool(((mask != 0) & (mask != 1)).any()):
+        return moved
+    return _knowing(moved, mask != 0)
+
+
+def _knowing(mask: Tensor, known: Tensor) -> Tensor:
+    mask.known = (known, _version(mask))  # type: ignore[attr-defined]
+    return mask
+
+
+def _version(mask: Tensor) -> int:
+    return 0 if mask.is_inference() else mask._version  # such tensors count no changes; they live for one pass
+
+
+def carried(mask: Tensor) -> Tensor | None:
+    """What a mask of `with_lengths` knows: itself, bool, on the CPU. None for others, and for one changed since."""
+    known, version = getattr(mask, "known", (None, 0))
+    return known if known is not None and _version(mask) == version else None
+
+
+def known_of(mask: Tensor) -> Tensor:
+    """The mask to ask for numbers: the one on the CPU, where there is one."""
+    known = carried(mask)
+    return mask if known is None else known
+
+
+def as_bool(mask: Tensor) -> Tensor:
+    """A mask as bool, that knows what it knew."""
+    known = carried(mask)
+    return mask.bool() if known is None else _knowing(mask.bool(), known)
 
 
 def _added(seen: Tensor, like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ cu_seq_lens_q   0 3 5 6            pieces          0 0 0 1 1 2
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def pieces_told(given: Mapping[str, Any], batch: int, columns: int, device: torc
         if not isinstance(ends, Tensor):
             raise NotTensorError(f"{name} is a {type(ends).__name__}, not a tensor; torch.tensor(…) makes one.")
         places = ends.flatten().tolist()
-        lengths = [end - start for start, end in zip(places, places[1:], strict=False)]
+        lengths = [end - start for start, end in pairwise(places)]
         if batch != 1 or ends.dim() != 1 or not lengths or places[0] or places[-1] != columns or min(lengths) < 1:
             raise InputError(
                 f"{name} is {places}, but the batch is ({batch}, {columns}): it should go up from 0 to the length of "
@@ -53,9 +54,7 @@ def pieces_told(given: Mapping[str, Any], batch: int, columns: int, device: torc
         told = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).to(device)[None]
         found = same(found, told, name)
         if (longest := given.get(f"max_length_{name[-1]}")) is not None and int(longest) != max(lengths):
-            raise InputError(
-                f"max_length_{name[-1]} is {int(longest)}, but the longest text of {name} has {max(lengths)}."
-            )
+            raise InputError(f"max_length_{name[-1]} is {longest}, but the longest text of {name} has {max(lengths)}.")
     if (index := given.get("seq_idx")) is not None:
         if not isinstance(index, Tensor) or tuple(index.shape) != (batch, columns):
             raise InputError(f"seq_idx should be a tensor ({batch}, {columns}): the number of each token's text.")
