@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence, Sized
+from itertools import chain
 from typing import Any
 
 import torch
@@ -59,20 +60,20 @@ def get_length_grouped_indices(
     Shuffled texts are sorted, the longest first, within stretches of `mega_batch_mult` batches: 50, or what makes four
     stretches, if left out. The longest text of all comes first, so that memory that is too small shows at once.
     """
-    counts = torch.as_tensor(lengths)
-    total = len(counts)
-    if not total:
-        return []
-    size = batch_size * (max(min(total // (batch_size * 4), 50), 1) if mega_batch_mult is None else mega_batch_mult)
-    shuffled = torch.randperm(total, generator=generator)
-    stretch = torch.arange(total) // size
-    order = counts[shuffled].argsort(descending=True, stable=True)
-    order = order[stretch[order].argsort(stable=True)]
-    found: list[int] = shuffled[order].tolist()
-    heads = torch.tensor(found[::size])
-    longest = int(counts[heads].argmax()) * size
-    found[0], found[longest] = found[longest], found[0]
-    return found
+    counts = _plain(lengths)
+    most = max(min(len(counts) // (batch_size * 4), 50), 1) if mega_batch_mult is None else mega_batch_mult
+    shuffled, size = torch.randperm(len(counts), generator=generator).tolist(), most * batch_size
+    stretches = [shuffled[start : start + size] for start in range(0, len(shuffled), size)]
+    for stretch in stretches:
+        stretch.sort(key=counts.__getitem__, reverse=True)
+    if stretches:
+        longest = max(stretches, key=lambda stretch: counts[stretch[0]])
+        stretches[0][0], longest[0] = longest[0], stretches[0][0]
+    return list(chain.from_iterable(stretches))
+
+
+def _plain(lengths: Sequence[int] | Tensor) -> list[int]:
+    return lengths.tolist() if isinstance(lengths, Tensor) else list(lengths)
 
 
 class LengthGroupedSampler(Sampler[int]):
@@ -90,7 +91,7 @@ class LengthGroupedSampler(Sampler[int]):
         generator: torch.Generator | None = None,
     ) -> None:
         self.batch_size, self.generator = batch_size, generator
-        self.lengths = lengths_of(dataset, model_input_name or "input_ids") if lengths is None else list(lengths)
+        self.lengths = lengths_of(dataset, model_input_name or "input_ids") if lengths is None else _plain(lengths)
 
     def __len__(self) -> int:
         return len(self.lengths)
