@@ -76,7 +76,7 @@ def test_nothing_is_loaded_that_is_not_asked_for() -> None:
     code = (
         "import sys; from formers.utils import is_torch_available, CONFIG_NAME, logging; "
         "from formers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING, CONFIG_MAPPING; "
-        "import formers.modeling_outputs, formers.trainer_utils; hasattr(formers, 'Trainer'); is_torch_available(); "
+        "import formers.modeling_outputs, formers.trainer_utils; hasattr(formers, 'NoSuchThing'); is_torch_available(); "
         "print([m for m in ('torch', 'formers.outputs', 'formers.models.bert') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
@@ -102,7 +102,7 @@ def test_what_is_not_there(statement: str, said: str) -> None:
 
 
 def test_a_name_that_is_not_there_is_no_attribute() -> None:
-    assert not hasattr(formers, "Trainer") and not hasattr(formers, "is_torhc_available")
+    assert not hasattr(formers, "Trianer") and not hasattr(formers, "is_torhc_available")
     with pytest.raises(AttributeError, match="Did you mean 'BertModel'"):
         formers.BertModle  # noqa: B018
 

@@ -118,7 +118,6 @@ _HOME = {
     ),
     "ops.conv1d": ("Conv1D",),
     "old_paths.tensors": ("apply_chunking_to_forward", "prune_layer"),
-    "old_paths.training": ("EvalPrediction", "IntervalStrategy", "SchedulerType", "enable_full_determinism"),
     "pipelines": (
         "Conversation",
         "ConversationalPipeline",
@@ -165,18 +164,38 @@ _HOME = {
         *("DataCollatorForLanguageModeling", "DataCollatorForPermutationLanguageModeling", "DataCollatorForSOP"),
         "DataCollatorForWholeWordMask",
     ),
-    "training.seed": ("set_seed",),
+    "training.arguments": ("Seq2SeqTrainingArguments", "TrainingArguments"),
+    "training.callbacks": (
+        "DefaultFlowCallback",
+        "EarlyStoppingCallback",
+        "PrinterCallback",
+        "ProgressCallback",
+        "TrainerCallback",
+        "TrainerControl",
+        "TrainerState",
+    ),
+    "training.choices": ("IntervalStrategy", "SchedulerType"),
+    "training.optimizers": ("Adafactor", "AdafactorSchedule", "AdamW", "get_adafactor_schedule"),
+    "training.parsing": ("HfArgumentParser",),
+    "training.results": ("EvalPrediction",),
+    "training.schedules": (
+        "get_constant_schedule",
+        "get_constant_schedule_with_warmup",
+        "get_cosine_schedule_with_warmup",
+        "get_cosine_with_hard_restarts_schedule_with_warmup",
+        "get_cosine_with_min_lr_schedule_with_warmup",
+        "get_inverse_sqrt_schedule",
+        "get_linear_schedule_with_warmup",
+        "get_polynomial_decay_schedule_with_warmup",
+        "get_reduce_on_plateau_schedule",
+        "get_scheduler",
+        "get_wsd_schedule",
+    ),
+    "training.seed": ("enable_full_determinism", "set_seed"),
+    "training.seq2seq": ("Seq2SeqTrainer",),
+    "training.trainer": ("Trainer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-_LOOP = "a loop of your own for now: model(**batch, labels=labels).loss.backward()"
-_SCHEDULE = "torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: …) for now"
-_INSTEAD = {
-    "AdamW": "torch.optim.AdamW",
-    "Adafactor": "torch.optim.Adafactor",
-    **dict.fromkeys(("Trainer", "TrainingArguments", "Seq2SeqTrainer", "Seq2SeqTrainingArguments"), _LOOP),
-    **dict.fromkeys(("get_scheduler", "get_linear_schedule_with_warmup", "get_cosine_schedule_with_warmup"), _SCHEDULE),
-    **dict.fromkeys(("get_constant_schedule", "get_constant_schedule_with_warmup"), _SCHEDULE),
-}
 _ROOMS = (
     *("as_transformers", "auto", "generation", "heads", "hub", "logging", "modeling", "models", "ops", "outputs"),
     *("pipelines", "sentences", "tokenization", "visualize"),
@@ -219,8 +238,6 @@ def explain_missing(name: str, paths: Iterable[str] = ()) -> str:
             return (
                 f"formers has no {name}: models here run on PyTorch. Use {bare}; {framework} code does not carry over."
             )
-    if name in _INSTEAD:
-        return f"formers has no {name}. Use {_INSTEAD[name]}."
     families = f" Its model families are: {', '.join(registry.families())}." if name[:1].isupper() else ""
     known = [*_MODULE_OF, *_ROOMS, *paths, *(_public_classes() if families else ())]
     return f"formers has no {name}.{errors.near(name, known)}{families}"

@@ -665,12 +665,6 @@ from .old_paths.tensors import (
     apply_chunking_to_forward as apply_chunking_to_forward,
     prune_layer as prune_layer,
 )
-from .old_paths.training import (
-    EvalPrediction as EvalPrediction,
-    IntervalStrategy as IntervalStrategy,
-    SchedulerType as SchedulerType,
-    enable_full_determinism as enable_full_determinism,
-)
 from .ops.conv1d import (
     Conv1D as Conv1D,
 )
@@ -714,6 +708,23 @@ from .tokenization import (
     WordPieceTokenizer as WordPieceTokenizer,
     WordpieceTokenizer as WordpieceTokenizer,
 )
+from .training.arguments import (
+    Seq2SeqTrainingArguments as Seq2SeqTrainingArguments,
+    TrainingArguments as TrainingArguments,
+)
+from .training.callbacks import (
+    DefaultFlowCallback as DefaultFlowCallback,
+    EarlyStoppingCallback as EarlyStoppingCallback,
+    PrinterCallback as PrinterCallback,
+    ProgressCallback as ProgressCallback,
+    TrainerCallback as TrainerCallback,
+    TrainerControl as TrainerControl,
+    TrainerState as TrainerState,
+)
+from .training.choices import (
+    IntervalStrategy as IntervalStrategy,
+    SchedulerType as SchedulerType,
+)
 from .training.collators import (
     DataCollator as DataCollator,
     DataCollatorForMultipleChoice as DataCollatorForMultipleChoice,
@@ -730,8 +741,40 @@ from .training.masking import (
     DataCollatorForSOP as DataCollatorForSOP,
     DataCollatorForWholeWordMask as DataCollatorForWholeWordMask,
 )
+from .training.optimizers import (
+    Adafactor as Adafactor,
+    AdafactorSchedule as AdafactorSchedule,
+    AdamW as AdamW,
+    get_adafactor_schedule as get_adafactor_schedule,
+)
+from .training.parsing import (
+    HfArgumentParser as HfArgumentParser,
+)
+from .training.results import (
+    EvalPrediction as EvalPrediction,
+)
+from .training.schedules import (
+    get_constant_schedule as get_constant_schedule,
+    get_constant_schedule_with_warmup as get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup as get_cosine_schedule_with_warmup,
+    get_cosine_with_hard_restarts_schedule_with_warmup as get_cosine_with_hard_restarts_schedule_with_warmup,
+    get_cosine_with_min_lr_schedule_with_warmup as get_cosine_with_min_lr_schedule_with_warmup,
+    get_inverse_sqrt_schedule as get_inverse_sqrt_schedule,
+    get_linear_schedule_with_warmup as get_linear_schedule_with_warmup,
+    get_polynomial_decay_schedule_with_warmup as get_polynomial_decay_schedule_with_warmup,
+    get_reduce_on_plateau_schedule as get_reduce_on_plateau_schedule,
+    get_scheduler as get_scheduler,
+    get_wsd_schedule as get_wsd_schedule,
+)
 from .training.seed import (
+    enable_full_determinism as enable_full_determinism,
     set_seed as set_seed,
+)
+from .training.seq2seq import (
+    Seq2SeqTrainer as Seq2SeqTrainer,
+)
+from .training.trainer import (
+    Trainer as Trainer,
 )
 from . import logging as logging
 from . import visualize as visualize

@@ -7,8 +7,8 @@ where it is. From a shell:
     python -m formers.as_transformers script.py --its-own arguments
     python -m formers.as_transformers -m package.module
 
-Libraries import names when they are loaded that many programs never use, such as Trainer. STAND_INS has those that are
-not here yet: they can be imported and made subclasses of, and say what is missing when they are used. Any other name
+Libraries import names when they are loaded that many programs never use, such as processors. STAND_INS has those that
+are not here yet: they can be imported and made subclasses of, and say what is missing when they are used. Any other name
 that is not here is an ImportError, as libraries expect of an older release, and says so.
 """
 
@@ -50,7 +50,7 @@ STAND_INS: dict[str, tuple[str, ...]] = {
             "MarianConfig",
         ),
         *("PegasusConfig", "PegasusXConfig", "ProcessorMixin", "ProphetNetConfig", "SwitchTransformersConfig"),
-        *("T5Config", "Trainer", "TrainerCallback", "TrainerControl", "TrainerState", "TrainingArguments"),
+        *("T5Config",),
         *("UMT5Config", "UdopConfig", "WhisperConfig"),
     ),
     "core_model_loading": (
@@ -60,16 +60,11 @@ STAND_INS: dict[str, tuple[str, ...]] = {
     "dynamic_module_utils": ("get_class_from_dynamic_module", "get_relative_import_files"),
     "feature_extraction_utils": ("FeatureExtractionMixin",),
     "image_processing_utils": ("BaseImageProcessor",),
-    "integrations": ("CodeCarbonCallback", "WandbCallback", "deepspeed_config"),
+    "integrations": ("CodeCarbonCallback", "deepspeed_config"),
     "integrations.peft": ("PeftAdapterMixin",),
     "modelcard": ("make_markdown_table",),
     "processing_utils": ("ProcessorMixin",),
-    "trainer": (
-        *("OPTIMIZER_NAME", "OPTIMIZER_NAME_BIN", "SCALER_NAME", "SCHEDULER_NAME", "TRAINER_STATE_NAME"),
-        *("TRAINING_ARGS_NAME", "Trainer"),
-    ),
-    "trainer_callback": ("TrainerCallback", "TrainerControl", "TrainerState"),
-    "training_args": ("ParallelMode", "TrainingArguments"),
+    "trainer": ("OPTIMIZER_NAME_BIN",),
     "utils.hub": ("get_checkpoint_shard_files",),
 }
 # questions about what is not here, which have an answer all the same

@@ -8,7 +8,6 @@ its own, and looks each up in the rooms of its row when it is asked for; nothing
     names          names of files, enumerations, decorators of docstrings   no torch
     mappings       MODEL_FOR_…_MAPPING, CONFIG_MAPPING                      no torch until they are read
     tensors        Conv1D, prune_linear_layer, ACT2FN, to_numpy and such
-    training       EvalPrediction, IntervalStrategy, get_last_checkpoint and such
 """
 
 from __future__ import annotations
@@ -24,9 +23,10 @@ from .. import registry
 from ..errors import MissingAttributeError, MissingNameError, near
 
 _ROOT = __name__.partition(".")[0]
+_TRAINING = ("training.choices", "training.results", "training.smoothing", "training.seed")
 _UTILS = (
     *("old_paths.availability", "old_paths.names", "tokenization.types", "outputs", "old_paths.tensors"),
-    "old_paths.training",
+    *_TRAINING,
 )
 _TOKENIZATION = ("tokenization", "tokenization.types", "old_paths.names")
 _AUTO = ("auto", "old_paths.mappings")
@@ -56,8 +56,17 @@ PATHS: dict[str, tuple[str, ...]] = {
     "tokenization_utils_base": _TOKENIZATION,
     "tokenization_utils_fast": _TOKENIZATION,
     "tokenization_utils_tokenizers": _TOKENIZATION,
-    "trainer_pt_utils": ("old_paths.tensors", "old_paths.training", "training.batching"),
-    "trainer_utils": ("old_paths.training", "training.seed", "old_paths.names"),
+    "hf_argparser": ("training.parsing",),
+    "hyperparameter_search": ("training.searching",),
+    "integrations": ("training.reporting",),
+    "optimization": ("training.optimizers", "training.schedules"),
+    "trainer": ("training.trainer", "training.saving", "training.results", "training.optimizers", "training.schedules"),
+    "trainer_callback": ("training.callbacks",),
+    "trainer_pt_utils": ("old_paths.tensors", *_TRAINING, "training.batching", "training.evaluating"),
+    "trainer_seq2seq": ("training.seq2seq",),
+    "trainer_utils": (*_TRAINING, "training.searching", "old_paths.names"),
+    "training_args": ("training.arguments", "training.choices"),
+    "training_args_seq2seq": ("training.arguments",),
     "utils": _UTILS,
     "utils.doc": _UTILS,
     "utils.generic": _UTILS,

@@ -1,70 +1,18 @@
-"""What Transformers' trainer_utils have that scripts use without a Trainer."""
+"""What training, evaluating and predicting give back, and the figures that are logged."""
 
 from __future__ import annotations
 
+import inspect
 import os
-import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from ..errors import InputError
-from ..ops import losses
-from ..tokenization.types import Choice
-from ..training.seed import set_seed
-
-PREFIX_CHECKPOINT_DIR = "checkpoint"
-
-
-class IntervalStrategy(Choice):
-    """How often something is done while training."""
-
-    NO = "no"
-    STEPS = "steps"
-    EPOCH = "epoch"
-
-
-EvaluationStrategy = IntervalStrategy
-
-
-class SaveStrategy(Choice):
-    """When a checkpoint is written."""
-
-    NO = "no"
-    STEPS = "steps"
-    EPOCH = "epoch"
-    BEST = "best"
-
-
-class HubStrategy(Choice):
-    """What is uploaded while training."""
-
-    END = "end"
-    EVERY_SAVE = "every_save"
-    CHECKPOINT = "checkpoint"
-    ALL_CHECKPOINTS = "all_checkpoints"
-
-
-class SchedulerType(Choice):
-    """How the learning rate changes."""
-
-    LINEAR = "linear"
-    COSINE = "cosine"
-    COSINE_WITH_RESTARTS = "cosine_with_restarts"
-    POLYNOMIAL = "polynomial"
-    CONSTANT = "constant"
-    CONSTANT_WITH_WARMUP = "constant_with_warmup"
-    INVERSE_SQRT = "inverse_sqrt"
-    REDUCE_ON_PLATEAU = "reduce_lr_on_plateau"
-    COSINE_WITH_MIN_LR = "cosine_with_min_lr"
-    WARMUP_STABLE_DECAY = "warmup_stable_decay"
 
 
 class EvalPrediction:
@@ -106,38 +54,13 @@ class TrainOutput(NamedTuple):
     metrics: dict[str, float]
 
 
-@dataclass
-class LabelSmoother:
-    """A loss in which all tokens share `epsilon` of each label's weight, from what a model returns without labels.
+class BestRun(NamedTuple):
+    """The best of the runs of a search: its number, what it reached, the values that it had."""
 
-    ignore_index: the label that is left out. Source: Szegedy et al. 2016 (arXiv 1512.00567), section 7.
-    """
-
-    epsilon: float = 0.1
-    ignore_index: int = losses.IGNORED
-
-    def __call__(
-        self,
-        model_output: Any,
-        labels: Tensor,
-        shift_labels: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Tensor:
-        """The mean over the labels (B, T) that count. Logits are (B, T, V), by name or the first of a tuple.
-
-        shift_labels: label t is for the logits at t - 1, as of decoders alone. num_items_in_batch: what the sum is
-        divided by, for batches whose gradients are added up.
-        """
-        logits = model_output["logits"] if isinstance(model_output, Mapping) else model_output[0]
-        if logits.shape[:-1] != labels.shape:
-            raise InputError(
-                f"labels have shape {tuple(labels.shape)}, but the logits are for {tuple(logits.shape[:-1])} tokens. "
-                "Logits come first in a tuple of a model that got no labels."
-            )
-        if shift_labels:
-            logits, labels = logits[..., :-1, :], labels[..., 1:]
-        labels = labels.masked_fill(labels == self.ignore_index, losses.IGNORED)
-        return losses.tokens(logits.flatten(0, -2).float(), labels.flatten(), num_items_in_batch, self.epsilon)
+    run_id: str
+    objective: float | list[float]
+    hyperparameters: dict[str, Any]
+    run_summary: Any = None
 
 
 def get_last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
@@ -146,23 +69,12 @@ def get_last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
     return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
 
 
-def enable_full_determinism(seed: int, warn_only: bool = False) -> None:
-    """Seed all generators, and let torch use deterministic kernels only (slower)."""
-    set_seed(seed)
-    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
-    torch.use_deterministic_algorithms(True, warn_only=warn_only)
-    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-
-
-def seed_worker(worker_id: int, num_workers: int = 0, rank: int = 0) -> None:
-    """The `worker_init_fn` of a DataLoader: each worker draws its own numbers."""
-    seed = torch.initial_seed() % 2**32
-    random.seed(seed)
-    np.random.seed(seed)
-
-
 def speed_metrics(
-    split: str, start_time: float, num_samples: int | None = None, num_steps: int | None = None, num_tokens: Any = None
+    split: str,
+    start_time: float,
+    num_samples: float | None = None,
+    num_steps: int | None = None,
+    num_tokens: Any = None,
 ) -> dict[str, float]:
     """The seconds since `start_time` (`time.time()`), and samples, steps and tokens a second."""
     seconds = time.time() - start_time
@@ -190,11 +102,25 @@ def denumpify_detensorize(metrics: Any) -> Any:
     return metrics.item() if one else metrics
 
 
+def metrics_format(metrics: dict[str, float]) -> dict[str, Any]:
+    """The metrics as people read them: hours, bytes and operations with their units."""
+    shown: dict[str, Any] = {}
+    for name, value in metrics.items():
+        if name.endswith("_runtime"):
+            seconds = float(value)
+            shown[name] = f"{int(seconds // 3600)}:{int(seconds // 60 % 60):02}:{seconds % 60:05.2f}"
+        elif name == "total_flos":
+            shown[name] = f"{value / 2**30:.0f}GF"
+        else:
+            shown[name] = round(value, 4) if isinstance(value, float) else value
+    return shown
+
+
 def has_length(dataset: Any) -> bool:
     """Whether `len(dataset)` works."""
     try:
         return len(dataset) is not None
-    except (TypeError, NotImplementedError):
+    except (TypeError, NotImplementedError, AttributeError):
         return False
 
 
@@ -210,6 +136,4 @@ def total_processes_number(local_rank: int) -> int:
 
 def number_of_arguments(func: Callable[..., Any]) -> int:
     """How many arguments a function has."""
-    import inspect
-
     return len(inspect.signature(func).parameters)
