@@ -598,8 +598,8 @@ class Trainer(Data, Evaluating, Searching, Saving):
             self.get_num_trainable_parameters(),
         )  # fmt: skip
 
-    def _batches_of(self, loader: Any, epoch: int, run: Run) -> tuple[Iterator[Any], bool]:
-        """The batches of an epoch, and whether the generators are to be set once the first have been read."""
+    def _batches_of(self, loader: Any, epoch: int, run: Run) -> tuple[Iterator[Any], Callable[[], bool]]:
+        """The batches of an epoch; and, to be asked once the first have been read: are the generators yet to be set?"""
         first = run.resumed is not None and epoch == run.epoch
         samplers: Any = (loader, self._recorded)
         for sampler in samplers:
@@ -611,35 +611,34 @@ class Trainer(Data, Evaluating, Searching, Saving):
             seed.set_states(run.states)
         self._epoch_start = seed.states()
         if not (first and run.skipped):
-            return iter(loader), False
+            return iter(loader), lambda: False
         if self.args.dataloader_num_workers:  # workers draw by themselves: they read again what was read
             batches = iter(loader)
             for _ in range(run.skipped):
                 next(batches)
-            return batches, True
-        if self._recorded is not None and run.states is not None and "ahead" in run.states:
-            world = self.args.world_size
-            self._recorded.restore = {
-                run.skipped * world: run.states["ahead"],
-                (run.skipped + 1) * world: run.states,
-            }
-        return iter(accelerate().skip_first_batches(loader, run.skipped)), True
+            return batches, lambda: True
+        recorded = self._recorded
+        if recorded is None or run.states is None or "ahead" not in run.states:
+            return iter(accelerate().skip_first_batches(loader, run.skipped)), lambda: True
+        world = self.args.world_size
+        recorded.restore = {run.skipped * world: run.states["ahead"], (run.skipped + 1) * world: run.states}
+        return iter(accelerate().skip_first_batches(loader, run.skipped)), lambda: bool(recorded.restore)
 
     def _run_epoch(self, model: Any, epoch: int, loader: Any, run: Run) -> None:
         together = self.args.gradient_accumulation_steps
         done = run.skipped if run.resumed is not None and epoch == run.epoch else 0
-        batches, late = self._batches_of(loader, epoch, run)
-        norm, rate = None, None
+        batches, unsettled = self._batches_of(loader, epoch, run)
+        norm, rate, first = None, None, True
         while done < run.batches and not self.control.should_training_stop:
             wanted = min(together, run.batches - done)
             samples, items = self.get_batch_samples(batches, wanted, self.args.device)
             if not samples:
                 break
-            if late and run.states is not None and (self._recorded is None or self._recorded.restore):
+            if first and run.states is not None and unsettled():
                 seed.set_states(run.states)
                 if self._recorded is not None:
                     self._recorded.restore.clear()
-            late = False
+            first = False
             with self._interrupt.waits():
                 norm, rate = self._step(model, samples, items, done)
                 done += len(samples)
