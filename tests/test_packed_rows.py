@@ -20,7 +20,9 @@ APART = [
     for f, h in DECODERS
     if registry.load(f).HEADS[h].PARTS_BY_POSITION and "position_ids" in registry.load(f).HEADS[h].SIGNATURE
 ]
-NO_LABELS = {"base", "question-answering", "double-heads", "pretraining"}
+TOGETHER = [
+    (f, h) for f, h in DECODERS if not registry.load(f).HEADS[h].PARTS_BY_POSITION and h in ("base", "causal-lm")
+]
 
 
 def rows(texts: list[tuple[int, ...]] = TEXTS) -> dict[str, torch.Tensor]:
@@ -60,11 +62,22 @@ def test_as_the_reference(family: str, head: str) -> None:
                 output.loss.backward()
             known = dict(theirs.named_parameters())
             for name, parameter in ours.named_parameters():
-                if known[name].grad is not None and parameter.grad is not None:
-                    assert difference(parameter.grad, known[name].grad) < 1e-4, name
+                other = known[name].grad
+                if other is None or parameter.grad is None:
+                    assert other is parameter.grad or not (other if other is not None else parameter.grad).any(), name
+                else:
+                    assert difference(parameter.grad, other) < 1e-4, name
         # the positions change nothing where they go on, wherever they begin
         going = batch | {"position_ids": torch.arange(5, 5 + batch["input_ids"].shape[1])[None]}
         assert difference(main(ours(**going)), main(theirs(**going))) < 1e-5
+
+
+@pytest.mark.parametrize(("family", "head"), TOGETHER)
+def test_together_where_the_reference_does_not_part_them(family: str, head: str) -> None:
+    theirs, ours = pair(family, head)
+    batch = rows() if "position_ids" in type(ours).SIGNATURE else {"input_ids": rows()["input_ids"]}
+    with torch.no_grad():
+        assert difference(main(ours(**batch)), main(theirs(**batch))) < 1e-5
 
 
 @pytest.mark.parametrize(("family", "head"), [(f, h) for f, h in APART if h in ("base", "causal-lm")])

@@ -147,7 +147,7 @@ def as_columns(encoded: Any, main: str) -> dict[str, Any]:
             lacking = encoded[0].keys() - row.keys()
             if lacking:
                 raise InputError(f"Example {index} has no {sorted(lacking)[0]!r}, and example 0 has it.")
-        encoded = {key: [row[key] for row in encoded] for key in encoded[0]}
+        encoded = {key: [_no_tuple(row[key]) for row in encoded] for key in encoded[0]}
     if isinstance(encoded, (list, tuple)) and not encoded:
         raise InputError(f"pad() was given no examples. Each needs {main!r}.")
     if not isinstance(encoded, Mapping):
@@ -155,6 +155,10 @@ def as_columns(encoded: Any, main: str) -> dict[str, Any]:
     if main not in encoded:
         raise InputError(f"pad() needs {main!r} in each example, and found {list(encoded)}.")
     return {key: as_list(value) for key, value in encoded.items()}
+
+
+def _no_tuple(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def as_list(value: Any) -> Any:

@@ -6,7 +6,7 @@ Letters: B features, T columns, C choices, N tokens of all features together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -40,24 +40,19 @@ def given(array: np.ndarray[Any, Any], kind: str) -> Array:
     return torch.from_numpy(array) if TensorType(kind) is TensorType.PYTORCH else array
 
 
-def as_list(value: Any) -> Any:
-    return value.tolist() if hasattr(value, "tolist") else list(value)
-
-
 def fill(rows: Sequence[Any], value: int, name: str, side: str = "right", width: int | None = None) -> Any:
     """Whole numbers in rows of any lengths to an array (B, T) of int64, filled up on `side` with `value`.
 
     width: T; the longest row's length if left out. name: what errors call the rows. Errors: InputError for a row that
     is longer, and for what are no whole numbers.
     """
-    if bad := [i for i, row in enumerate(rows) if not hasattr(row, "__len__") or isinstance(row, (str, Mapping))]:
-        raise InputError(f"{name} of feature {bad[0]} is {rows[bad[0]]!r}; it should be a list of whole numbers.")
+    rows = listed(rows, name)
     lengths = np.array([len(row) for row in rows])[:, None]
     width = int(lengths.max()) if width is None else width
     if lengths.max() > width:
         row = int(lengths.argmax())
         raise InputError(f"{name} of feature {row} has {int(lengths[row, 0])} entries, but the batch is {width} wide.")
-    flat = np.array(list(chain.from_iterable(as_list(row) for row in rows))) if lengths.any() else np.zeros(0, np.int64)
+    flat = np.array(list(chain.from_iterable(rows))) if lengths.any() else np.zeros(0, np.int64)
     if flat.ndim != 1 or flat.dtype.kind not in "iufb" or (flat.dtype.kind == "f" and (flat != np.trunc(flat)).any()):
         raise InputError(f"{name}: {_wrong_row(rows)}; each feature should have a list of whole numbers.")
     column = np.arange(width)
@@ -67,10 +62,18 @@ def fill(rows: Sequence[Any], value: int, name: str, side: str = "right", width:
     return filled
 
 
+def listed(rows: Sequence[Any], name: str) -> list[list[Any]]:
+    """Rows as lists. Errors: InputError for what is no list, tensor or array of one dimension."""
+    found = [row.tolist() if hasattr(row, "tolist") else row for row in rows]
+    if wrong := next(([i] for i, row in enumerate(found) if not isinstance(row, (list, tuple))), None):
+        raise InputError(f"{name} of feature {wrong[0]} is {rows[wrong[0]]!r}; it should be a list of whole numbers.")
+    return found
+
+
 def _wrong_row(rows: Sequence[Any]) -> str:
     """Which entry of `rows` is no whole number."""
     for i, row in enumerate(rows):
-        for k, entry in enumerate(as_list(row)):
+        for k, entry in enumerate(row):
             if not isinstance(entry, (int, float)) or entry != entry // 1:
                 return f"entry {k} of feature {i} is {entry!r}"
     return "entries are no whole numbers"
@@ -79,6 +82,8 @@ def _wrong_row(rows: Sequence[Any]) -> str:
 def stacked(values: list[Any], name: str, kind: str) -> Array:
     """What each feature has under `name`, as one tensor or array of B of them. Errors: InputError, with the feature."""
     if isinstance(values[0], Tensor):
+        if kind == "pt" and all(isinstance(v, Tensor) and v.shape == values[0].shape for v in values):
+            return torch.stack(values)
         values = [v.numpy(force=True) if isinstance(v, Tensor) else v for v in values]
     try:
         array = np.array(values)
@@ -106,15 +111,25 @@ def _uneven(values: list[Any]) -> str:
     return f"feature {other} has the shape {shapes[other]}, but feature 0 has {shapes[0]}"
 
 
+def mappings(features: Any) -> list[Any]:
+    """The features, which are mappings. Errors: InputError for another, and for none."""
+    features = checked(features)
+    if wrong := next(([i] for i, feature in enumerate(features) if not isinstance(feature, Mapping)), None):
+        kind = type(features[wrong[0]]).__name__
+        raise InputError(f"Feature {wrong[0]} is a {kind}; it should be a dictionary of columns.")
+    return features
+
+
 def column_of(features: list[Any], name: str) -> list[Any]:
     """What each feature has under `name`. Errors: InputError for a feature that lacks it."""
-    if lacking := next((i for i, feature in enumerate(features) if name not in feature), None):
-        raise InputError(f"Feature {lacking} has no {name!r}, and feature 0 has it.")
+    if lacking := next(([i] for i, feature in enumerate(features) if name not in feature), None):
+        raise InputError(f"Feature {lacking[0]} has no {name!r}. It has {', '.join(map(repr, features[lacking[0]]))}.")
     return [feature[name] for feature in features]
 
 
 def split_labels(features: list[Any]) -> tuple[str, list[Any] | None, list[dict[str, Any]]]:
     """The name of the labels, "label" or "labels"; each feature's, None for none; the features without them."""
+    features = mappings(features)
     name = "label" if "label" in features[0] else "labels"
     labels = column_of(features, name) if name in features[0] else None
     return name, labels, [{k: v for k, v in feature.items() if k != name} for feature in features]
@@ -158,11 +173,10 @@ def default_data_collator(features: list[Any], return_tensors: str = "pt") -> di
     features: mappings, or objects with attributes. `label`, one number each, and `label_ids`, a list each, become
     `labels`: int64 where the first is a whole number, else float32. Errors: InputError with the feature and the column.
     """
-    features = checked(features)
-    kind = TensorType(return_tensors).value
+    features, kind = checked(features), TensorType(return_tensors).value
     if not isinstance(features[0], Mapping):
-        features = [vars(feature) for feature in features]
-    first, batch = features[0], {}
+        features = [getattr(feature, "__dict__", feature) for feature in features]
+    first, batch = mappings(features)[0], {}
     for name in ("label", "label_ids"):
         if first.get(name) is not None:
             batch["labels"] = _plain_labels(column_of(features, name), name, kind)
@@ -174,18 +188,17 @@ def default_data_collator(features: list[Any], return_tensors: str = "pt") -> di
 
 
 def _plain_labels(values: list[Any], name: str, kind: str) -> Array:
-    values = [v.numpy(force=True) if isinstance(v, Tensor) else v for v in values]
-    array = stacked(values, name, "np")
-    if name == "label_ids" and hasattr(values[0], "dtype"):
-        return given(array, kind)
-    if array.ndim > 1 and name == "label":
-        raise InputError(f"label has the shape {array.shape[1:]} in each feature; a list of labels is `label_ids`.")
-    first = np.array(values[0]).dtype.kind if name == "label" else np.array(values[0][0]).dtype.kind
-    whole = first in "iu" or (first == "b" and kind == "pt")
-    if whole and array.dtype.kind == "f":
-        row = next(i for i, value in enumerate(array) if (value != np.trunc(value)).any())
+    if name == "label_ids" and isinstance(values[0], Tensor if kind == "pt" else np.ndarray):
+        return stacked(values, name, kind)
+    values = [v.tolist() if hasattr(v, "tolist") else v for v in values]
+    array, first = stacked(values, name, "np"), values[0]
+    if name == "label_ids":
+        first = next(iter(listed(values, name)[0]), 0)
+    whole = isinstance(first, int)
+    if whole and array.dtype.kind == "f" and (wrong := (array != np.trunc(array)).reshape(len(array), -1).any(1)).any():
+        row = int(wrong.argmax())
         raise InputError(f"{name} of feature {row} is {values[row]}, but feature 0 has a whole number: give one kind.")
-    return given(array.astype(np.int64 if whole or first == "b" else np.float32), kind)
+    return given(array.astype(np.int64 if whole else np.float32), kind)
 
 
 @dataclass
@@ -221,9 +234,9 @@ class DataCollatorWithFlattening(DefaultDataCollator):
     ) -> dict[str, Any]:
         kind = TensorType(self.return_tensors if return_tensors is None else return_tensors).value
         separator = self.separator_id if separator_id is None else separator_id
-        features = checked(features)
-        ids = column_of(features, "input_ids")
-        labels = column_of(features, "labels") if "labels" in features[0] else ids
+        features = mappings(features)
+        ids = listed(column_of(features, "input_ids"), "input_ids")
+        labels = listed(column_of(features, "labels"), "labels") if "labels" in features[0] else ids
         lengths = [len(row) for row in ids]
         for i, (length, own) in enumerate(zip(lengths, labels, strict=True)):
             if not length or length != len(own):
@@ -248,7 +261,7 @@ class DataCollatorWithFlattening(DefaultDataCollator):
 
 
 def _joined(rows: list[Any], name: str) -> Any:
-    return fill([list(chain.from_iterable(as_list(row) for row in rows))], 0, name)[0]
+    return fill([list(chain.from_iterable(rows))], 0, name)[0]
 
 
 # ---- features of different lengths
@@ -278,10 +291,19 @@ class DataCollatorWithPadding:
 
 def padded(collator: Any, features: list[Any], kind: str) -> Any:
     """What the collator's tokenizer makes of the features."""
-    sizes = ("padding", "max_length")
-    options = {name: getattr(collator, name) for name in sizes if hasattr(collator, name)}
-    multiple = collator.pad_to_multiple_of
-    return collator.tokenizer.pad(features, pad_to_multiple_of=multiple, return_tensors=kind, **options)
+    options = {name: getattr(collator, name) for name in ("padding", "max_length") if hasattr(collator, name)}
+    options |= {"pad_to_multiple_of": collator.pad_to_multiple_of, "return_tensors": kind}
+    try:
+        return collator.tokenizer.pad(features, **options)
+    except ValueError as e:
+        for name in ("label", "labels", "label_ids"):
+            sizes = [len(f[name]) if isinstance(f.get(name), Sized) else 0 for f in features if isinstance(f, Mapping)]
+            if wrong := next(([i] for i, size in enumerate(sizes) if size != sizes[0]), None):
+                raise InputError(
+                    f"{name} of feature {wrong[0]} are {sizes[wrong[0]]}, but of feature 0 {sizes[0]}; this collator "
+                    "fills up no labels: DataCollatorForTokenClassification and DataCollatorForSeq2Seq do."
+                ) from e
+        raise
 
 
 @dataclass
@@ -301,8 +323,9 @@ class DataCollatorForTokenClassification(DataCollatorMixin):
         batch = padded(self, others, kind)
         if labels is None:
             return batch
+        labels = listed(labels, name)
         for i, (row, own) in enumerate(zip(others, labels, strict=True)):
-            if hasattr(own, "__len__") and len(own) > len(row["input_ids"]):
+            if len(own) > len(row["input_ids"]):
                 raise InputError(
                     f"Feature {i} has {len(own)} {name} and {len(row['input_ids'])} input_ids: give one label a token, "
                     f"{self.label_pad_token_id} to leave one out."
@@ -356,7 +379,7 @@ class DataCollatorForSeq2Seq:
 
     def __call__(self, features: Any, return_tensors: str | None = None) -> Any:
         kind = TensorType(self.return_tensors if return_tensors is None else return_tensors).value
-        name, labels, others = split_labels(checked(features))
+        name, labels, others = split_labels(features)
         if labels is not None and all(label is None for label in labels):
             labels = None
         batch = padded(self, others, kind)
@@ -368,12 +391,13 @@ class DataCollatorForSeq2Seq:
         return batch
 
     def _filled(self, labels: list[Any], name: str) -> Any:
-        side, width = self.tokenizer.padding_side, None
+        side = self.tokenizer.padding_side
         if self.padding is False or self.padding == PaddingStrategy.DO_NOT_PAD:
-            return stacked([as_list(row) for row in labels], name, "np").astype(np.int64)
-        if all(hasattr(row, "__len__") for row in labels):
-            whole = self.padding == PaddingStrategy.MAX_LENGTH and self.max_length is not None
-            width = self.max_length if whole else max(len(row) for row in labels)
-            step = self.pad_to_multiple_of or 1
-            width = -(-width // step) * step  # type: ignore[operator]
+            return stacked(listed(labels, name), name, "np").astype(np.int64)
+        labels = listed(labels, name)
+        longest = max(len(row) for row in labels)
+        if self.padding == PaddingStrategy.MAX_LENGTH and self.max_length is not None:
+            longest = self.max_length
+        step = self.pad_to_multiple_of or 1
+        width = -(-longest // step) * step
         return fill(labels, self.label_pad_token_id, name, side, width)

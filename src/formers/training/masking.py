@@ -21,7 +21,7 @@ from ..errors import ArgumentError, InputError
 from ..logging import logger
 from ..ops.losses import IGNORED
 from ..tokenization.rows import Rows
-from .collators import Array, DataCollatorMixin, as_list, checked, column_of, fill, given, padded
+from .collators import Array, DataCollatorMixin, column_of, fill, given, listed, mappings, padded
 
 
 def _has_mask(tokenizer: Any, instead: str = "") -> None:
@@ -34,6 +34,7 @@ def _has_mask(tokenizer: Any, instead: str = "") -> None:
 
 def joined(rows: list[Any], tokenizer: Any, multiple: int | None, kind: str) -> Array:
     """Ids (B, T) of rows that are lists, arrays or tensors, filled up with the padding token."""
+    rows = listed(rows, "input_ids")
     longest = max(len(row) for row in rows)
     width = -(-longest // multiple) * multiple if multiple else longest
     if any(len(row) != width for row in rows) and tokenizer.pad_token is None:
@@ -165,7 +166,8 @@ class DataCollatorForLanguageModeling(DataCollatorMixin):
         if offsets is None:
             return None
         side, width = self.tokenizer.padding_side, ids.shape[1]
-        ends = ([[pair[i] for pair in as_list(row)] for row in offsets] for i in (0, 1))
+        rows = listed(offsets, "offset_mapping")
+        ends = ([[pair[i] for pair in row] for row in rows] for i in (0, 1))
         return np.stack([fill(end, 0, "offset_mapping", side, width) for end in ends], axis=2)
 
     def torch_mask_tokens(
@@ -239,8 +241,8 @@ class DataCollatorForWholeWordMask(DataCollatorForLanguageModeling):
 
     def _words(self, row: Mapping[str, Any], most: int = 512) -> list[int]:
         """1 for each token that is to be predicted: of words in a random order, as many as `mlm_probability` says."""
-        tokens = self.tokenizer.convert_ids_to_tokens(as_list(row["input_ids"]))
-        more = set(as_list(row["chinese_ref"])) if "chinese_ref" in row else set()
+        ids, more = listed([row["input_ids"], row.get("chinese_ref", [])], "input_ids")
+        tokens = self.tokenizer.convert_ids_to_tokens(list(ids))
         words: list[list[int]] = []
         for i, token in enumerate(tokens):
             if i in more or token not in ("[CLS]", "[SEP]"):
@@ -266,7 +268,7 @@ class DataCollatorForSOP(DataCollatorForLanguageModeling):
     """
 
     def __call__(self, features: Any, return_tensors: str | None = None) -> dict[str, Any]:
-        features = checked(features)
+        features = mappings(features)
         ids = joined(column_of(features, "input_ids"), self.tokenizer, None, "pt")
         types = fill(column_of(features, "token_type_ids"), self.tokenizer.pad_token_id or 0, "token_type_ids")
         order = [torch.as_tensor(label) for label in column_of(features, "sentence_order_label")]
