@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tokenizers import AddedToken
 
 from .. import gguf, hub
-from ..config import config_values
+from ..config import base_of_adapter, config_values
 from ..errors import ArgumentError, TokenizerError, near
 from .chat import as_templates
 from .special import MORE, NAMES, Token
@@ -80,6 +80,9 @@ class Loading:
         source = hub.locate(pretrained_model_name_or_path, **where)
         found = {argument: source.file(name) for argument, name in cls.vocab_files_names.items()}
         files = {argument: str(path) for argument, path in found.items() if path is not None}
+        if not files and (base := base_of_adapter(source, where)) is not None:
+            own = {**where, "revision": base.commit, "subfolder": None}
+            return cls.from_pretrained(base.name, *init_inputs, **own, **kwargs)  # type: ignore[attr-defined, no-any-return]
         if not files:
             source.require(*sorted(cls.vocab_files_names.values(), key=lambda name: name != "tokenizer.json"))
         config = read_object(source.file(CONFIG))
