@@ -194,17 +194,17 @@ class Adapted(Pretrained):
         where = {} if file or name is None else hub.hub_arguments({**kwargs, **more})
         source = None if file or name is None else hub.locate(name, **where)
         if source is None or source.file(ADAPTER_NAME) is None:
-            return super()._load(name, file, model_args, kwargs)  # type: ignore[misc]
+            return super()._load(name, file, model_args, kwargs)
         _peft()
         base, given = base_of_adapter(source, where) or source, dict(kwargs)
         if base is not source:
             for keyword in ("revision", "subfolder"):  # those of the adapter
                 given.pop(keyword, None)
             given["revision"] = base.commit
-        made = super()._load(base.name, None, model_args, given)  # type: ignore[misc]
+        made = super()._load(base.name, None, model_args, given)
         model: Any = made[0] if isinstance(made, tuple) else made
         model.load_adapter(name, adapter_name, **where)
-        return made  # type: ignore[no-any-return]
+        return made
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Write config.json and the weights; of a model with adapters the active adapter alone."""
@@ -335,7 +335,7 @@ class Adapted(Pretrained):
         """Inside, an error leaves the model as it was."""
         before = dict(vars(self).get("peft_config") or {})
         grads = [(p, p.requires_grad) for p in self.parameters()]
-        places = {name: module for name, module in self.named_modules()}
+        places = dict(self.named_modules())
         active = self.active_adapters() if before else []
         training = [(module, module.training) for module in self.modules()]
         try:
@@ -386,7 +386,7 @@ def _all_linear(model: Any, config: Any) -> list[str]:
     return [
         name
         for name, module in names.items()
-        if (isinstance(module, nn.Linear | Conv1D) or f"{name}." in inside and "Linear" in type(module).__name__)
+        if (isinstance(module, nn.Linear | Conv1D) or (f"{name}." in inside and "Linear" in type(module).__name__))
         and module is not head
         and not any(name.startswith(outer) for outer in inside)
     ]

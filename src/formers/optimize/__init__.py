@@ -267,6 +267,8 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
     longer_make, longer, note = probe.preferred(half, device, shape)[1], [0.0], ""
     if not stacks:
         note = "It has no stack of layers that can be fused."
+        if any(type(module).__module__.startswith("peft.tuners.") for module in model.modules()):
+            note = "Layers with adapters around them run as they are: merge_and_unload() makes them plain ones."
         if mode == "int8" and not shape.alone:
             mode, note = half, f"{note} Products of bytes are for these alone."
     name, make = probe.preferred(mode, device, shape)

@@ -12,7 +12,6 @@ from ..ops.layout import is_tracing
 from .guard import Guard
 from .products import Product
 
-
 Holders = Iterable[tuple[dict[str, Any], str]]
 
 

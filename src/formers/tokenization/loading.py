@@ -82,7 +82,7 @@ class Loading:
         files = {argument: str(path) for argument, path in found.items() if path is not None}
         if not files and (base := base_of_adapter(source, where)) is not None:
             own = {**where, "revision": base.commit, "subfolder": None}
-            return cls.from_pretrained(base.name, *init_inputs, **own, **kwargs)  # type: ignore[attr-defined, no-any-return]
+            return cls.from_pretrained(base.name, *init_inputs, **own, **kwargs)
         if not files:
             source.require(*sorted(cls.vocab_files_names.values(), key=lambda name: name != "tokenizer.json"))
         config = read_object(source.file(CONFIG))
