@@ -13,7 +13,7 @@ from tokenizers import AddedToken
 
 from .. import gguf, hub
 from ..config import base_of_adapter, config_values
-from ..errors import ArgumentError, TokenizerError, near
+from ..errors import ArgumentError, ConfigError, NotFoundError, TokenizerError, near
 from .chat import as_templates
 from .special import MORE, NAMES, Token
 from .types import LARGE_INTEGER
@@ -102,7 +102,7 @@ class Loading:
             options["chat_template"] = templates
         if not _is_limit(options.get("model_max_length", options.get("max_len"))):
             options.pop("max_len", None)
-            options["model_max_length"] = cls.longest_input(config_values(source) or {})
+            options["model_max_length"] = cls.longest_input(_of_the_model(source, where))
         made = cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
         made.init_kwargs.update(files)
         made._template_file = repr(str(place or source.file(CONFIG)))
@@ -176,6 +176,14 @@ def _is_template(value: Any) -> bool:
     except ArgumentError:
         return False
     return True
+
+
+def _of_the_model(source: hub.Source, where: dict[str, Any]) -> dict[str, Any]:
+    """What the configuration says that is beside a tokenizer, or beside the model of an adapter; {} without any."""
+    try:
+        return config_values(base_of_adapter(source, where) or source) or {}
+    except (NotFoundError, ConfigError):  # a tokenizer alone is of use, too
+        return {}
 
 
 def _is_limit(value: Any) -> bool:
