@@ -14,8 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "formers"
 ROOMS = [
     "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
     "config", "tokenization", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
-    "pretrained", "pruning", "optimizing", "layers", "cross_attention", "masks", "generation", "modeling", "bodies",
-    "heads", "decoders",
+    "pretrained", "adapters", "pruning", "optimizing", "layers", "cross_attention", "masks", "generation", "modeling",
+    "bodies", "heads", "decoders",
     "experts", "seq2seq", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from . import classes, gguf, hub, registry
 from .classes import config_class, model_class, read_config
-from .config import PretrainedConfig, config_values, read_json
+from .config import PretrainedConfig, base_of_adapter, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
 from .hub.reading import unchanged
 from .tokenization import PreTrainedTokenizer
@@ -90,7 +90,8 @@ class _AutoModel:
             beside = config is None
             place = file.parent if file and file != weights else name
             config = AutoConfig.from_pretrained(config or place, **where, **labels)
-            if beside and config._commit_hash:  # the branch may move before the weights are asked for
+            own = config.name_or_path == str(place)  # and not the model that an adapter is for
+            if beside and own and config._commit_hash:  # the branch may move before the weights are asked for
                 kwargs["revision"] = config._commit_hash
         return cls._class_for(config).from_pretrained(name, *model_args, config=config, **kwargs)
 
@@ -281,6 +282,8 @@ def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, An
     source = hub.locate(name, **where)
     path = source.file("tokenizer_config.json")
     named = read_json(path).get("tokenizer_class") if path else None
+    if config is None and named is None and (base := base_of_adapter(source, where)) is not None:
+        return _named_class(base.name, None, {**where, "revision": base.commit, "subfolder": None})
     if config is None and (values := config_values(source)) is not None:
         named = named or values.get("tokenizer_class")
         model_type = values.get("model_type")

@@ -60,6 +60,7 @@ class Body(PreTrainedModel):
                 inputs.get("input_ids"),
                 inputs.get("attention_mask"),
                 inputs.get("inputs_embeds"),
+                keep_padding=cache is not None and not self.causal(),  # what comes before has columns, not rows
                 reads_first=pooler is not None or not self.causal(),
                 cache=cache,
                 pieces=self.pieces(inputs, cache),
@@ -77,7 +78,7 @@ class Body(PreTrainedModel):
             cache.advance(layout)
         last = rows if handed else layout.unpack(rows)
         fields = dict(body) | {"last_hidden_state": last}
-        if cache is not None:
+        if cache is not None and step.causal:  # what an encoder reads is a prefix, which does not grow
             fields["past_key_values"] = cache
         if pooler is not None:
             fields["pooler_output"] = self.pool(layout.with_first(rows) if handed else last)

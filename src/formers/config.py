@@ -6,16 +6,16 @@ import copy
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from . import gguf, hub, registry
 from .atomic import replacing
-from .errors import ArgumentError, ConfigError, NotFoundError, near
+from .errors import ArgumentError, ConfigError, InputError, NotFoundError, near
 from .views.config import config_html
 
-CONFIG_NAME = "config.json"
+CONFIG_NAME, ADAPTER_NAME = "config.json", "adapter_config.json"
 
 
 class _Dtype:
@@ -129,6 +129,11 @@ class PretrainedConfig:
         return self.return_dict and not self.torchscript
 
     @property
+    def per_layer_config(self) -> list[PretrainedConfig]:
+        """The configuration of each layer, which are all like this one: Transformers' caches ask for it."""
+        return [self] * self.num_hidden_layers
+
+    @property
     def name_or_path(self) -> str:
         """Where the configuration was loaded from; empty when it was made."""
         return self._name_or_path
@@ -219,6 +224,8 @@ class PretrainedConfig:
         if isinstance(name, (str, os.PathLike)) and os.path.isfile(path := os.path.expanduser(name)):
             return _values(Path(path)) | {"_name_or_path": str(name)}, kwargs
         source = hub.locate(name, **where)
+        if (base := base_of_adapter(source, where)) is not None:
+            name, source = base.name, base
         return required_values(source) | {"_name_or_path": str(name), "_commit_hash": source.commit}, kwargs
 
     @classmethod
@@ -456,6 +463,32 @@ def config_values(source: hub.Source) -> dict[str, Any] | None:
         if (path := source.file(name)) is not None:
             return _values(path)
     return None
+
+
+def base_of_adapter(source: hub.Source, where: Mapping[str, Any]) -> hub.Source | None:
+    """The model that an adapter is for, as its adapter_config.json names it: a folder, or a name on the hub, looked for
+    as `where` says. None for what is no adapter, and for a folder with a model beside the adapter.
+
+    Errors: ConfigError where none is named, or one that is an adapter too; NotFoundError where it is not there.
+    """
+    path = source.file(ADAPTER_NAME)
+    if path is None or (source.is_local and source.file(CONFIG_NAME) is not None):
+        return None
+    values = read_json(path)
+    name, revision = values.get("base_model_name_or_path"), values.get("revision")
+    if not isinstance(name, str) or not name:
+        raise ConfigError(
+            f"{path} names no base_model_name_or_path: load the model that the adapter is for, and then "
+            "model.load_adapter(folder)."
+        )
+    kept = {key: value for key, value in where.items() if key not in ("revision", "subfolder")}
+    try:
+        base = hub.locate(name, **kept, revision=revision if isinstance(revision, str) and revision else None)
+    except (NotFoundError, InputError, ArgumentError) as error:
+        raise NotFoundError(f"{path} says that the adapter is for {name!r}, which cannot be had: {error}") from error
+    if base.file(ADAPTER_NAME) is not None and base.file(CONFIG_NAME) is None:
+        raise ConfigError(f"{path} says that the adapter is for {name!r}, which is an adapter itself and no model.")
+    return base
 
 
 def required_values(source: hub.Source) -> dict[str, Any]:

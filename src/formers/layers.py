@@ -177,7 +177,9 @@ def _by_row(cls: Any) -> bool:
     if issubclass(cls, _NOT_BY_ROW):
         return False
     return (
-        home.startswith(("formers.", "peft.tuners."))  # an adapter around a layer computes each row by itself
+        home.startswith(
+            ("formers.", "peft.tuners.", "peft.utils.")
+        )  # an adapter around a layer computes each row by itself
         or home in [f"torch.nn.modules.{name}" for name in _BY_ROW]
         or cls in (nn.LayerNorm, nn.RMSNorm, nn.Identity)
     )
@@ -261,7 +263,9 @@ def run_layers(
     masks = [None] * len(stack) if head_masks is None else list(head_masks)
     if len(masks) != len(stack):
         raise InputError(f"head_mask is for {len(masks)} layers, but there are {len(stack)}.")
-    asked = step.output_attentions or any(mask is not None for mask in (*masks, *(step.crossing or ())))
+    # an encoder's layers have no derived form with keys before a text's own
+    asked = step.output_attentions or (step.cache is not None and not step.causal)
+    asked = asked or any(mask is not None for mask in (*masks, *(step.crossing or ())))
     if derived is not None and not asked and derived.usable(rows, step.layout):
         found = derived(rows, step, uses, after)
         if found is not None:

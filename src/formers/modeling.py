@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from .adapters import Adapted
 from .cache import Cache, DynamicCache
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError, near
@@ -36,7 +37,7 @@ _CHECKPOINTING = {
 }  # fmt: skip
 
 
-class PreTrainedModel(Optimizable, Masks):
+class PreTrainedModel(Optimizable, Adapted, Masks):
     """Base of all models.
 
     A family's base class sets `config_class` and `base_model_prefix` (the attribute under which its models with heads
@@ -168,6 +169,11 @@ class PreTrainedModel(Optimizable, Masks):
         """The model without its head; itself when it has none."""
         base = getattr(self, self.base_model_prefix, None) if self.base_model_prefix else None
         return base if isinstance(base, PreTrainedModel) else self
+
+    @property
+    def transformer_backbone_name(self) -> str:
+        """The attribute that holds the model without its head: where PEFT puts prefixes."""
+        return self.base_model_prefix
 
     def get_input_embeddings(self) -> nn.Embedding:
         """The table of word embeddings."""
@@ -409,12 +415,12 @@ class PreTrainedModel(Optimizable, Masks):
         return None
 
     def take_cache(self, inputs: dict[str, Any]) -> Cache | None:
-        """The cache of a call, which decoders that take one have: what was given for it, or one that `use_cache` asks
-        for, is put among the inputs in its place."""
+        """The cache of a call, in models that take one: what was given for it, or, of decoders, one that `use_cache`
+        asks for, is put among the inputs in its place."""
         given, wanted = inputs.get("past_key_values"), inputs.pop("use_cache", None)
-        if not self.causal() or not {"past_key_values", "use_cache"} & {*self.SIGNATURE}:
+        if not {"past_key_values", "use_cache"} & {*self.SIGNATURE}:
             return None
-        wanted = self.config.use_cache if wanted is None else wanted
+        wanted = self.causal() and (self.config.use_cache if wanted is None else wanted)
         if given is None and (not wanted or (self.training and self.is_gradient_checkpointing)):
             return None
         mask = inputs.get("attention_mask")

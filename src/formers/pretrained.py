@@ -74,6 +74,8 @@ class Pretrained(nn.Module):
         integers of GGUF files.
         device, device_map: a device, or "auto". attn_implementation: "sdpa" or "eager".
         state_dict: weights to use instead of those in the files.
+        adapter_name, adapter_kwargs: of an adapter's folder, which opens as the model that it names with the adapter in
+        it: what the adapter is called, and hub keywords for it alone.
         ignore_mismatched_sizes: draw weights anew whose shape differs.
         output_loading_info: also return what was missing, unexpected and mismatched.
         revision, subfolder, cache_dir, token, local_files_only, force_download, variant, use_safetensors: what to look

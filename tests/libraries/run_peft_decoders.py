@@ -55,8 +55,7 @@ def configurations(family: str) -> dict[str, Callable[[], Any]]:
             prefix_projection=True, encoder_hidden_size=8, **before
         ),
     }
-    # PEFT knows GPT-2's Conv1D by the class of transformers, which is that of this package when it has its name
-    return prompts if family == "gpt2" and not RENAMED else {**layers, **prompts}
+    return {**layers, **prompts}
 
 
 def adapt(family: str, make: Callable[[], Any]) -> None:

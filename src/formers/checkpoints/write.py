@@ -39,6 +39,7 @@ def save_checkpoint(
     metadata: Mapping[str, str] | None = None,
     variant: str | None = None,
     pickled: bool = False,
+    base: str | None = None,
 ) -> list[str]:
     """Write tensors of any device and layout in memory to `folder`, one at a time; gives the names of the files.
 
@@ -48,13 +49,15 @@ def save_checkpoint(
     that share memory are written one by one: give tied ones once. To replace older files at once, write to the folder
     that `atomic.replacing` gives. A lazy tensor is loaded when its turn comes, and not kept: together they may be
     larger than memory. `pickled`: pytorch_model.bin and so on, as `torch.save` writes it, of tensors in memory.
+    `base`: a name in the place of "model" or "pytorch_model".
     Errors: InputError for a size, name or tensor that cannot be written; OSError from the disk.
     """
     most = _bytes(max_shard_size)
     for name, tensor in tensors.items():
         _check(name, tensor, pickled)
     shards = _split(tensors, most)
-    base, ending = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
+    usual, ending = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
+    base = base or usual
     stem = f"{base}.{variant}" if variant else base
     names = [f"{stem}-{i + 1:05}-of-{len(shards):05}.{ending}" for i in range(len(shards))]
     if len(shards) == 1:

@@ -349,8 +349,8 @@ class MaybeDecoder(Body):
             raise ConfigError("add_cross_attention=True is for decoders: set is_decoder=True, or leave it out.")
 
     def unused(self) -> tuple[str, ...]:
-        """What an encoder has no use for."""
-        return () if self.causal() else self.UNUSED
+        """What an encoder has no use for; keys and values before a text's own, which prefix tuning learns, it has."""
+        return () if self.causal() else tuple(name for name in self.UNUSED if name != "past_key_values")
 
 
 class BertModel(BertPreTrainedModel, MaybeDecoder):

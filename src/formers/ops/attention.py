@@ -74,7 +74,14 @@ def attention(
     if step.cache is not None and memory is None:
         # a window counts padding, too, and places are those of columns
         apart = window is not None and step.cache.apart(layout)
-        if fused and layout.mask is None and not apart and not is_tracing() and (not by_column or layout.contiguous):
+        if (
+            fused
+            and causal
+            and layout.mask is None
+            and not apart
+            and not is_tracing()
+            and (not by_column or layout.contiguous)
+        ):
             more: Any = {"bias": bias, "by_place": by_place, "window": window}
             more |= {"scale": scale, "softcap": softcap, "dropout": dropout}
             return (_onto_past(query, key, value, step, heads, groups, **more),)

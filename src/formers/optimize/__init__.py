@@ -259,10 +259,16 @@ def _checked(mode: str | bool) -> str | bool:
 def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: probe.Shape) -> Optimized:
     device = model.device.type
     stacks, alone = _parts(model)
+    held: dict[int, list[tuple[dict[str, Any], str]]] = {}
+    for module in model.modules():
+        for place, child in module._modules.items():
+            held.setdefault(id(child), []).append((module._modules, place))
     half = next((name for name in ("bf16", "fp16") if probe.worthwhile(name, device, shape)), "float32")
     longer_make, longer, note = probe.preferred(half, device, shape)[1], [0.0], ""
     if not stacks:
         note = "It has no stack of layers that can be fused."
+        if any(type(module).__module__.startswith("peft.tuners.") for module in model.modules()):
+            note = "Layers with adapters around them run as they are: merge_and_unload() makes them plain ones."
         if mode == "int8" and not shape.alone:
             mode, note = half, f"{note} Products of bytes are for these alone."
     name, make = probe.preferred(mode, device, shape)
@@ -280,10 +286,10 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
         # what is outside of stacks was not tried on texts; heads that label are sensitive, and small: never of bytes
         other = make if mode != "int8" or (shape.alone and finer is None) else longer_make
         for layer in alone:
-            linear.derive(layer, other(Source.of(layer), torch.float32))
-        for module in model.modules():
+            linear.derive(layer, other(Source.of(layer), torch.float32), held.get(id(layer), ()))
+        for module in _own(model):
             if (weights := groups.weights_of(module)) is not None:
-                vars(module)["derived"] = groups.Groups(module, weights, other)
+                vars(module)["derived"] = groups.Groups(module, weights, other, held.get(id(module), ()))
     if max(longer):
         note = f"{max(longer):.0%} of its products are of {half}: bytes would harm most there."
     pieces = list(_pieces(model))
@@ -355,8 +361,17 @@ def _parts(model: Any) -> tuple[list[nn.ModuleList], list[nn.Linear]]:
     """Stacks whose layers are blocks, and linear layers outside of them."""
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList) and blocks_of(module)]
     inside = {id(module) for layers in stacks for module in layers.modules()}
-    alone = [m for m in model.modules() if type(m) is nn.Linear and id(m) not in inside and m.weight.numel() >= _SMALL]
+    alone = [m for m in _own(model) if type(m) is nn.Linear and id(m) not in inside and m.weight.numel() >= _SMALL]
     return stacks, alone
+
+
+def _own(model: nn.Module) -> Iterator[Any]:
+    """All modules, but those that an adapter is around: it computes with their weights, and writes into them."""
+    if type(model).__module__.startswith("peft.tuners."):
+        return
+    yield model
+    for child in model.children():
+        yield from _own(child)
 
 
 def _shape(model: Any) -> probe.Shape:

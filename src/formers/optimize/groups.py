@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..logging import logger
 from .guard import Guard
+from .linear import Holders
 from .products import Maker, Source
 from .stack import Derived
 
@@ -20,8 +21,8 @@ from .stack import Derived
 class Groups(Derived):
     """Derived weights, which hang on a module as the attribute `derived`: a product for each group."""
 
-    def __init__(self, module: nn.Module, weights: Mapping[str, Tensor], make: Maker) -> None:
-        self.module, self.guard = module, Guard([module])
+    def __init__(self, module: nn.Module, weights: Mapping[str, Tensor], make: Maker, holders: Holders = ()) -> None:
+        self.module, self.guard = module, Guard([module], holders)
         self.resting = False  # while the model's own code is timed beside it
         self.products = {
             name: [make(Source(matrix.detach().float(), None), torch.float32) for matrix in weight]

@@ -23,12 +23,14 @@ class Guard:
     into `parameter.data`, or into what `parameter.numpy()` shares with it.
     """
 
-    def __init__(self, modules: Iterable[nn.Module]) -> None:
+    def __init__(self, modules: Iterable[nn.Module], holders: Iterable[tuple[dict[str, Any], str]] = ()) -> None:
+        """holders: the dictionaries and names by which other modules have these, so that it is seen when they have
+        something else there: an adapter around a layer may write into its weights uncounted."""
         modules = list(modules)
         # flat lists, since they are gone through before every call
         self._members: list[dict[str, Any]] = [d for m in modules for d in (m._modules, m._parameters)]
         self._sizes = [len(members) for members in self._members]
-        self._slots = [(members, name) for members in self._members for name in members]
+        self._slots = [(members, name) for members in self._members for name in members] + list(holders)
         self._values = [members[name] for members, name in self._slots]
         self._states = [vars(m) for m in modules]
         self._hooks = hooks_of(modules)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -11,13 +12,15 @@ from ..ops.layout import is_tracing
 from .guard import Guard
 from .products import Product
 
+Holders = Iterable[tuple[dict[str, Any], str]]
+
 
 class DerivedLinear:
     """What stands in for the `forward` of one layer; it takes itself away when the layer's weights have changed."""
 
-    def __init__(self, layer: nn.Linear, product: Product) -> None:
+    def __init__(self, layer: nn.Linear, product: Product, holders: Holders) -> None:
         self.layer, self.product, self.bytes = layer, product, product.bytes
-        self.guard = Guard([layer])
+        self.guard = Guard([layer], holders)
         self.resting = False  # while the model's own code is timed beside it
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -44,9 +47,9 @@ class Own(partial[Tensor]):
     """A layer's own `forward`, as copies have it where one was derived."""
 
 
-def derive(layer: nn.Linear, product: Product) -> None:
-    """Let `product` stand in for the layer's own."""
-    vars(layer)["forward"] = DerivedLinear(layer, product)
+def derive(layer: nn.Linear, product: Product, holders: Holders = ()) -> None:
+    """Let `product` stand in for the layer's own, as long as `holders` (see `Guard`) have the layer."""
+    vars(layer)["forward"] = DerivedLinear(layer, product, holders)
 
 
 def linear_of(layer: nn.Module) -> DerivedLinear | None:

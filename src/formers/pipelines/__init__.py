@@ -257,7 +257,7 @@ def _load(
     if isinstance(tokenizer, str | Path):
         # a revision names a commit of the model's repository
         own = {key: hub[key] for key in hub if key not in ("revision", "subfolder")}
-        if str(tokenizer) == name:
+        if str(tokenizer) == name and name == getattr(model.config, "name_or_path", name):
             own = {**hub, "revision": getattr(model.config, "_commit_hash", None) or hub.get("revision")}
         tokenizer = auto.AutoTokenizer.from_pretrained(str(tokenizer), **own, **options)
     return model, tokenizer

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from tokenizers import AddedToken
 
 from .. import gguf, hub
-from ..config import config_values
-from ..errors import ArgumentError, TokenizerError, near
+from ..config import base_of_adapter, config_values
+from ..errors import ArgumentError, ConfigError, NotFoundError, TokenizerError, near
 from .chat import as_templates
 from .special import MORE, NAMES, Token
 from .types import LARGE_INTEGER
@@ -80,6 +80,9 @@ class Loading:
         source = hub.locate(pretrained_model_name_or_path, **where)
         found = {argument: source.file(name) for argument, name in cls.vocab_files_names.items()}
         files = {argument: str(path) for argument, path in found.items() if path is not None}
+        if not files and (base := base_of_adapter(source, where)) is not None:
+            own = {**where, "revision": base.commit, "subfolder": None}
+            return cls.from_pretrained(base.name, *init_inputs, **own, **kwargs)
         if not files:
             source.require(*sorted(cls.vocab_files_names.values(), key=lambda name: name != "tokenizer.json"))
         config = read_object(source.file(CONFIG))
@@ -99,7 +102,7 @@ class Loading:
             options["chat_template"] = templates
         if not _is_limit(options.get("model_max_length", options.get("max_len"))):
             options.pop("max_len", None)
-            options["model_max_length"] = cls.longest_input(config_values(source) or {})
+            options["model_max_length"] = cls.longest_input(_of_the_model(source, where))
         made = cls(*init_inputs, **{**files, "name_or_path": source.name, **options, **kwargs})
         made.init_kwargs.update(files)
         made._template_file = repr(str(place or source.file(CONFIG)))
@@ -173,6 +176,14 @@ def _is_template(value: Any) -> bool:
     except ArgumentError:
         return False
     return True
+
+
+def _of_the_model(source: hub.Source, where: dict[str, Any]) -> dict[str, Any]:
+    """What the configuration says that is beside a tokenizer, or beside the model of an adapter; {} without any."""
+    try:
+        return config_values(base_of_adapter(source, where) or source) or {}
+    except (NotFoundError, ConfigError):  # a tokenizer alone is of use, too
+        return {}
 
 
 def _is_limit(value: Any) -> bool:
