@@ -78,7 +78,7 @@ def test_nothing_is_loaded_that_is_not_asked_for() -> None:
     code = (
         "import sys; from formers.utils import is_torch_available, CONFIG_NAME, logging; "
         "from formers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING, CONFIG_MAPPING; "
-        "import formers.modeling_outputs, formers.trainer_utils; hasattr(formers, 'NoSuchThing'); is_torch_available(); "
+        "import formers.modeling_outputs, formers.trainer_utils; hasattr(formers, 'Nothing'); is_torch_available(); "
         "print([m for m in ('torch', 'formers.outputs', 'formers.models.bert') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -8,8 +8,8 @@ where it is. From a shell:
     python -m formers.as_transformers -m package.module
 
 Libraries import names when they are loaded that many programs never use, such as processors. STAND_INS has those that
-are not here yet: they can be imported and made subclasses of, and say what is missing when they are used. Any other name
-that is not here is an ImportError, as libraries expect of an older release, and says so.
+are not here yet: they can be imported and made subclasses of, and say what is missing when they are used. Any other
+name that is not here is an ImportError, as libraries expect of an older release, and says so.
 """
 
 from __future__ import annotations

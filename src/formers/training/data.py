@@ -18,6 +18,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset,
 
 from ..errors import InputError
 from ..logging import logger
+from ..ops.layout import with_lengths
 from . import seed
 from .batching import LengthGroupedSampler, packed_batches
 from .results import has_length, number_of_arguments
@@ -313,9 +314,13 @@ class Data:
             return type(data)(self._prepare_input(value) for value in data)
         return data.to(self.args.device) if isinstance(data, torch.Tensor) else data
 
+
     def _prepare_inputs(self, inputs: Any) -> Any:
         """The batch on the device. Errors: InputError for an empty one."""
+        mask = inputs.get("attention_mask") if hasattr(inputs, "get") else None
         inputs = self._prepare_input(inputs)
+        if isinstance(mask, torch.Tensor) and mask.device != self.args.device:
+            inputs["attention_mask"] = with_lengths(mask, self.args.device)  # so that packing waits for no device
         if hasattr(inputs, "__len__") and len(inputs) == 0:
             raise InputError(
                 "The batch is empty: the collator gave no column that the model takes. "
