@@ -266,15 +266,15 @@ class FitsSentences(Encoder, nn.Sequential):
         """Train, in place.
 
         Args:
-            train_objectives: (data, loss) of each task; the data is a DataLoader of InputExamples, or of dictionaries or
+            train_objectives: (data, loss) of each task; the data is a DataLoader of InputExamples, of dictionaries or of
                 tuples of texts (see `batch_of`), or a list of these. In a step each loss sees one batch of its data.
             evaluator: called after each epoch, and in it after each `evaluation_steps` steps; see `evaluation`.
             epochs, steps_per_epoch: how long; an epoch is as long as the data that is shortest, if left out.
             scheduler, warmup_steps: how the learning rate goes: "WarmupLinear", "WarmupCosine", "WarmupConstant",
                 "WarmupCosineWithHardRestarts" or "ConstantLR".
             optimizer_class, optimizer_params, weight_decay: the optimizer; {"lr": 2e-5} if left out.
-            output_path: a folder for the model, and for the evaluator's tables in its eval/. With an evaluator the model
-                is saved whenever it is the best so far, unless `save_best_model` is False; else at the end.
+            output_path: a folder for the model, and for the evaluator's tables in its eval/. With an evaluator the
+                model is saved whenever it is the best so far, unless `save_best_model` is False; else at the end.
             max_grad_norm: what the norm of all gradients is cut to.
             use_amp: whether products are computed in bfloat16.
             callback: called with (value, epoch, step) after each evaluation.
@@ -289,8 +289,9 @@ class FitsSentences(Encoder, nn.Sequential):
         if not given:
             raise ArgumentError("train_objectives has nothing in it; (data, loss) of a task are needed.")
         check_numbers(
-            epochs=epochs, steps_per_epoch=steps_per_epoch, warmup_steps=warmup_steps, evaluation_steps=evaluation_steps,
-            checkpoint_save_steps=checkpoint_save_steps, checkpoint_save_total_limit=checkpoint_save_total_limit,
+            epochs=epochs, steps_per_epoch=steps_per_epoch, warmup_steps=warmup_steps,
+            evaluation_steps=evaluation_steps, checkpoint_save_steps=checkpoint_save_steps,
+            checkpoint_save_total_limit=checkpoint_save_total_limit,
         )  # fmt: skip
         data = [loader_of(one, batch_size, f"train_objectives[{i}]") for i, (one, _) in enumerate(given)]
         losses = [loss.to(self.device) for _, loss in given]

@@ -28,9 +28,6 @@ class BaseEvaluator:
     csv_headers: Sequence[str] = ()
     write_csv: bool = True
 
-    def __init__(self) -> None:
-        self.greater_is_better, self.primary_metric = True, None
-
     def __call__(
         self, model: Any, output_path: str | os.PathLike[str] | None = None, epoch: float = -1, steps: int = -1
     ) -> Any:

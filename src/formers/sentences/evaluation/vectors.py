@@ -211,7 +211,7 @@ class BinaryClassificationEvaluator(_OfVectors):
     def __call__(
         self, model: Any, output_path: str | os.PathLike[str] | None = None, epoch: float = -1, steps: int = -1
     ) -> Results:
-        """Returns cosine_accuracy, cosine_accuracy_threshold, cosine_f1, … and, of several similarities, the largest."""
+        """Returns cosine_accuracy, cosine_accuracy_threshold, … and, of several similarities, the largest."""
         names = self._chosen(model)
         texts = list(dict.fromkeys([*self.sentences1, *self.sentences2]))
         rows = {text: row for row, text in enumerate(texts)}
@@ -262,8 +262,8 @@ class MSEEvaluator(_OfVectors):
         write_csv: bool = True,
         truncate_dim: int | None = None,
     ) -> None:
-        """source_sentences: what the teacher encodes, now; target_sentences: what the model encodes, the same in another
-        language. The others: see EmbeddingSimilarityEvaluator."""
+        """source_sentences: what the teacher encodes, now; target_sentences: what the model encodes, the same texts in
+        another language. The others: see EmbeddingSimilarityEvaluator."""
         super().__init__()
         same_length(source_sentences=source_sentences, target_sentences=target_sentences)
         if teacher_model is None:

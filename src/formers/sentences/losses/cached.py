@@ -52,7 +52,7 @@ class Cached(Loss):
         return self.cached(features, labels, self.compute_loss_from_embeddings)
 
     def cached(self, features: list[Features], labels: Tensor | None, objective: Objective) -> Tensor:
-        """The value of `objective` of the columns' vectors (B, D) each; its `backward` sends gradients to the weights."""
+        """The value of `objective` of the columns' vectors, (B, D) each; its `backward` reaches the weights."""
         sizes, parts = [len(column["input_ids"]) for column in features], list(self._parts(joined(features)))
         order = torch.cat([part.rows for part in parts])
         precision = _precision(order.device.type)

@@ -44,7 +44,7 @@ class MatryoshkaLoss(Loss):
         weights = [1.0] * len(matryoshka_dims) if matryoshka_weights is None else list(matryoshka_weights)
         if not matryoshka_dims or len(weights) != len(matryoshka_dims):
             raise ArgumentError(
-                f"matryoshka_dims={list(matryoshka_dims)} needs a width or more, and a weight for each; it got {weights}."
+                f"matryoshka_dims={list(matryoshka_dims)} needs a width or more, and a weight for each; got {weights}."
             )
         for dim in matryoshka_dims:
             if not 0 < dim <= width:

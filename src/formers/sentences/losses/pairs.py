@@ -208,7 +208,7 @@ class MSELoss(Loss):
     FEWEST, MOST, LABELS = 1, None, "vector"
 
     def __init__(self, model: Any, projection_dim: int | None = None) -> None:
-        """projection_dim: the width of the teacher's vectors, for a linear layer that is trained too, and thrown away."""
+        """projection_dim: the width of the teacher's vectors, for a linear layer that is trained too, and not saved."""
         super().__init__(model)
         width = model.get_embedding_dimension() if projection_dim else 0
         self.projection = nn.Linear(width, projection_dim, device=model.device) if projection_dim else None

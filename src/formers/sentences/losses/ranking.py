@@ -29,8 +29,8 @@ class MultipleNegativesRankingLoss(Loss):
     """The cross-entropy of finding each anchor's own positive among all texts of the other columns.
 
     Columns: anchors, positives, and any number of negatives. No text of a batch should answer another one's anchor.
-    Source: Henderson et al. 2017 (arXiv 1705.00652); directions: Li et al. 2023 (arXiv 2308.03281); hardness: Lan et al.
-    2025 (arXiv 2509.20354).
+    Source: Henderson et al. 2017 (arXiv 1705.00652); for directions Li et al. 2023 (arXiv 2308.03281); for hardness Lan
+    et al. 2025 (arXiv 2503.04812) and Schechter Vera et al. 2025 (arXiv 2509.20354).
     """
 
     FEWEST, MOST, LABELS = 2, None, None
@@ -74,8 +74,8 @@ class MultipleNegativesRankingLoss(Loss):
             raise ArgumentError("directions need 'query_to_doc', which alone has the positives.")
         if partition_mode == "per_direction" and {"query_to_query", "doc_to_doc"} & set(directions):
             raise ArgumentError(
-                "partition_mode='per_direction' needs the positive in each direction; 'query_to_query' and 'doc_to_doc' "
-                "have none. Use 'joint'."
+                "partition_mode='per_direction' needs the positive in each direction; 'query_to_query' and "
+                "'doc_to_doc' have none. Use 'joint'."
             )
         if hardness_strength < 0:
             raise ArgumentError(f"hardness_strength={hardness_strength!r} is not possible: it should be 0 or more.")
