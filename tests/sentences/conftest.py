@@ -22,7 +22,8 @@ def small(tmp_path: Path) -> Callable[..., SentenceEncoder]:
     def make(dropout: float = 0.0) -> SentenceEncoder:
         config = formers.BertConfig(
             vocab_size=len(VOCABULARY), hidden_size=16, num_hidden_layers=2, num_attention_heads=4,
-            intermediate_size=24, max_position_embeddings=64, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout,
+            intermediate_size=24, max_position_embeddings=64, hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
         )  # fmt: skip
         model = formers.BertModel(config)
         draw_weights(model)

@@ -266,8 +266,8 @@ class FitsSentences(Encoder, nn.Sequential):
         """Train, in place.
 
         Args:
-            train_objectives: (data, loss) of each task; the data is a DataLoader of InputExamples, of dictionaries or of
-                tuples of texts (see `batch_of`), or a list of these. In a step each loss sees one batch of its data.
+            train_objectives: (data, loss) of each task; the data is a DataLoader of InputExamples, of dictionaries or
+                of tuples of texts (see `batch_of`), or a list of these. In a step each loss sees one batch of its data.
             evaluator: called after each epoch, and in it after each `evaluation_steps` steps; see `evaluation`.
             epochs, steps_per_epoch: how long; an epoch is as long as the data that is shortest, if left out.
             scheduler, warmup_steps: how the learning rate goes: "WarmupLinear", "WarmupCosine", "WarmupConstant",
