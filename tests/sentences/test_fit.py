@@ -186,11 +186,16 @@ def test_steps_per_epoch_go_round(small: Callable[..., SentenceEncoder]) -> None
 def test_modules_as_scripts_make_them(small: Callable[..., SentenceEncoder], tmp_path: Path) -> None:
     made = small()
     first = Transformer(made.model, made.tokenizer, 60)
-    encoder = SentenceEncoder(modules=[first, Pooling("mean")])
+    encoder = SentenceEncoder(
+        modules=[first, Pooling(first.get_word_embedding_dimension(), pooling_mode_mean_tokens=True)]
+    )
     assert np.allclose(encoder.encode(TEXTS), made.encode(TEXTS), atol=1e-6)
     encoder.save(tmp_path)
     again = SentenceEncoder(str(tmp_path), prompts={"query": "x: "}, truncate_dim=4)
     assert again.encode(TEXTS).shape == (8, 4) and again.prompts["query"] == "x: " and again.max_seq_length == 60
+    opened = SentenceEncoder(modules=[Transformer(str(tmp_path), max_seq_length=60), Pooling(16, "cls")])
+    firsts = [one[0] for one in made.encode(TEXTS, output_value="token_embeddings")]
+    assert np.allclose(opened.encode(TEXTS), torch.stack(firsts), atol=1e-6)
     assert len(encoder) == 2 and encoder[-1] is encoder[1] and not encoder.training
     encoder.model = made.model  # which is the first module's, and no part beside it
     assert len(encoder) == 2
@@ -312,5 +317,30 @@ def test_arguments_that_are_not_possible(small: Callable[..., SentenceEncoder]) 
             encoder.fit(objectives, **QUIET)
     for one in encoder.parameters():
         one.requires_grad = False
+    with pytest.raises(ArgumentError, match="resume_from_checkpoint"):
+        encoder.fit([(SCORED, loss)], resume_from_checkpoint=True, **QUIET)
     with pytest.raises(InputError, match="No parameter of the model is trained"):
         encoder.fit([(SCORED, loss)], **QUIET)
+
+
+@pytest.mark.parametrize("name", ["MultipleNegativesRankingLoss", "CachedMultipleNegativesRankingLoss", "CoSENTLoss"])
+def test_beside_sentence_transformers(minilm: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same weights after some steps of a published model, by both libraries."""
+    theirs = pytest.importorskip("sentence_transformers")
+    their_losses = pytest.importorskip("sentence_transformers.sentence_transformer.losses")
+    monkeypatch.chdir(tmp_path)  # it writes beside
+    still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    other = theirs.SentenceTransformer(str(minilm), device="cpu", config_kwargs=still)
+    encoder = SentenceEncoder.from_pretrained(minilm, **still)
+    before = weights(encoder)
+    sgd: dict[str, Any] = {"optimizer_class": torch.optim.SGD, "optimizer_params": {"lr": 0.1}, **QUIET}
+    for model, example, library in ((encoder, InputExample, losses), (other, theirs.InputExample, their_losses)):
+        rows = [example(texts=list(pair), label=i / 8) for i, pair in enumerate(PAIRS)]
+        options = {"mini_batch_size": 3} if name.startswith("Cached") else {}
+        loss = getattr(library, name)(model, **options)
+        model.fit([(DataLoader(rows, batch_size=8), loss)], epochs=3, **sgd)
+    expected = {key.rpartition("model.")[2]: value for key, value in other.state_dict().items()}
+    found = {key.rpartition("model.")[2]: value for key, value in encoder.state_dict().items()}
+    shared = [key for key in found if key in expected]
+    assert len(shared) > 100 and moved(encoder, before) > 1e-3
+    assert max(float((found[key] - expected[key]).abs().max()) for key in shared) < 1e-5

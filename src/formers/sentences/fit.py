@@ -260,6 +260,7 @@ class FitsSentences(Encoder, nn.Sequential):
         checkpoint_path: str | os.PathLike[str] | None = None,
         checkpoint_save_steps: int = 500,
         checkpoint_save_total_limit: int = 0,
+        resume_from_checkpoint: bool = False,
         *,
         batch_size: int = 16,
     ) -> None:
@@ -281,10 +282,15 @@ class FitsSentences(Encoder, nn.Sequential):
             show_progress_bar: whether a bar shows how many steps are done.
             checkpoint_path, checkpoint_save_steps, checkpoint_save_total_limit: a folder for copies of the model after
                 each so many steps, checkpoint-500, …, and how many of them are kept; 0 for all.
+            resume_from_checkpoint: accepted as False alone: a copy has the model, and not where the training stood.
             batch_size: examples of a batch, of data that is a list.
 
         Errors: InputError naming the example that does not fit, or the step in which a loss is not finite.
         """
+        if resume_from_checkpoint:
+            raise ArgumentError(
+                "resume_from_checkpoint is not known here: open the last copy, and fit the epochs left."
+            )
         given = [_objective(one, number) for number, one in enumerate(train_objectives)]
         if not given:
             raise ArgumentError("train_objectives has nothing in it; (data, loss) of a task are needed.")
