@@ -99,7 +99,10 @@ def test_forms_of_data(small: Callable[..., SentenceEncoder], form: str) -> None
     data: Any = {
         "examples": SCORED,
         "tuples": [(*pair, example.label) for pair, example in zip(PAIRS, SCORED, strict=True)],
-        "dictionaries": [{"a": a, "score": e.label, "b": b} for (a, b), e in zip(PAIRS, SCORED, strict=True)],
+        "dictionaries": [
+            {"a": a, "score": e.label, "b": b} if e.label else {"b": b, "a": a, "score": e.label}
+            for (a, b), e in zip(PAIRS, SCORED, strict=True)
+        ][::-1],
         "loader": DataLoader(SCORED, batch_size=8, collate_fn=len),
     }[form]
     sgd: dict[str, Any] = {"optimizer_class": torch.optim.SGD, "optimizer_params": {"lr": 1e-2}, "batch_size": 8}
@@ -248,6 +251,8 @@ BAD: list[tuple[Any, str]] = [
     ([{"a": "x", "b": "y", "label": 1, "score": 1}], "labels under 'label' and 'score'"),
     ([("", " ", 1.0), ("", "", 0.0)], "There is nothing in the texts"),
     ([7], "Example 0 is a int"),
+    ([{"a": "x", "b": "y"}, {"a": "x", "c": "y"}], "Example 1 has the columns a, c, and Example 0 has a, b"),
+    ([{"a": "x", "b": "y"}, ("x", "y")], r"Example 1 has no columns: \('x', 'y'\)"),
     ([("a", "b", [1.0]), ("a", "b", [1.0, 2.0])], "do not make one tensor"),
     ([("a", "b")], r"CosineSimilarityLoss needs a label for each example, and the examples have none, as \['a', 'b'\]"),
     ([("a", "b", "c", 1.0)], r"needs 2 columns of texts, and the examples have 3: \['a', 'b', 'c'\]"),

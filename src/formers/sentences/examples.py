@@ -6,9 +6,10 @@ Letters: B examples, C columns of texts.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,19 +69,24 @@ def batch_of(rows: Any, first: int | None = None) -> Batch:
 
     Raises InputError naming the row that is none, whose texts or label are of another kind, or that has other columns.
     """
-    read = [_row(row, _named(number, row, first)) for number, row in enumerate(_listed(rows))]
-    names = [_named(number, row, first) for number, row in enumerate(rows)]
+
+    def name(number: int) -> str:
+        return f"The example {rows[number]!r:.80}" if first is None else f"Example {number + first}"
+
+    read = [_row(row, partial(name, number)) for number, row in enumerate(_aligned(_listed(rows), name))]
     width = len(read[0][0])
-    for name, (texts, _) in zip(names, read, strict=True):
+    for number, (texts, _) in enumerate(read):
         if len(texts) != width:
-            raise InputError(f"{name} has {len(texts)} texts, and {names[0]} has {width}: all need the same columns.")
+            raise InputError(
+                f"{name(number)} has {len(texts)} texts, and {name(0)} has {width}: all need the same columns."
+            )
     labelled = [label is not None for _, label in read]
     if any(labelled) and not all(labelled):
-        raise InputError(f"{names[labelled.index(False)]} has no label, and others have one.")
+        raise InputError(f"{name(labelled.index(False))} has no label, and others have one.")
     columns = [[texts[column] for texts, _ in read] for column in range(width)]
     if not any(text.strip() for column in columns for text in column):
-        raise InputError(f"There is nothing in the texts: {names[0]} and the {len(read) - 1} after it are empty.")
-    return Batch(columns, _labels([label for _, label in read], names) if all(labelled) else None)
+        raise InputError(f"There is nothing in the texts: {name(0)} and the {len(read) - 1} after it are empty.")
+    return Batch(columns, _labels([label for _, label in read], name) if all(labelled) else None)
 
 
 def loader_of(data: Any, batch_size: int, name: str) -> Any:
@@ -129,52 +135,62 @@ def _listed(rows: Any) -> Sequence[Any]:
     return rows
 
 
-def _named(number: int, row: Any, first: int | None) -> str:
-    return f"Example {number + first}" if first is not None else f"The example {row!r:.80}"
+def _aligned(rows: Sequence[Any], name: Callable[[int], str]) -> Sequence[Any]:
+    """Dictionaries with their keys in the order of the first one's: they may come in any."""
+    if not isinstance(rows[0], Mapping):
+        return rows
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping) or row.keys() != rows[0].keys():
+            own = f"the columns {', '.join(map(str, row))}" if isinstance(row, Mapping) else f"no columns: {row!r:.60}"
+            raise InputError(f"{name(number)} has {own}, and {name(0)} has {', '.join(map(str, rows[0]))}.")
+    return [{key: row[key] for key in rows[0]} for row in rows]
 
 
-def _row(row: Any, name: str) -> tuple[list[str], Any]:
+def _row(row: Any, name: Callable[[], str]) -> tuple[list[str], Any]:
     """The texts and the label, or None, of a row."""
     if isinstance(row, Mapping):
         labels = [key for key in row if key in LABELS]
         if len(labels) > 1:
-            raise InputError(f"{name} has labels under {labels[0]!r} and {labels[1]!r}; one is needed.")
+            raise InputError(f"{name()} has labels under {labels[0]!r} and {labels[1]!r}; one is needed.")
         texts, label = [text for key, text in row.items() if key not in LABELS], row[labels[0]] if labels else None
         if labels and label is None:
-            raise InputError(f"{name} has None as its label.")
+            raise InputError(f"{name()} has None as its label.")
     elif isinstance(row, list | tuple):
         last = row[-1] if row and not isinstance(row[-1], str) else None
         texts, label = list(row if last is None else row[:-1]), last
     elif hasattr(row, "texts") and hasattr(row, "label"):
         texts, label = row.texts, row.label
         if label is None:
-            raise InputError(f"{name} has None as its label.")
+            raise InputError(f"{name()} has None as its label.")
     else:
         raise InputError(
-            f"{name} is a {type(row).__name__}; an InputExample, a dictionary, or a tuple of texts is needed."
+            f"{name()} is a {type(row).__name__}; an InputExample, a dictionary, or a tuple of texts is needed."
         )
     if not isinstance(texts, list | tuple) or not texts:
-        raise InputError(f"{name} has no texts.")
+        raise InputError(f"{name()} has no texts.")
     for text in texts:
         if not isinstance(text, str):
-            raise InputError(f"{name} has {text!r:.60} ({type(text).__name__}) where a text (str) is needed.")
+            raise InputError(f"{name()} has {text!r:.60} ({type(text).__name__}) where a text (str) is needed.")
     return list(texts), label
 
 
-def _labels(labels: list[Any], names: list[str]) -> Tensor:
+def _labels(labels: list[Any], name: Callable[[int], str]) -> Tensor:
     """(B,) of numbers, whole ones if all are; (B, …) of vectors."""
-    for name, label in zip(names, labels, strict=True):
+    for number, label in enumerate(labels):
         vector = isinstance(label, Tensor | np.ndarray | list | tuple)
         if not vector and not isinstance(label, numbers.Real):
-            raise InputError(f"{name} has {label!r:.60} ({type(label).__name__}) as its label; a number is needed.")
+            raise InputError(
+                f"{name(number)} has {label!r:.60} ({type(label).__name__}) as its label; a number is needed."
+            )
     try:
         made = torch.as_tensor(np.stack([np.asarray(label) for label in labels]))
     except (ValueError, TypeError) as error:
         raise InputError(
-            f"The labels of a batch do not make one tensor: {error}. The first is of {names[0]}."
+            f"The labels of a batch do not make one tensor: {error}. The first is of {name(0)}."
         ) from error
     made = made.to(torch.float32) if made.dtype == torch.float64 else made
-    for name, row in zip(names, made, strict=True):
-        if not bool(torch.isfinite(row).all()):
-            raise InputError(f"{name} has {row.tolist()!r:.60} as its label, which is not finite.")
+    finite = torch.isfinite(made.reshape(len(made), -1)).all(1)
+    if not bool(finite.all()):
+        number = int((~finite).nonzero()[0])
+        raise InputError(f"{name(number)} has {made[number].tolist()!r:.60} as its label, which is not finite.")
     return made.long() if made.dtype == torch.bool else made
