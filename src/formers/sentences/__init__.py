@@ -1,19 +1,23 @@
 """Vectors of texts, and what is done with them; scores of pairs of texts: what sentence-transformers does.
 
 encoder.py        SentenceEncoder: texts to vectors; modules.py: its steps; folder.py: its files
-cross_encoder.py  CrossEncoder: pairs of texts to scores
+cross_encoder/    CrossEncoder: pairs of texts to scores; its losses and evaluators
 running.py        how both read texts and batch them
+fit.py            how both are trained: examples.py: on what; losses/: by what; evaluation/: what is measured
 search.py         semantic_search, paraphrase_mining, community_detection
 precision.py      vectors of fewer bits
 """
 
 from __future__ import annotations
 
+from . import evaluation, losses
 from .cross_encoder import CrossEncoder
 from .encoder import SentenceEncoder
+from .examples import InputExample
 from .modules import CNN, LSTM, Dense, Dropout, LayerNorm, Normalize, Pooling, Transformer, WeightedLayerPooling
 from .precision import quantize_embeddings
 from .search import (
+    SimilarityFunction,
     community_detection,
     cos_sim,
     dot_score,
@@ -30,16 +34,20 @@ __all__ = [
     "CrossEncoder",
     "Dense",
     "Dropout",
+    "InputExample",
     "LayerNorm",
     "Normalize",
     "Pooling",
     "SentenceEncoder",
+    "SimilarityFunction",
     "Transformer",
     "WeightedLayerPooling",
     "community_detection",
     "cos_sim",
     "dot_score",
     "euclidean_sim",
+    "evaluation",
+    "losses",
     "manhattan_sim",
     "paraphrase_mining",
     "paraphrase_mining_embeddings",

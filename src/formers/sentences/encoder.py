@@ -27,9 +27,10 @@ from ..pipelines.batches import collate
 from ..pipelines.feature_extraction import AutoReader
 from ..pipelines.text import least_limit
 from . import folder
-from .modules import Features, Module, Pooling, Transformer
+from .fit import FitsSentences
+from .modules import Features, Pooling, Transformer
 from .precision import check_precision, quantize_embeddings
-from .running import batches, chosen_prompt, tokenized
+from .running import batches, chosen_prompt, opened, refuse_more, tokenized
 from .search import PAIRWISE, SIMILARITIES, as_vectors
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
@@ -44,8 +45,10 @@ def _of_first(name: str) -> Any:
     )
 
 
-class SentenceEncoder:
+class SentenceEncoder(FitsSentences):
     """A model, its tokenizer, and what makes one vector of a text's hidden states: encoder[0], encoder[1], …
+
+    Called with the features that `tokenize` gives, it adds `sentence_embedding` (B, D). `fit` trains it.
 
     Attributes:
         model, tokenizer, max_seq_length, do_lower_case: those of encoder[0], a Transformer.
@@ -58,26 +61,47 @@ class SentenceEncoder:
     tokenizer = _of_first("tokenizer")
     max_seq_length = _of_first("max_seq_length")
     do_lower_case = _of_first("do_lower_case")
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    similarity_fn_name: str
+    truncate_dim: int | None
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
-        modules: Sequence[Module] | None = None,
+        model: Any = None,
+        tokenizer: Any = None,
+        modules: Sequence[nn.Module] | None = None,
         max_seq_length: int | None = None,
         prompts: dict[str, str] | None = None,
         default_prompt_name: str | None = None,
-        similarity_fn_name: str = "cosine",
+        similarity_fn_name: str | None = None,
         do_lower_case: bool = False,
         truncate_dim: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        """modules: what follows the model; left out, the mean of its hidden states, or the last one of a decoder."""
-        after = [_usual(model.config)] if modules is None else list(modules)
-        self._modules: list[nn.Module] = [Transformer(model, tokenizer, max_seq_length, do_lower_case), *after]
+        """Args:
+        model: a model; or a name or a folder, of which all is loaded that is not given, with kwargs as from_pretrained.
+        modules: what follows the model; left out, the mean of its hidden states, or the last one of a decoder. Without
+            a model, all modules, a Transformer first.
+        """
+        if isinstance(model, str | os.PathLike):
+            super().__init__()
+            self.__dict__ = opened(type(self), model, {**kwargs, "truncate_dim": truncate_dim}, tokenizer).__dict__
+            self.max_seq_length = max_seq_length or self.max_seq_length
+            prompts = {**self.prompts, **(prompts or {})}
+            default_prompt_name = default_prompt_name or self.default_prompt_name
+            similarity_fn_name = similarity_fn_name or self.similarity_fn_name
+        else:
+            refuse_more(type(self), kwargs)
+            if model is not None:
+                first = Transformer(model, tokenizer, max_seq_length, do_lower_case)
+                modules = [first, *([_usual(model.config)] if modules is None else modules)]
+            super().__init__(*_checked_modules(modules))
+            self.eval()
+            self.truncate_dim = _checked_width(truncate_dim)
         self.prompts = {"query": "", "document": "", **{name: text or "" for name, text in (prompts or {}).items()}}
-        self.default_prompt_name, self.similarity_fn_name = default_prompt_name, similarity_fn_name
-        self.truncate_dim = _checked_width(truncate_dim)
-        if similarity_fn_name not in SIMILARITIES:
+        self.default_prompt_name, self.similarity_fn_name = default_prompt_name, similarity_fn_name or "cosine"
+        if self.similarity_fn_name not in SIMILARITIES:
             raise ConfigError(f"similarity_fn_name={similarity_fn_name!r} is not one of {', '.join(SIMILARITIES)}.")
         if default_prompt_name is not None and default_prompt_name not in self.prompts:
             raise ConfigError(f"default_prompt_name={default_prompt_name!r} is not one of {', '.join(self.prompts)}.")
@@ -140,7 +164,7 @@ class SentenceEncoder:
             **({} if self.truncate_dim is None else {"truncate_dim": self.truncate_dim}),
         }
         with replacing(save_directory) as stage:
-            for number, module in enumerate(self._modules[1:], 1):
+            for number, module in enumerate(list(self)[1:], 1):
                 kind = type(module).__name__
                 step = {
                     "idx": number,
@@ -154,28 +178,6 @@ class SentenceEncoder:
             folder.write_json(stage / "modules.json", steps)
             folder.write_json(stage / "sentence_bert_config.json", own)
             folder.write_json(stage / "config_sentence_transformers.json", config)
-
-    def __getitem__(self, index: int) -> Any:
-        """One of the modules."""
-        return self._modules[index]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[nn.Module]:
-        return iter(self._modules)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        device: torch.device = self.model.device
-        return device
-
-    def to(self, device: Any) -> SentenceEncoder:
-        """Move it."""
-        for module in self._modules:
-            module.to(device)
-        return self
 
     def optimize(self, mode: str | bool | None = True, **kwargs: Any) -> SentenceEncoder:
         """As the model's own `optimize`."""
@@ -197,7 +199,7 @@ class SentenceEncoder:
 
     def set_pooling_include_prompt(self, include_prompt: bool) -> None:
         """Say whether the tokens of a prompt count in a text's vector."""
-        for module in self._modules:
+        for module in self:
             if isinstance(module, Pooling):
                 module.include_prompt = include_prompt
 
@@ -273,6 +275,8 @@ class SentenceEncoder:
         width = self.truncate_dim if truncate_dim is None else _checked_width(truncate_dim)
         if device is not None:
             self.to(choose_device(device, self.model))
+        if self.training:
+            self.eval()
         texts = _texts(given)
         found: list[Any] = [None] * len(texts)
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
@@ -310,9 +314,7 @@ class SentenceEncoder:
             features: Features = {name: value.to(self.device) for name, value in inputs.items()}
             if length:
                 features["prompt_length"] = length
-            for module in self._modules:
-                features = module(features)
-            yield batch, features
+            yield batch, self(features)
 
     def _length_of(self, prompt: str) -> int:
         """The tokens of a prompt that come before those of a text."""
@@ -327,6 +329,12 @@ class SentenceEncoder:
                 "does. output_value='token_embeddings' gives those of tokens."
             )
         return vectors
+
+
+def _checked_modules(modules: Sequence[nn.Module] | None) -> Sequence[nn.Module]:
+    if not modules or not isinstance(modules[0], Transformer):
+        raise ArgumentError("A SentenceEncoder needs a model, or modules of which the first is a Transformer.")
+    return modules
 
 
 def _usual(config: Any) -> Pooling:

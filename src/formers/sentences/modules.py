@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,10 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..auto import AutoTokenizer
 from ..checkpoints.write import save_checkpoint
+from ..config import longest_text
 from ..errors import CheckpointError, ConfigError, near
 from ..ops.activations import torch_activation
 from ..ops.pooling import POOLINGS, pooled
+from ..pipelines.feature_extraction import AutoReader
+from ..pipelines.text import least_limit
 
 Features = dict[str, Any]
 
@@ -79,15 +84,25 @@ class Transformer(nn.Module):
     """The first module: a model and its tokenizer.
 
     Attributes:
-        auto_model, tokenizer: as AutoModel and AutoTokenizer load them.
+        auto_model, tokenizer: as AutoModel and AutoTokenizer load them; they are loaded where the model is a name.
         max_seq_length: the tokens of a text that are read; None for no limit.
         do_lower_case: whether texts are lowercased before the tokenizer reads them.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, max_seq_length: int | None = None, do_lower_case: bool = False):
+    def __init__(
+        self, model: Any, tokenizer: Any = None, max_seq_length: int | None = None, do_lower_case: bool = False
+    ) -> None:
         super().__init__()
+        if isinstance(model, str | os.PathLike):
+            tokenizer = AutoTokenizer.from_pretrained(model) if tokenizer is None else tokenizer
+            model = AutoReader.from_pretrained(model)
+            max_seq_length = max_seq_length or least_limit(tokenizer.model_max_length, longest_text(model.config))
         self.auto_model, self.tokenizer = model.eval(), tokenizer
         self.max_seq_length, self.do_lower_case = max_seq_length, do_lower_case
+
+    def get_word_embedding_dimension(self) -> int:
+        """How long a token's vector is."""
+        return int(self.auto_model.config.hidden_size)
 
     def forward(self, features: Features) -> Features:
         """Token ids (B, T) to `token_embeddings` (B, T, D), and those of all layers where the configuration asks."""
@@ -104,7 +119,7 @@ class Pooling(Module):
 
     Args:
         pooling_mode: one of ops.pooling's kinds, or several; left out, what flags (pooling_mode_mean_tokens, …) say,
-            and the mean where none is set.
+            and the mean where none is set. Or the width, before the kind, as in sentence-transformers.
         include_prompt: whether the tokens of a prompt count.
         embedding_dimension: the width of a token's vector, which is only written.
     """
@@ -113,12 +128,17 @@ class Pooling(Module):
 
     def __init__(
         self,
-        pooling_mode: str | Sequence[str] | None = None,
-        include_prompt: bool = True,
+        pooling_mode: str | Sequence[str] | int | None = None,
+        include_prompt: bool | str = True,
         embedding_dimension: int | None = None,
         **flags: bool,
     ) -> None:
         super().__init__()
+        if isinstance(pooling_mode, int):  # in sentence-transformers the width comes first, and then the pooling
+            embedding_dimension, pooling_mode = (
+                pooling_mode,
+                include_prompt if isinstance(include_prompt, str) else None,
+            )
         self.include_prompt, self.embedding_dimension = bool(include_prompt), embedding_dimension
         known = {_FLAGS.get(kind, f"pooling_mode_{kind}_tokens"): kind for kind in POOLINGS}
         if unknown := [name for name in flags if name not in known and flags[name]]:

@@ -17,6 +17,22 @@ from ..pipelines.encoding import encoded
 _STEP_TOKENS = 5_000
 
 
+def opened(kind: Any, name: Any, options: Mapping[str, Any], tokenizer: Any = None) -> Any:
+    """What `kind(name, …)` loads, without options that are None. Raises ArgumentError for a tokenizer beside it."""
+    if tokenizer is not None:
+        raise ArgumentError(
+            f"{kind.__name__}({name!r:.60}, …) loads its own tokenizer; got {tokenizer!r:.60} as another. Give "
+            "the other arguments by name."
+        )
+    return kind.from_pretrained(name, **{key: value for key, value in options.items() if value is not None})
+
+
+def refuse_more(kind: Any, options: Mapping[str, Any]) -> None:
+    """Raises ArgumentError for arguments that only loading takes, beside a model that is loaded."""
+    if options:
+        raise ArgumentError(f"{kind.__name__} has no argument {min(options)!r} beside a model; from_pretrained may.")
+
+
 def chosen_prompt(prompts: Mapping[str, str], default: str | None, name: str | None, text: str | None) -> str:
     """What is put before texts. Raises ArgumentError for a name that is none of the prompts."""
     name = default if name is None else name

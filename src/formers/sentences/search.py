@@ -6,6 +6,7 @@ Letters: N queries, M vectors that are searched, D width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,16 @@ PAIRWISE: dict[str, Score] = {
     "euclidean": lambda a, b: -(a - b).norm(dim=1),
     "manhattan": lambda a, b: -(a - b).abs().sum(1),
 }
+
+
+class SimilarityFunction(str, Enum):
+    """The names of similarities, where people write them so."""
+
+    COSINE = "cosine"
+    DOT_PRODUCT = "dot"
+    DOT = "dot"  # noqa: PIE796 - both are written
+    EUCLIDEAN = "euclidean"
+    MANHATTAN = "manhattan"
 
 
 def semantic_search(

@@ -15,23 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import hub
-from ..atomic import replacing
-from ..auto import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
-from ..config import longest_text
-from ..errors import ArgumentError, ConfigError, HeadError, InputError
-from ..ops.activations import torch_activation
-from ..pipelines.base import choose_device
-from ..pipelines.batches import collate
-from ..pipelines.text import least_limit
-from . import folder
-from .running import batches, chosen_prompt, tokenized
+from ... import hub
+from ...atomic import replacing
+from ...auto import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from ...config import longest_text
+from ...errors import ArgumentError, ConfigError, HeadError, InputError
+from ...ops.activations import torch_activation
+from ...pipelines.base import choose_device
+from ...pipelines.batches import collate
+from ...pipelines.text import least_limit
+from .. import folder
+from ..running import batches, chosen_prompt, opened, refuse_more, tokenized
+from .fit import FitsPairs
 
 Activation = Callable[[Tensor], Tensor]
 
 
-class CrossEncoder:
-    """A model with a head for sequence classification, and its tokenizer.
+class CrossEncoder(FitsPairs):
+    """A model with a head for sequence classification, and its tokenizer. `fit` trains it.
 
     Attributes:
         model, tokenizer: as AutoModelForSequenceClassification and AutoTokenizer load them.
@@ -40,21 +41,51 @@ class CrossEncoder:
         prompts, default_prompt_name: what is put before the first text of a pair; see SentenceEncoder.
     """
 
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
+        tokenizer: Any = None,
         max_length: int | None = None,
         activation_fn: Activation | str | None = None,
         prompts: dict[str, str] | None = None,
         default_prompt_name: str | None = None,
         do_lower_case: bool = False,
+        **kwargs: Any,
     ) -> None:
-        """activation_fn: left out, what the model's configuration says, or a sigmoid of a single label's score."""
-        self.model, self.tokenizer, self.do_lower_case = model.eval(), tokenizer, do_lower_case
+        """Args:
+        model: a model; or a name or a folder, of which all is loaded that is not given, with kwargs as from_pretrained.
+        activation_fn: left out, what the model's configuration says, or a sigmoid of a single label's score.
+        """
+        super().__init__()
+        if isinstance(model, str | os.PathLike):
+            own = {**kwargs, "max_length": max_length, "activation_fn": activation_fn}
+            self.__dict__ = opened(type(self), model, own, tokenizer).__dict__
+            self.prompts.update(prompts or {})
+            self.default_prompt_name = default_prompt_name or self.default_prompt_name
+            return
+        refuse_more(type(self), kwargs)
+        self.model, self.tokenizer, self.do_lower_case = model, tokenizer, do_lower_case
+        self.eval()
         self.max_length = max_length or least_limit(tokenizer.model_max_length, longest_text(model.config))
         self.prompts, self.default_prompt_name = dict(prompts or {}), default_prompt_name
         self.activation_fn = _activation(activation_fn, model.config)
+
+    @property
+    def activation_fn(self) -> Activation:
+        """What is done to the model's logits."""
+        function: Activation = self.__dict__["_activation"]  # no part of the model, whatever it is
+        return function
+
+    @activation_fn.setter
+    def activation_fn(self, value: Activation) -> None:
+        self.__dict__["_activation"] = value
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As the model's own."""
+        return self.model(*args, **kwargs)
 
     @classmethod
     def from_pretrained(
@@ -132,17 +163,6 @@ class CrossEncoder:
         """How many labels the model has."""
         return int(self.model.config.num_labels)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        device: torch.device = self.model.device
-        return device
-
-    def to(self, device: Any) -> CrossEncoder:
-        """Move it."""
-        self.model.to(device)
-        return self
-
     def optimize(self, mode: str | bool | None = True, **kwargs: Any) -> CrossEncoder:
         """As the model's own `optimize`."""
         self.model.optimize(mode, **kwargs)
@@ -185,6 +205,8 @@ class CrossEncoder:
         function = self.activation_fn if chosen is None else _activation(chosen, self.model.config)
         if device is not None:
             self.to(choose_device(device, self.model))
+        if self.training:
+            self.eval()
         single = isinstance(given, list | tuple) and bool(given) and isinstance(given[0], str)
         pairs = _pairs([given] if single else given)
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
@@ -233,17 +255,24 @@ class CrossEncoder:
         ]
         return sorted(ranked, key=lambda row: row["score"], reverse=True)[:top_k]
 
+    def logits(self, pairs: Sequence[tuple[str, str]]) -> Tensor:
+        """What the model gives for pairs of texts: (N, C), float32, with gradients where these are recorded."""
+        return self._computed(tokenized(self, [[pair[side] for pair in pairs] for side in (0, 1)]))
+
     def _logits(self, pairs: list[tuple[str, str]], size: int | None, bar: bool | None) -> Tensor:
-        """(N, C), float32."""
+        """As `logits`, some at a time."""
         read = tokenized(self, [[pair[side] for pair in pairs] for side in (0, 1)])
         found = torch.empty(len(pairs), self.num_labels, device=self.device)
         for batch in batches(read, size, bar):
-            inputs = {k: v.to(self.device) for k, v in collate([read[i] for i in batch], self.tokenizer, True).items()}
-            logits = self.model(**inputs, return_dict=True).get("logits")
-            if logits is None or logits.ndim != 2:
-                raise HeadError(f"{type(self.model).__name__} gives no logits per text, which a CrossEncoder needs.")
-            found[batch] = logits.float()
+            found[batch] = self._computed([read[i] for i in batch])
         return found
+
+    def _computed(self, read: list[dict[str, Tensor]]) -> Tensor:
+        inputs = {name: value.to(self.device) for name, value in collate(read, self.tokenizer, True).items()}
+        logits: Tensor | None = self.model(**inputs, return_dict=True).get("logits")
+        if logits is None or logits.ndim != 2:
+            raise HeadError(f"{type(self.model).__name__} gives no logits per text, which a CrossEncoder needs.")
+        return logits.float()
 
 
 def _pairs(given: Any) -> list[tuple[str, str]]:
