@@ -189,13 +189,16 @@ class ColumnConv(nn.Conv1d):
     """A convolution over columns, (B, D, T): for a module of ours, which unpacks its rows for it."""
 
 
-def keeps_padding(modules: Iterable[nn.Module]) -> bool:
-    """Whether some module has to see whole batches, (B, T, D): one with a hook, or one that other people wrote."""
+def keeps_padding(modules: Iterable[nn.Module], outermost: nn.Module | None = None) -> bool:
+    """Whether some module has to see whole batches, (B, T, D): one with a hook, or one that other people wrote.
+
+    outermost: a model among them that gets and gives whole batches anyway, whatever has been put around its forward,
+    as mixed precision is by accelerate."""
     modules = list(modules)
     kinds: set[Any] = {type(m) for m in modules}
     if watched(hooks_of(modules)) or not all(map(_by_row, kinds)):
         return True
-    return any(map(replaced, modules))
+    return any(replaced(module) for module in modules if module is not outermost)
 
 
 def within_range(rows: Tensor) -> Tensor:

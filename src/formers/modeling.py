@@ -395,7 +395,7 @@ class PreTrainedModel(Optimizable, Adapted, Masks):
         if inputs_embeds is not None and inputs_embeds.shape[2] != width is not None:
             raise InputError(f"inputs_embeds has width {inputs_embeds.shape[2]}, but the word embeddings have {width}.")
         if pieces is not None:
-            return Layout.of_pieces(pieces, keep_padding or keeps_padding(self.modules()))
+            return Layout.of_pieces(pieces, keep_padding or keeps_padding(self.modules(), self))
         past, before, mask = None, 0 if cache is None else cache.columns, None
         if attention_mask is not None:
             mask = read_mask(attention_mask, batch, columns, before)
@@ -406,7 +406,7 @@ class PreTrainedModel(Optimizable, Adapted, Masks):
                 mask = mask[:, before:] if before else mask
         place: dict[str, Any] = {"past": past, "before": before, "device": self.device}
         layout = Layout.of(mask, batch, columns, keep_padding, reads_first, **place)
-        if layout.index is not None and keeps_padding(self.modules()):
+        if layout.index is not None and keeps_padding(self.modules(), self):
             return Layout.of(mask, batch, columns, keep_padding=True, **place)
         return layout
 

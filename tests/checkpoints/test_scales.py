@@ -81,6 +81,19 @@ def test_eight_bits_are_multiplied_by_their_scales(
     assert torch.equal(load_file(tmp_path / "new" / "model.safetensors")[NAME], wanted[NAME])
 
 
+def test_integers_of_8_bits_are_multiplied_by_their_scales(folder: Path) -> None:
+    weight = load_file(folder / "model.safetensors")[NAME]
+    scale = weight.abs().amax(1, keepdim=True) / 127
+    eight = (weight / scale).round().to(torch.int8)
+    rewritten(folder, lambda weights: weights | {NAME: eight, f"{NAME}_scale": scale.bfloat16()})
+    model = formers.AutoModelForSequenceClassification.from_pretrained(folder)
+    assert torch.equal(model.state_dict()[NAME], eight.float() * scale.bfloat16().float())
+    zero = torch.ones(200, 1, dtype=torch.int8)
+    rewritten(folder, lambda weights: weights | {f"{NAME}_zero_point": zero})
+    with pytest.raises(formers.CheckpointError, match=NAME):
+        formers.AutoModelForSequenceClassification.from_pretrained(folder)
+
+
 @pytest.mark.parametrize(
     ("scale", "shape", "said"),
     [("weight_scale_2", (), "weight_scale_2.*not known"), ("weight_scale_inv", (3, 2), r"\(3, 2\).*block of 128")],

@@ -1,6 +1,6 @@
-"""Weights in 8-bit floating point that are kept with their scales: x.weight with x.weight_scale_inv or x.weight_scale.
+"""Weights of 8 bits that are kept with their scales: x.weight with x.weight_scale_inv or x.weight_scale.
 
-    weight (R, C), float8         scale, one number for each block of 128 rows and 128 columns, for each row, or for all
+    weight (R, C), float8, int8   scale, one number for each block of 128 rows and 128 columns, for each row, or for all
     ┌────────┬───┐                ┌──────┬──────┐
     │   a    │ b │                │ s(a) │ s(b) │        number = weight · scale, by both names
     ├────────┼───┤                ├──────┼──────┤
@@ -31,7 +31,7 @@ def scaled(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Errors: CheckpointError for 8-bit weights beside which there are scales of another kind.
     """
-    eight = [name for name, tensor in tensors.items() if tensor.dtype.is_floating_point and tensor.dtype.itemsize == 1]
+    eight = [name for name, tensor in tensors.items() if _is_eight(name, tensor.dtype, tensors)]
     if not eight:
         return tensors
     found, used = dict(tensors), set()
@@ -46,6 +46,12 @@ def scaled(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
                 "Get the model's weights in 16 or 32 bits, or convert them with the program that wrote these."
             )
     return {name: tensor for name, tensor in found.items() if name not in used}
+
+
+def _is_eight(name: str, dtype: torch.dtype, tensors: Mapping[str, Any]) -> bool:
+    if dtype == torch.int8:  # without a scale, or with a zero that is not 0, integers mean something else
+        return f"{name}_scale" in tensors and f"{name}_zero_point" not in tensors
+    return dtype.is_floating_point and dtype.itemsize == 1
 
 
 def _product(name: str, weight: Any, scale: Any) -> Any:

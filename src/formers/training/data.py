@@ -314,7 +314,6 @@ class Data:
             return type(data)(self._prepare_input(value) for value in data)
         return data.to(self.args.device) if isinstance(data, torch.Tensor) else data
 
-
     def _prepare_inputs(self, inputs: Any) -> Any:
         """The batch on the device. Errors: InputError for an empty one."""
         mask = inputs.get("attention_mask") if hasattr(inputs, "get") else None
