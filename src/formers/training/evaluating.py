@@ -154,6 +154,7 @@ class Evaluating:
     ) -> EvalLoopOutput:
         """Predictions of all batches, their labels and metrics; of the loss alone with `prediction_loss_only`."""
         args = self.args
+        self._take_accelerator()  # type: ignore[attr-defined]
         loss_only = args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
         model = self._ready_to_evaluate()
         self.callback_handler.eval_dataloader = dataloader

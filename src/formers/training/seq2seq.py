@@ -82,18 +82,15 @@ class Seq2SeqTrainer(Trainer):
         loss = None
         if labels is not None:
             loss, _, _ = super().prediction_step(model, inputs, True, ignore_keys)
-        most = self._most(options)
-        return loss, self._filled(written, most), None if labels is None else self._filled(labels, most)
+        return loss, self._filled(written), None if labels is None else self._filled(labels)
 
-    def _most(self, options: dict[str, Any]) -> int:
-        """How many columns what is written has at most."""
+    def _filled(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T), as many as the model's own configuration lets it write."""
         config = self.model.generation_config
-        new = options.get("max_new_tokens", None if "max_length" in options else config.max_new_tokens)
-        return new + 1 if new is not None else options.get("max_length") or config.max_length or 20
-
-    def _filled(self, tokens: Tensor, most: int) -> Tensor:
-        missing = most - tokens.shape[-1]
-        return tokens if missing <= 0 else torch.nn.functional.pad(tokens, (0, missing), value=self._padding())
+        for most in (config.max_length or 20, (config.max_new_tokens or 0) + 1):
+            if (missing := most - tokens.shape[-1]) > 0:
+                return torch.nn.functional.pad(tokens, (0, missing), value=self._padding())
+        return tokens
 
     def _padding(self) -> int:
         for holder in (self.processing_class, getattr(self.model, "config", None)):

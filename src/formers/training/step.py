@@ -114,13 +114,27 @@ class Stepping(Data, Evaluating, Searching, Saving):
         if args.torch_compile:
             mode = {} if args.torch_compile_mode is None else {"mode": args.torch_compile_mode}
             more["dynamo_plugin"] = TorchDynamoPlugin(backend=args.torch_compile_backend, **mode)
+        shared = library.state.AcceleratorState
+        if shared._shared_state.get("_mixed_precision", self._precision) != self._precision:
+            shared._reset_state()  # accelerate has one for the process; another training had numbers of another kind
         return library.Accelerator(
             cpu=args.use_cpu,
-            mixed_precision="bf16" if args.bf16 else "fp16" if args.fp16 else "no",
+            mixed_precision=self._precision,
             dataloader_config=loaders,
             kwargs_handlers=handlers,
             **more,
         )
+
+    @property
+    def _precision(self) -> str:
+        """Mixed precision by accelerate's names."""
+        return "bf16" if self.args.bf16 else "fp16" if self.args.fp16 else "no"
+
+    def _take_accelerator(self) -> None:
+        """Have accelerate's state for this training, where another one has used it since."""
+        if self.accelerator.state._shared_state.get("_mixed_precision") != self._precision:
+            self.accelerator, self.model_wrapped = self._accelerator(), self.model
+            self.gather_function = self.accelerator.gather_for_metrics
 
     def _look_at_model(self) -> None:
         """What the model takes, and what its labels are called."""

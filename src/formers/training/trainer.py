@@ -85,6 +85,7 @@ class Trainer(Stepping):
         if kwargs:
             raise ArgumentError(f"train takes no argument {sorted(kwargs)[0]!r}.")
         self._hp_search_setup(trial)
+        self._take_accelerator()
         args = self.args
         if self.model_init is not None:
             seed.enable_full_determinism(args.seed) if args.full_determinism else seed.set_seed(args.seed)
