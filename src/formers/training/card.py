@@ -164,8 +164,8 @@ def _data(about: About) -> str:
         how = "The held-out rows are a file of their own."
     else:
         how = (
-            f"{about.plan.held_out:g} of the rows were held out, drawn by the seed {about.arguments.seed} of each label "
-            "in proportion; rows of one text stay on one side."
+            f"{about.plan.held_out:g} of the rows were held out, drawn by the seed {about.arguments.seed} of each "
+            "label in proportion; rows of one text stay on one side."
         )
     if about.plan.limit is not None:
         how += f" {about.plan.limit:,} rows of the training file were drawn by the seed."

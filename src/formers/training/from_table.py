@@ -41,9 +41,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for. held_out: the part of the rows that is held out where there is no `dev` file, 0 for none.
-    dev_columns: what columns of the training file are called in that file. limit: so many rows are drawn. patience: evaluations without gain after which it ends. arguments: those of
-    TrainingArguments."""
+    """What is asked for.
+
+    held_out: the part of the rows that is held out where there is no `dev` file, 0 for none. dev_columns: what columns
+    of the training file are called in that file. limit: so many rows are drawn. patience: evaluations without gain
+    after which it ends. arguments: those of TrainingArguments.
+    """
 
     task: str
     model: str
@@ -185,7 +188,7 @@ def _parts(plan: Plan, task: TableTask, number: int, say: Say) -> tuple[Part, Pa
         if seen := sum(task.key(example) in both for example in held.examples):
             say(f"{seen:,} of the held-out rows have a text that is trained on too: they flatter the figures")
     elif plan.held_out > 0:
-        keys, kinds = ([of(example) for example in whole.examples] for of in (task.key, task.stratum))
+        keys, kinds = ([of(example) for example in whole.examples] for of in (task.group, task.stratum))
         training, held = map(whole.chosen, split(keys, kinds, plan.held_out, number))
     else:
         training, held = whole, None
@@ -250,7 +253,11 @@ def _limit(plan: Plan, tokenizer: Any, model: Any) -> int | None:
 
 
 def _trainer(plan: Plan, task: TableTask, arguments: Any, features: dict[str, Any], say: Say) -> Trainer:
-    kind = Seq2SeqTrainer if task.WRITES else Trainer
+    kind = Trainer
+    if task.WRITES:
+        kind = Seq2SeqTrainer
+        if arguments.generation_max_length is None:
+            arguments.generation_max_length = task.longest_target + 1
     trainer = kind(
         task.model, arguments, data_collator=task.collator(), train_dataset=features["training"],
         eval_dataset=features.get("held"), processing_class=task.tokenizer, compute_metrics=task.metrics,

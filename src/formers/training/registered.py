@@ -6,11 +6,20 @@ import re
 
 from ..errors import UnknownTaskError, near
 from .tasks import Columns, TableTask, TextClassification
+from .tasks_of_language import FillMask, TextGeneration, Writing
+from .tasks_of_tokens import QuestionAnswering, TokenClassification
 
 _ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 _LANGUAGES = re.compile(r"translation_[^_]+_to_[^_]+")
 TASKS: dict[str, type[TableTask]] = {
     "text-classification": TextClassification,
+    "token-classification": TokenClassification,
+    "question-answering": QuestionAnswering,
+    "fill-mask": FillMask,
+    "text-generation": TextGeneration,
+    "summarization": Writing,
+    "translation": Writing,
+    "text2text-generation": Writing,
 }
 
 

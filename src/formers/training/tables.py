@@ -33,7 +33,10 @@ class MissingColumnError(InputError):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a file. places: the line of each, or its number, as `unit` says. sha256: of the file, or of a folder's."""
+    """Rows of a file.
+
+    places: the line of each, or its number, as `unit` says. sha256: of the file, or of those in a folder.
+    """
 
     name: str
     columns: tuple[str, ...]

@@ -61,6 +61,7 @@ class TableTask:
         self.name, self.columns = name, columns
         self.labels: list[str] = []
         self.cut = 0  # texts that were longer than the limit
+        self.longest_target = 0  # tokens of what is to be written
         given = [n for n in ("text_pair", "label", "target") if getattr(columns, n) is not None and n not in self.USES]
         if given:
             raise ArgumentError(f"{name} takes no --{given[0].replace('_', '-')}.")
@@ -76,8 +77,12 @@ class TableTask:
         return not example["text"].strip()
 
     def key(self, example: Example) -> Hashable:
-        """What makes two rows one text, which is not to be on both sides of a split."""
+        """What makes two rows one text."""
         return (example["text"], example.get("pair"))
+
+    def group(self, example: Example) -> Hashable:
+        """What rows share that are not to be on both sides of a split."""
+        return self.key(example)
 
     def truth(self, example: Example) -> Hashable:
         """What is right of a row: of equal texts it should be equal."""
@@ -114,7 +119,10 @@ class TableTask:
         """What makes a batch of features."""
         return DataCollatorWithPadding(self.tokenizer)
 
-    reduce: Any = None  # from (logits, labels) of a batch to what is kept of the logits
+    @staticmethod
+    def reduce(logits: Any, labels: Any) -> Any:
+        """What is kept of what a model gives for a batch: of several things the logits, which come first."""
+        return logits[0] if isinstance(logits, tuple) else logits
 
     def metrics(self, found: Any) -> dict[str, float]:
         """Figures, of an EvalPrediction of the held-out rows."""
@@ -235,14 +243,14 @@ class TextClassification(TableTask):
             return []
         counts = Counter(label for example in examples for label in _listed(example["label"]))
         if len(counts) < 2:
+            what = f"the label {next(iter(counts))!r}" if counts else "no label"
             raise InputError(
-                f"Column {self.label!r} of {table.name} has {'the label ' + repr(next(iter(counts))) if counts else 'no label'}"
-                " alone: a classifier needs two or more."
+                f"Column {self.label!r} of {table.name} has {what} alone: a classifier needs two or more."
             )
         if len(counts) > min(_MOST_LABELS, max(len(examples) / 2, 20)):
             raise InputError(
-                f"Column {self.label!r} of {table.name} has {len(counts):,} different labels in {len(examples):,} rows, "
-                "which is too many: is it the right column? For numbers give --task-type regression."
+                f"Column {self.label!r} of {table.name} has {len(counts):,} different labels in {len(examples):,} rows: that is "
+                "too many. Is it the right column? For numbers give --task-type regression."
             )
         self.labels = in_models_order(sorted_labels(set(counts)), known)
         once = [label for label in self.labels if counts[label] == 1]
