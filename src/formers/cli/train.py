@@ -36,8 +36,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     rows = parser.add_argument_group("rows")
     held = rows.add_mutually_exclusive_group()
     held.add_argument("--dev", metavar="FILE", help="held-out rows, on which it is measured")
-    held.add_argument("--held-out", type=float, default=0.1, metavar="PART", help="or the part of the rows that is held "
-                      "out, or their number; 0 for none (0.1)")  # fmt: skip
+    held.add_argument("--held-out", type=float, default=0.1, metavar="PART", help="or the part of the rows that "
+                      "is held out, or their number; 0 for none (0.1)")  # fmt: skip
     rows.add_argument("--dev-columns", action="extend", nargs="+", type=_renamed, default=[], metavar="OURS=ITS",
                       help="what the columns are called in --dev, where they have other names")  # fmt: skip
     rows.add_argument("--limit", type=_positive, metavar="N", help="train with N rows, drawn by the seed")

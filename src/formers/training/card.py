@@ -229,6 +229,7 @@ def plots(about: About, folder: Path) -> list[str]:
         axes.set_xlabel("step")
         axes.set_ylabel("loss" if name == "loss.png" else f"{watched}, held out".replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         if len(curves) > 1:

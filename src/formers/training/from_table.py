@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -98,17 +99,17 @@ def train_from_table(plan: Plan, say: Say) -> Outcome:
     arguments = _arguments(plan, task, target)
     seed.set_seed(arguments.seed)
     training, held = _parts(plan, task, arguments.seed, say)
-    tokenizer, model = _loaded(plan, task, training, say)
-    if held is not None:
-        task.check(held.examples, held.table)
+    tokenizer = auto.AutoTokenizer.from_pretrained(plan.model)
+    kind, options = getattr(auto, task.AUTO), task.options()
+    model = kind.from_pretrained(plan.model, ignore_mismatched_sizes=bool(options), **options)
     task.ready(tokenizer, model, _limit(plan, tokenizer, model))
     features = {name: task.features(part.examples, name == "held") for name, part in
                 (("training", training), ("held", held)) if part is not None}  # fmt: skip
     if task.cut:
         say(f"{task.cut:,} texts are longer than {task.limit} tokens and were cut (--max-length)")
     _check_plan(plan, target, training, held)
-    trainer = _trainer(plan, task, arguments, features, say)
     try:
+        trainer = _trainer(plan, task, arguments, features, say)
         done = trainer.train(resume_from_checkpoint=plan.resume or None)
     except KeyboardInterrupt:
         say(f"stopped; the same command with --resume goes on from {target / CHECKPOINTS}")
@@ -121,7 +122,7 @@ def train_from_table(plan: Plan, say: Say) -> Outcome:
         metrics = {k.removeprefix("eval_"): v for k, v in (found.metrics or {}).items() if not _is_speed(k)}
         report = task.report(found.predictions, found.label_ids)
     rows = {"training": len(training.examples), "held_out": len(held.examples) if held else 0}
-    outcome = Outcome(plan.out, plan.task, metrics, rows, done.metrics["train_runtime"], [])
+    outcome = Outcome(plan.out, task.name, metrics, rows, done.metrics["train_runtime"], [])
     about = card.About(plan, task, training.table, None if held is None else held.table, outcome, report, trainer.state,
                        arguments)  # fmt: skip
     _write(target, trainer, about, say)
@@ -182,8 +183,12 @@ def _parts(plan: Plan, task: TableTask, number: int, say: Say) -> tuple[Part, Pa
     """The rows to train on, and those held out."""
     table = read_table(plan.train)
     whole = _part(table if plan.limit is None else table.drawn(plan.limit, number), task, say)
+    config: Any = auto.AutoConfig.from_pretrained(plan.model)
+    for line in task.learn(whole.examples, whole.table, [str(config.id2label[i]) for i in sorted(config.id2label)]):
+        say(line)
     if plan.dev is not None:
         training, held = whole, _dev_part(plan.dev, plan.dev_columns, task, say)
+        task.check(held.examples, held.table)
         both = {task.key(example) for example in training.examples}
         if seen := sum(task.key(example) in both for example in held.examples):
             say(f"{seen:,} of the held-out rows have a text that is trained on too: they flatter the figures")
@@ -192,8 +197,6 @@ def _parts(plan: Plan, task: TableTask, number: int, say: Say) -> tuple[Part, Pa
         training, held = map(whole.chosen, split(keys, kinds, plan.held_out, number))
     else:
         training, held = whole, None
-    if not training.examples:
-        raise InputError(f"{table.name} has no row to train on.")
     how = "none held out" if held is None else f"{len(held.examples):,} held out"
     say(f"{len(training.examples):,} rows to train on, {how}")
     return training, held
@@ -228,18 +231,6 @@ def _part(table: Table, task: TableTask, say: Say) -> Part:
     return Part(table, examples)
 
 
-def _loaded(plan: Plan, task: TableTask, training: Part, say: Say) -> tuple[Any, Any]:
-    """The tokenizer, and the model with the labels of the data."""
-    config: Any = auto.AutoConfig.from_pretrained(plan.model)
-    names = [str(config.id2label[i]) for i in sorted(config.id2label)]
-    for line in task.learn(training.examples, training.table, names):
-        say(line)
-    tokenizer = auto.AutoTokenizer.from_pretrained(plan.model)
-    kind = getattr(auto, task.AUTO)
-    model = kind.from_pretrained(plan.model, ignore_mismatched_sizes=bool(task.options()), **task.options())
-    return tokenizer, model
-
-
 def _limit(plan: Plan, tokenizer: Any, model: Any) -> int | None:
     """How many tokens a text may have: no more than the tokenizer and the model take."""
     limits = [x for x in (tokenizer.model_max_length, longest_text(model.config)) if x is not None and x < 10**9]
@@ -266,7 +257,7 @@ def _trainer(plan: Plan, task: TableTask, arguments: Any, features: dict[str, An
     )  # fmt: skip
     for printing in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(printing)
-    trainer.add_callback(Progress(say, task.WATCHED, bar=not arguments.disable_tqdm))
+    trainer.add_callback(Progress(say, task.WATCHED, bar=not arguments.disable_tqdm and sys.stderr.isatty()))
     return trainer
 
 

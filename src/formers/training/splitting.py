@@ -29,7 +29,7 @@ def split(keys: Sequence[Hashable], strata: Sequence[Hashable], part: float, see
         draw.shuffle(groups)
         owed += share * sum(map(len, groups))  # what a small kind is too small for, the next one gives
         for group in groups[:-1]:
-            if len(group) > owed + 0.5:
+            if len(group) > 2 * owed:  # then none is nearer to what is owed than all of it
                 continue
             held.update(group)
             owed -= len(group)

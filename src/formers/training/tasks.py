@@ -93,7 +93,7 @@ class TableTask:
         return self.truth(example)
 
     def learn(self, examples: list[Example], table: Table, known: Sequence[str]) -> list[str]:
-        """Look at the training rows: find the labels; returns what is to be said. known: labels the model has."""
+        """Find the labels in the rows of the training file; returns what is to be said. known: labels the model has."""
         return []
 
     def check(self, examples: list[Example], table: Table) -> None:
@@ -197,7 +197,7 @@ class TextClassification(TableTask):
         return [{"text": t, "pair": p, "label": x} for t, p, x in zip(texts, pairs, labels, strict=True)]
 
     def _one(self, value: Any, table: Table, row: int) -> str:
-        if isinstance(value, float) and value == int(value):
+        if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, list):
             raise InputError(
@@ -244,13 +244,11 @@ class TextClassification(TableTask):
         counts = Counter(label for example in examples for label in _listed(example["label"]))
         if len(counts) < 2:
             what = f"the label {next(iter(counts))!r}" if counts else "no label"
-            raise InputError(
-                f"Column {self.label!r} of {table.name} has {what} alone: a classifier needs two or more."
-            )
+            raise InputError(f"Column {self.label!r} of {table.name} has {what} alone: a classifier needs two or more.")
         if len(counts) > min(_MOST_LABELS, max(len(examples) / 2, 20)):
             raise InputError(
-                f"Column {self.label!r} of {table.name} has {len(counts):,} different labels in {len(examples):,} rows: that is "
-                "too many. Is it the right column? For numbers give --task-type regression."
+                f"Column {self.label!r} of {table.name} has {len(counts):,} different labels in {len(examples):,} "
+                "rows: that is too many. Is it the right column? For numbers give --task-type regression."
             )
         self.labels = in_models_order(sorted_labels(set(counts)), known)
         once = [label for label in self.labels if counts[label] == 1]

@@ -29,7 +29,7 @@ from .tasks import (
 
 
 class TokenClassification(TableTask):
-    """A tag for each word of a sentence. Rows have the words and the tags, as lists, or as texts with spaces between."""
+    """A tag for each word of a sentence. Rows have words and tags, as lists, or as texts with spaces between."""
 
     AUTO = "AutoModelForTokenClassification"
     WATCHED, HIGHER = "f1", True
@@ -272,5 +272,3 @@ def _best_span(start: Any, end: Any, places: list[Any], longest: int) -> tuple[f
     best = int(scores.masked_fill(~allowed, -np.inf).argmax())
     first, last = divmod(best, len(columns))
     return float(scores[first, last]), (int(columns[first]), int(columns[last]))
-
-
