@@ -212,7 +212,7 @@ class QuestionAnswering(TableTask):
         of = [int(i) for i in encoding.pop("overflow_to_sample_mapping")]
         offsets = encoding.pop("offset_mapping")
         found = rows_of(encoding)
-        places = [
+        places: list[list[Any]] = [
             [tuple(x) if s == 1 else None for x, s in zip(offsets[i], encoding.sequence_ids(i), strict=True)]
             for i in range(len(found))
         ]
