@@ -222,6 +222,34 @@ def test_numbers_sort_as_numbers(encoder: str, train: Train) -> None:
     assert json.loads(Path("o/config.json").read_text())["id2label"] == {"0": "2", "1": "9", "2": "10"}
 
 
+def test_names_of_labels(encoder: str, train: Train) -> None:
+    Path("t.csv").write_text(as_csv([{**row, "label": int(row["label"] == "good")} for row in reviews(20)]))
+    common = ("text-classification", "--model", encoder, "--train", "t.csv", "--steps", "2", "--label-names", "0=down")
+    assert "calls a label 'up' that t.csv does not have" in train(*common, "7=up")[2]
+    code, found, err = train(*common, "1=up", "--out", "o")
+    assert code == 0, err
+    assert {"f1_down", "f1_up"} <= found["metrics"].keys()
+    assert json.loads(Path("o/config.json").read_text())["id2label"] == {"0": "down", "1": "up"}
+
+
+def test_a_model_that_has_these_labels_keeps_their_order(trained: Path, train: Train) -> None:
+    from formers import BertForSequenceClassification
+
+    model = BertForSequenceClassification.from_pretrained(trained / "out")
+    model.config.id2label, model.config.label2id = {0: "good", 1: "bad"}, {"good": 0, "bad": 1}
+    model.classifier.weight.data, model.classifier.bias.data = (
+        model.classifier.weight[[1, 0]],
+        model.classifier.bias[[1, 0]],
+    )
+    model.save_pretrained("turned")
+    Path("turned/vocab.txt").write_text((trained / "out" / "vocab.txt").read_text())
+    Path("t.csv").write_text(as_csv(reviews(40, seed=1)))
+    code, found, err = train("text-classification", "--model", "turned", "--train", "t.csv", "--steps", "1", "--out",
+                             "o", "--learning-rate", "1e-9")  # fmt: skip
+    assert (code, found["metrics"]["accuracy"]) == (0, 1.0), err
+    assert json.loads(Path("o/config.json").read_text())["id2label"] == {"0": "good", "1": "bad"}
+
+
 def test_several_labels(encoder: str, train: Train) -> None:
     rows = [{"text": f"the {'good' if i % 2 else 'a'} {'bad' if i % 3 else 'the'} {i}",
              "label": "+".join(["g"] * (i % 2) + ["b"] * bool(i % 3))} for i in range(60)]  # fmt: skip
@@ -580,6 +608,32 @@ def test_ctrl_c_and_resume(encoder: str, train: Train, tmp_path: Path) -> None:
         code, _, err = train(*common, *out)
         assert code == 0, err
     assert Path("o/model.safetensors").read_bytes() == Path("p/model.safetensors").read_bytes()
+
+
+def test_patience_ends_it(encoder: str, train: Train) -> None:
+    Path("t.csv").write_text(as_csv(reviews(40)))
+    code, found, err = train("text-classification", "--model", encoder, "--train", "t.csv", "--epochs", "30", "--bf16",
+                             "--learning-rate", "0.01", "--patience", "2", "--out", "o")  # fmt: skip
+    assert code == 0, err
+    state = json.loads(Path("o/trainer_state.json").read_text())
+    assert state["epoch"] < 30
+    evaluated = [log["eval_accuracy"] for log in state["log_history"] if "eval_accuracy" in log]
+    best = evaluated.index(max(evaluated))
+    assert len(evaluated) == best + 3
+    assert found["metrics"]["accuracy"] == max(evaluated)
+    assert json.loads(Path("o/training_args.json").read_text())["bf16"] is True
+
+
+def test_a_new_training_replaces_the_old_one(encoder: str, train: Train) -> None:
+    Path("t.csv").write_text(as_csv(reviews(20)))
+    common = ("text-classification", "--model", encoder, "--train", "t.csv", "--steps", "2", "--out", "o")
+    assert train(*common)[0] == 0
+    Path("o/notes.txt").write_text("mine")
+    assert train(*common, "--held-out", "0")[0] == 0
+    assert json.loads(Path("o/metrics.json").read_text())["metrics"] == {}
+    assert not Path("o/metric.png").exists()
+    assert Path("o/loss.png").exists()
+    assert Path("o/notes.txt").read_text() == "mine"
 
 
 def test_checkpoints_may_stay(encoder: str, train: Train) -> None:

@@ -17,6 +17,7 @@ _ARGUMENTS = {
     "epochs": "num_train_epochs", "steps": "max_steps", "batch_size": "per_device_train_batch_size",
     "learning_rate": "learning_rate", "seed": "seed", "bf16": "bf16",
 }  # fmt: skip
+_TYPES = ("single-label", "multi-label", "regression")
 _COLUMNS = ("text", "text_pair", "label", "target", "label_separator", "task_type")
 
 
@@ -58,7 +59,9 @@ def _declare_columns(group: argparse._ArgumentGroup) -> None:
     add("--label", metavar="COLUMN", help="its label (label), its words' tags (tags), or the answer (answers)")
     add("--target", metavar="COLUMN", help="what is to be written (target)")
     add("--label-separator", metavar="TEXT", help="what stands between the labels of a row that has several")
-    add("--task-type", choices=("single-label", "multi-label", "regression"), help="what labels are")
+    add("--label-names", action="extend", nargs="+", type=_renamed, default=[], metavar="LABEL=NAME",
+        help="what labels are called in the model, as 0=negative 1=positive")  # fmt: skip
+    add("--task-type", choices=_TYPES, help="what labels are")
 
 
 def _declare_training(group: argparse._ArgumentGroup) -> None:
@@ -90,6 +93,7 @@ def run(given: argparse.Namespace) -> None:
     if twice := sorted(arguments.keys() & dict(given.set)):
         raise ArgumentError(f"{twice[0]} is given twice, by --set and by an option of its own.")
     columns = {name: getattr(given, "text_column" if name == "text" else name) for name in _COLUMNS}
+    columns["label_names"] = dict(given.label_names)
     plan = Plan(
         given.task,
         given.model,
@@ -120,7 +124,7 @@ def _say(line: str) -> None:
 def _renamed(value: str) -> tuple[str, str]:
     ours, found, its = value.partition("=")
     if not (ours and found and its):
-        raise argparse.ArgumentTypeError(f"{value!r} is no OURS=ITS, as sentence=content")
+        raise argparse.ArgumentTypeError(f"{value!r} is no NAME=NAME, as sentence=content")
     return ours, its
 
 

@@ -102,7 +102,7 @@ def train_from_table(plan: Plan, say: Say) -> Outcome:
     tokenizer = auto.AutoTokenizer.from_pretrained(plan.model)
     kind, options = getattr(auto, task.AUTO), task.options()
     model = kind.from_pretrained(plan.model, ignore_mismatched_sizes=bool(options), **options)
-    task.ready(tokenizer, model, _limit(plan, tokenizer, model))
+    task.ready(tokenizer, model, _limit(plan, task, tokenizer, model))
     features = {name: task.features(part.examples, name == "held") for name, part in
                 (("training", training), ("held", held)) if part is not None}  # fmt: skip
     if task.cut:
@@ -231,19 +231,22 @@ def _part(table: Table, task: TableTask, say: Say) -> Part:
     return Part(table, examples)
 
 
-def _limit(plan: Plan, tokenizer: Any, model: Any) -> int | None:
+def _limit(plan: Plan, task: TableTask, tokenizer: Any, model: Any) -> int | None:
     """How many tokens a text may have: no more than the tokenizer and the model take."""
     limits = [x for x in (tokenizer.model_max_length, longest_text(model.config)) if x is not None and x < 10**9]
     most = min(limits, default=None)
     if plan.max_length is not None and most is not None and plan.max_length > most:
         raise ArgumentError(f"--max-length {plan.max_length} is more than the model reads, {most} tokens.")
-    return plan.max_length or most
+    usual = task.LONGEST if most is None else min(most, task.LONGEST or most)
+    return plan.max_length or usual
 
 
 # ---- training
 
 
 def _trainer(plan: Plan, task: TableTask, arguments: Any, features: dict[str, Any], say: Say) -> Trainer:
+    if arguments.packing and arguments.packing_length is None:
+        arguments.packing_length = task.limit
     kind = Trainer
     if task.WRITES:
         kind = Seq2SeqTrainer

@@ -20,12 +20,16 @@ from .tables import Table
 
 Example = dict[str, Any]
 _MOST_LABELS = 1000
-_ERRORS = 5  # wrong predictions that a card shows
+ERRORS = 5  # wrong predictions that a card shows
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a training reads, None for the task's own names; and how labels are written."""
+    """The columns that a training reads, None for the task's own names.
+
+    label_separator: what stands between the labels of a row. label_names: {label: what the model calls it}.
+    task_type: one of TextClassification.TYPES.
+    """
 
     text: str | None = None
     text_pair: str | None = None
@@ -33,6 +37,7 @@ class Columns:
     target: str | None = None
     label_separator: str | None = None
     task_type: str | None = None
+    label_names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,6 +60,7 @@ class TableTask:
     WATCHED: str = "loss"
     HIGHER: bool = False
     USES: ClassVar[tuple[str, ...]] = ("text",)
+    LONGEST: ClassVar[int | None] = None  # tokens of a text, where the user does not say; None: what the model reads
     WRITES: ClassVar[bool] = False  # whether predictions are texts that the model writes
 
     def __init__(self, name: str, columns: Columns) -> None:
@@ -67,6 +73,8 @@ class TableTask:
             raise ArgumentError(f"{name} takes no --{given[0].replace('_', '-')}.")
         if type(self).USES and "label" not in self.USES and (columns.label_separator or columns.task_type):
             raise ArgumentError(f"{name} takes no --label-separator and no --task-type.")
+        if columns.label_names and name != "text-classification":
+            raise ArgumentError(f"{name} takes no --label-names.")
 
     def examples(self, table: Table) -> list[Example]:
         """The values of each row, checked."""
@@ -209,7 +217,7 @@ class TextClassification(TableTask):
                 f"{table.place(row)}: column {self.label!r} has {value!r}, which is no label."
                 + " For numbers give --task-type regression." * isinstance(value, float)
             )
-        return str(value).strip()
+        return self.columns.label_names.get(str(value).strip(), str(value).strip())
 
     def _several(self, value: Any, table: Table, row: int) -> list[str]:
         if isinstance(value, str) and self.columns.label_separator is None:
@@ -242,6 +250,11 @@ class TextClassification(TableTask):
                 raise InputError(f"Column {self.label!r} of {table.name} has one number alone: nothing can be learned.")
             return []
         counts = Counter(label for example in examples for label in _listed(example["label"]))
+        if strange := sorted(set(self.columns.label_names.values()) - counts.keys()):
+            raise InputError(
+                f"--label-names calls a label {strange[0]!r} that {table.name} does not have: it has "
+                f"{', '.join(sorted(counts)[:20])}."
+            )
         if len(counts) < 2:
             what = f"the label {next(iter(counts))!r}" if counts else "no label"
             raise InputError(f"Column {self.label!r} of {table.name} has {what} alone: a classifier needs two or more.")
@@ -292,15 +305,15 @@ class TextClassification(TableTask):
     def report(self, predictions: Any, labels: Any) -> Report:
         if self.kind == "regression":
             distance = np.abs(predictions[:, 0] - labels)
-            worst = np.argsort(-distance)[:_ERRORS]
+            worst = np.argsort(-distance)[:ERRORS]
             return Report(errors=[self._error(i, f"{labels[i]:g}", f"{predictions[i, 0]:.4g}") for i in worst])
         if self.kind == "multi-label":
             chosen, right = predictions > 0, labels > 0.5
-            wrong = np.flatnonzero((chosen != right).any(1))[:_ERRORS]
+            wrong = np.flatnonzero((chosen != right).any(1))[:ERRORS]
             return Report(errors=[self._error(i, self._names(right[i]), self._names(chosen[i])) for i in wrong])
         best = predictions.argmax(-1)
         wrong = np.flatnonzero(best != labels)
-        surest = wrong[np.argsort(-_margin(predictions[wrong]), kind="stable")][:_ERRORS]
+        surest = wrong[np.argsort(-_margin(predictions[wrong]), kind="stable")][:ERRORS]
         errors = [self._error(i, self.labels[labels[i]], self.labels[best[i]]) for i in surest]
         return Report(self.labels, metrics.confusion(best, labels, len(self.labels)), errors)
 

@@ -16,15 +16,14 @@ from . import metrics
 from .collators import DataCollatorForSeq2Seq, DataCollatorForTokenClassification
 from .masking import DataCollatorForLanguageModeling
 from .tables import Table
-from .tasks import _ERRORS, Columns, Example, Report, TableTask, rows_of
-
-_LONGEST = 512  # tokens of a piece where neither the model nor the user sets a limit
+from .tasks import ERRORS, Columns, Example, Report, TableTask, rows_of
 
 
 class _Language(TableTask):
     """What both kinds of language modelling share: texts in pieces, and the perplexity of what is held out."""
 
     USES = ("text",)
+    LONGEST = 512
     shifted = 0  # by how many columns logits are before their labels
 
     def __init__(self, name: str, columns: Columns) -> None:
@@ -35,7 +34,7 @@ class _Language(TableTask):
         return [{"text": text} for text in table.texts(self.text)]
 
     def ready(self, tokenizer: Any, model: Any, limit: int | None) -> None:
-        super().ready(tokenizer, model, limit or _LONGEST)
+        super().ready(tokenizer, model, limit)
         if tokenizer.pad_token_id is None:
             if tokenizer.eos_token is None:
                 raise InputError(f"The tokenizer of {self.name} has neither a padding token nor one for a text's end.")
@@ -68,7 +67,7 @@ class FillMask(_Language):
 
     def features(self, examples: list[Example], held_out: bool) -> list[dict[str, Any]]:
         texts = [example["text"] for example in examples]
-        room = int(self.limit or _LONGEST) - self.tokenizer.num_special_tokens_to_add()
+        room = int(self.limit or self.LONGEST) - self.tokenizer.num_special_tokens_to_add()
         plain = self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         whole = [self.tokenizer.build_inputs_with_special_tokens(piece) for piece in self._pieces(plain, room)]
         return self._masked(whole) if held_out else [{"input_ids": ids} for ids in whole]
@@ -103,6 +102,7 @@ class TextGeneration(_Language):
 
     AUTO = "AutoModelForCausalLM"
     WATCHED = "token_loss"
+    LONGEST = 1024
     shifted = 1
 
     def arguments(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class TextGeneration(_Language):
         rows = self.tokenizer([example["text"] for example in examples], verbose=False)["input_ids"]
         end = self.tokenizer.eos_token_id
         whole = [row if end is None or row[-1:] == [end] else [*row, end] for row in rows]
-        pieces = [piece for piece in self._pieces(whole, int(self.limit or _LONGEST)) if len(piece) > 1]
+        pieces = [piece for piece in self._pieces(whole, int(self.limit or self.LONGEST)) if len(piece) > 1]
         if not pieces:
             raise InputError("No text has two tokens or more, so there is no next token to learn.")
         return [{"input_ids": piece, "labels": piece} for piece in pieces]
@@ -184,4 +184,4 @@ class Writing(TableTask):
     def report(self, predictions: Any, labels: Any) -> Report:
         both = zip(self.held, self._written(predictions), strict=True)
         wrong = [(e, guess) for e, guess in both if guess.strip() != e["target"].strip()]
-        return Report(errors=[{"text": e["text"], "target": e["target"], "predicted": g} for e, g in wrong[:_ERRORS]])
+        return Report(errors=[{"text": e["text"], "target": e["target"], "predicted": g} for e, g in wrong[:ERRORS]])

@@ -15,7 +15,7 @@ from . import metrics
 from .collators import DataCollatorForTokenClassification
 from .tables import Table
 from .tasks import (
-    _ERRORS,
+    ERRORS,
     Columns,
     Example,
     Report,
@@ -118,7 +118,7 @@ class TokenClassification(TableTask):
             if wrong := [i for i, (a, b) in enumerate(zip(guess, truth, strict=True)) if a != b]:
                 shown = [", ".join(f"{example['words'][i]} {tags[i]}" for i in wrong) for tags in (truth, guess)]
                 errors.append({"text": example["text"], "label": shown[0], "predicted": shown[1]})
-        return Report(self.labels, matrix, errors[:_ERRORS])
+        return Report(self.labels, matrix, errors[:ERRORS])
 
 
 class QuestionAnswering(TableTask):
@@ -199,11 +199,9 @@ class QuestionAnswering(TableTask):
         self.may_lack = without > 0
         return [f"{without:,} questions have no answer"] * bool(without)
 
-    def ready(self, tokenizer: Any, model: Any, limit: int | None) -> None:
-        super().ready(tokenizer, model, min(limit or self.LONGEST, self.LONGEST))
-
     def features(self, examples: list[Example], held_out: bool) -> list[dict[str, Any]]:
-        limit = int(self.limit or self.LONGEST)
+        limit = self.limit
+        assert limit is not None  # LONGEST, if no other
         encoding = self.tokenizer(
             [example["text"].strip() for example in examples], [example["pair"] for example in examples],
             truncation="only_second", max_length=limit, stride=min(limit // 4, 128), return_overflowing_tokens=True,
@@ -248,7 +246,7 @@ class QuestionAnswering(TableTask):
             right = [text for text, _ in example["answers"]] or [""]
             if metrics.normalized(guess) not in map(metrics.normalized, right):
                 wrong.append({"question": example["text"], "answer": right[0], "predicted": guess})
-        return Report(errors=wrong[:_ERRORS])
+        return Report(errors=wrong[:ERRORS])
 
 
 def _positions(places: list[Any], answers: list[tuple[str, int]]) -> tuple[int, int]:
