@@ -163,9 +163,13 @@ class Trainer(Data, Evaluating, Searching, Saving):
         if args.torch_compile:
             mode = {} if args.torch_compile_mode is None else {"mode": args.torch_compile_mode}
             more["dynamo_plugin"] = TorchDynamoPlugin(backend=args.torch_compile_backend, **mode)
+        precision = "bf16" if args.bf16 else "fp16" if args.fp16 else "no"
+        known: Any = library.state.AcceleratorState  # one a process, which an earlier Trainer may have made
+        if known._shared_state and known().mixed_precision != precision:
+            known._reset_state()
         return library.Accelerator(
             cpu=args.use_cpu,
-            mixed_precision="bf16" if args.bf16 else "fp16" if args.fp16 else "no",
+            mixed_precision=precision,
             dataloader_config=loaders,
             kwargs_handlers=handlers,
             **more,
