@@ -9,6 +9,7 @@ import lzma
 import math
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,8 +26,10 @@ import formers
 from formers import BertConfig, cli, pipeline
 from formers.errors import InputError
 from formers.training import card, metrics
+from formers.training.registered import task_called
 from formers.training.splitting import split
 from formers.training.tables import read_table
+from formers.training.tasks import Columns
 
 GOOD, BAD = ["good", "fine", "great"], ["bad", "poor", "awful"]
 WORDS = ["a", "the", "film", "actor", "is", "in", "paris", "ada", "met", "where", "who", "?", *GOOD, *BAD]
@@ -346,10 +349,35 @@ def test_texts_from_texts(writer: str, train: Train) -> None:
     rows = [{"text": f"{['film', 'actor'][i % 2]} is {GOOD[i % 3]}", "target": f"{GOOD[i % 3]}"} for i in range(48)]
     Path("t.jsonl").write_text(as_lines([{**row, "text": row["text"] + " a" * (i % 7)} for i, row in enumerate(rows)]))
     code, found, err = train("text2text-generation", "--model", writer, "--train", "t.jsonl", "--out", "o", "--epochs",
-                             "30", "--learning-rate", "0.01")  # fmt: skip
+                             "15", "--learning-rate", "0.02", "--set", "eval_strategy=no")  # fmt: skip
     assert code == 0, err
     assert found["metrics"]["rouge_l"] > 0.9
     assert pipeline("text2text-generation", "o")("film is great")[0]["generated_text"].strip() == "great"
+
+
+@pytest.mark.parametrize("task", ["summarization", "translation", "translation_en_to_fr"])
+def test_what_pipelines_put_before_a_text_is_trained_on(writer: str, train: Train, task: str) -> None:
+    shutil.copytree(writer, "base")
+    config = json.loads(Path("base/config.json").read_text())
+    Path("base/config.json").write_text(json.dumps(config | {"task_specific_params": {task: {"prefix": "film: "}}}))
+    rows = [{"text": f"{GOOD[i % 3]}" + " a" * (i % 7), "target": f"{BAD[i % 3]}"} for i in range(48)]
+    Path("t.jsonl").write_text(as_lines(rows))
+    code, _, err = train(task, "--model", "base", "--train", "t.jsonl", "--out", "o", "--epochs", "2", "--set",
+                             "per_device_eval_batch_size=2", "predict_with_generate=true")  # fmt: skip
+    assert (code, "sees to that itself" in err) == (2, True)
+    code, _, err = train(task, "--model", "base", "--train", "t.jsonl", "--out", "o", "--epochs", "2", "--set",
+                             "per_device_eval_batch_size=2")  # fmt: skip
+    assert code == 0, err
+    given: list[int] = []
+    pipe = pipeline(task, "o")
+    pipe.model.encoder.register_forward_pre_hook(
+        lambda module, args, kwargs: given.extend(kwargs["input_ids"][0].tolist()), with_kwargs=True
+    )
+    pipe("good a")
+    ours = task_called(task, Columns())
+    ours.ready(pipe.tokenizer, pipe.model, 64)
+    assert ours.features([{"text": "good a", "target": "bad"}], True)[0]["input_ids"] == given
+    assert given[0] == pipe.tokenizer.convert_tokens_to_ids("film")
 
 
 # ---- kinds of files
