@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from ..errors import ArgumentError, FormersError, UnknownTaskError, near, visible
 from ..version import __version__
-from . import bench, chat, check, convert, env, info, run, tokenize
+from . import bench, chat, check, convert, env, info, run, tokenize, train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -142,5 +142,6 @@ _COMMANDS: dict[str, _Command] = {
     "convert": convert,
     "bench": bench,
     "tokenize": tokenize,
+    "train": train,
     "env": env,
 }
