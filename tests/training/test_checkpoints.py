@@ -63,7 +63,7 @@ def figures(made: Any) -> list[Any]:
         ("masked", (16,), {"dataloader_num_workers": 2}),
         ("masked", (14,), {"save_strategy": "epoch"}),
         ("classification", (16,), {"eval_strategy": "steps", "eval_steps": 5, "lr_scheduler_type": "cosine"}),
-        ("classification", (16,), {"bf16": True}),
+        ("classification", (16,), {"bf16": True, "logging_steps": 7}),
         ("causal", (3, 6), {"packing": True, "packing_length": 32, "save_steps": 2}),
     ],
 )

@@ -135,7 +135,7 @@ def test_what_is_written_is_predicted(models: dict[str, Path], tmp_path: Path) -
     for library in (transformers, formers):
         one = tiny.trainer(
             library, "seq2seq", models["seq2seq"], tmp_path / library.__name__, kind=library.Seq2SeqTrainer,
-            predict_with_generate=True, generation_max_length=9, generation_num_beams=2,
+            predict_with_generate=True, generation_max_length=9, generation_num_beams=2, per_device_eval_batch_size=11,
         )  # fmt: skip
         found.append(tiny.quiet(one.predict, tiny.data("seq2seq", 11)))
     theirs, ours = found

@@ -102,6 +102,8 @@ class Saving:
     _recorded: Any
     _epoch_start: dict[str, Any] | None
     _batches_read: int
+    _tr_loss: torch.Tensor
+    _logged_at: int
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the model, and its tokenizer, so that from_pretrained opens the folder."""
@@ -167,8 +169,10 @@ class Saving:
         unfinished.rename(folder)
 
     def _gathered_states(self) -> list[Any]:
-        """Of each process the states of the generators, as `seed.states` gives them and two more moments."""
+        """Of each process the states of the generators, as `seed.states` gives them and of two more moments, and the
+        sum of the losses that are not logged yet."""
         mine = seed.states()
+        mine |= {"loss": self._tr_loss.cpu(), "logged_at": self._logged_at}
         if self._epoch_start is not None:
             mine["epoch"] = self._epoch_start
         recorded, number = self._recorded, self._batches_read * self.args.world_size

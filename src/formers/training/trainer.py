@@ -155,6 +155,10 @@ class Trainer(Stepping):
         self._log_size(run)
         self._tr_loss = torch.tensor(0.0, device=self.args.device)
         self._total_loss, self._logged_at, self._begun_at = 0.0, self.state.global_step, self.state.global_step
+        if run.states is not None and "logged_at" in run.states:  # the mean of a log is over all steps since the last
+            self._logged_at = run.states["logged_at"]
+            self._tr_loss += run.states["loss"].to(self._tr_loss.device)
+            self._total_loss -= float(run.states["loss"])
         model.zero_grad()
         self.control = self.callback_handler.on_train_begin(self.args, self.state, self.control)
         if self.args.eval_on_start:
@@ -306,6 +310,7 @@ class Trainer(Stepping):
                 self.state.global_step += 1
                 self.state.epoch = epoch + done / run.batches
                 self.control = self.callback_handler.on_step_end(self.args, self.state, self.control)
+                self._maybe_log(run, norm, rate)
             self._maybe_log_save_evaluate(run, norm, rate)
             if self.control.should_epoch_stop:
                 break
@@ -354,7 +359,7 @@ class Trainer(Stepping):
         count = torch.as_tensor(main.numel() if mask is None else mask.sum(), device=self.args.device)
         self.state.num_input_tokens_seen += int(self.accelerator.gather(count).sum())
 
-    def _maybe_log_save_evaluate(self, run: Run, norm: Any, rate: float | None) -> None:
+    def _maybe_log(self, run: Run, norm: Any, rate: float | None) -> None:
         steps = self.state.global_step - self._logged_at
         if self.control.should_log and steps > 0:
             total = self.accelerator.gather(self._tr_loss).mean().item()
@@ -367,6 +372,9 @@ class Trainer(Stepping):
             self._logged_at = self.state.global_step
             self.store_flos()
             self.log(logs, run.start)
+
+    def _maybe_log_save_evaluate(self, run: Run, norm: Any, rate: float | None) -> None:
+        self._maybe_log(run, norm, rate)
         if self.control.should_evaluate:
             better = self._determine_best_metric(self._evaluate(run))
             if self.args.save_strategy == SaveStrategy.BEST:
