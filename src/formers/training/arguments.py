@@ -31,8 +31,8 @@ class _TakingOldNames(type):
     """Arguments by old names are taken as what they mean, by subclasses too."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        taken = translated(kwargs)
-        known = [f.name for f in fields(cls) if f.init]  # type: ignore[arg-type]
+        defaults = {f.name: f.default for f in fields(cls) if f.init}  # type: ignore[arg-type]
+        taken, known = translated(kwargs, defaults), list(defaults)
         if unknown := taken.keys() - set(known):
             name = sorted(unknown)[0]
             raise ArgumentError(f"{cls.__name__} takes no argument {name!r}.{near(name, [*known, *READ])}")

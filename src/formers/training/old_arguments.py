@@ -97,8 +97,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
 }
 
 
-def translated(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by their new names. What is given by both names keeps the new one's value.
+def translated(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by their new names. Of what is given by both, the new one counts, unless it is the default: so
+    command lines give all that they have.
 
     Errors: ArgumentError for those that cannot be honoured.
     """
@@ -106,9 +107,8 @@ def translated(given: dict[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name in RENAMED and value is not None:
             for new, meant in RENAMED[name](value).items():
-                if name == "warmup_ratio" and found.get(new):
-                    continue  # steps that are given count
-                found.setdefault(new, meant)
+                if new not in found or found[new] == defaults.get(new):
+                    found[new] = meant
     for name, (absent, way_out) in REFUSED.items():
         if found.get(name, absent) not in (absent, None, "", [], {}):
             raise ArgumentError(f"{name}={found[name]!r} cannot be honoured: {way_out}.")
