@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from ..errors import ArgumentError, InputError, near
+from ..training.choices import SchedulerType
+from ..training.schedules import get_scheduler
 from .evaluation.base import main_score
 from .examples import Batch, batch_of, loader_of, raw
 from .losses.base import Loss
@@ -29,44 +30,22 @@ Callback = Callable[[float, float, int], None]
 _NO_DECAY = ("bias", "LayerNorm.weight")
 
 
-def _constant(step: int, warmup: int, total: int) -> float:
-    return 1.0
-
-
-def _level(step: int, warmup: int, total: int) -> float:
-    return step / warmup if step < warmup else 1.0
-
-
-def _linear(step: int, warmup: int, total: int) -> float:
-    return step / warmup if step < warmup else max(0.0, (total - step) / max(1, total - warmup))
-
-
-def _cosine(step: int, warmup: int, total: int) -> float:
-    done = (step - warmup) / max(1, total - warmup)
-    return step / warmup if step < warmup else max(0.0, 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def _restarts(step: int, warmup: int, total: int) -> float:
-    done = (step - warmup) / max(1, total - warmup)
-    return step / warmup if step < warmup else 0.0 if done >= 1 else 0.5 * (1 + math.cos(math.pi * (done % 1)))
-
-
 _SCHEDULES = {
-    "constantlr": _constant,
-    "warmupconstant": _level,
-    "warmuplinear": _linear,
-    "warmupcosine": _cosine,
-    "warmupcosinewithhardrestarts": _restarts,
+    "constantlr": SchedulerType.CONSTANT,
+    "warmupconstant": SchedulerType.CONSTANT_WITH_WARMUP,
+    "warmuplinear": SchedulerType.LINEAR,
+    "warmupcosine": SchedulerType.COSINE,
+    "warmupcosinewithhardrestarts": SchedulerType.COSINE_WITH_RESTARTS,
 }
 
 
-def scheduled(name: str, optimizer: Optimizer, warmup: int, total: int) -> LambdaLR:
+def scheduled(name: str, optimizer: Optimizer, warmup: int, total: int) -> Any:
     """The learning rate over `total` steps, of which `warmup` lead up to it."""
     if name.lower() not in _SCHEDULES:
         raise ArgumentError(
             f"scheduler={name!r} is not known.{near(name.lower(), _SCHEDULES)} Use {', '.join(_SCHEDULES)}."
         )
-    return LambdaLR(optimizer, lambda step: _SCHEDULES[name.lower()](step, warmup, total))
+    return get_scheduler(_SCHEDULES[name.lower()], optimizer, warmup, total)
 
 
 @dataclass
