@@ -130,7 +130,7 @@ class Adapted(Pretrained):
         config.inference_mode = not is_trainable
         with self._whole_or_not():
             self._inject(config, name)
-            self._fill(name, weights, origin)
+            self.fill_adapter(name, weights, origin)
         if not is_trainable:
             self.eval()
             for _, layer in _layers(self, wrappers=False):
@@ -286,7 +286,7 @@ class Adapted(Pretrained):
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, re.error) as error:
             raise InputError(f"The {kind} adapter cannot be put into this {type(self).__name__}: {error}") from error
 
-    def _fill(self, name: str, weights: Mapping[str, Any], origin: str) -> None:
+    def fill_adapter(self, name: str, weights: Mapping[str, Any], origin: str) -> None:
         """Give the adapter of that name its weights, by the names of PEFT's files or the model's own."""
         peft = _peft()
         given = {key.removeprefix(_OUTER): value for key, value in weights.items()}

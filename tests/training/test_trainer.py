@@ -238,8 +238,29 @@ def test_peft_models_train_and_save_their_adapter_alone(models: dict[str, Path],
     assert torch.allclose(loaded(ids).logits, model.eval()(ids).logits, atol=1e-6)
 
 
-@pytest.mark.parametrize("library", ["torch"])
-def test_any_module_that_returns_a_loss(library: str, tmp_path: Path) -> None:
+def test_an_adapter_in_the_model_trains_stops_and_goes_on(models: dict[str, Path], tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    folder, made = models["classification"], []
+    for stops in ((6,), (4, 6)):
+        out = tmp_path / str(len(stops))
+        for number, steps in enumerate(stops):
+            torch.manual_seed(0)
+            model = formers.AutoModelForSequenceClassification.from_pretrained(folder)
+            model.add_adapter(peft.LoraConfig(r=2, target_modules=["query", "value"], init_lora_weights=False))
+            args = formers.TrainingArguments(
+                str(out), use_cpu=True, report_to=[], disable_tqdm=True, max_steps=steps, save_steps=2,
+                lr_scheduler_type="constant", learning_rate=1e-2,
+            )  # fmt: skip
+            tokenizer = formers.BertTokenizer(str(folder / "vocab.txt"))
+            rows = tiny.data("classification")
+            trainer = formers.Trainer(model, args, train_dataset=rows, processing_class=tokenizer)
+            tiny.quiet(trainer.train, resume_from_checkpoint=number > 0)
+        made.append(model.state_dict())
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+    assert (out / "checkpoint-6" / "adapter_model.safetensors").is_file()
+
+
+def test_any_module_that_returns_a_loss(tmp_path: Path) -> None:
     class Line(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()

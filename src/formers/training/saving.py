@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from .. import hub
+from ..adapters import Adapted
 from ..atomic import replacing
 from ..checkpoints import find_weights, open_checkpoint
 from ..checkpoints.names import torch_names
@@ -299,11 +300,14 @@ class Saving:
 
 
 def load_adapter(model: Any, folder: Path) -> None:
-    """Put an adapter's weights, as it was saved, into the adapter of a model."""
-    from peft import set_peft_model_state_dict
-
+    """Put an adapter's weights, as it was saved, into the active adapter of a model of PEFT's or of this package."""
     path = next(folder / name for name in ADAPTER_FILES if (folder / name).exists())
     stored = open_checkpoint(path, mmap=False)
+    if isinstance(model, Adapted):
+        model.fill_adapter(model.active_adapter(), stored, str(path))
+        return
+    from peft import set_peft_model_state_dict
+
     set_peft_model_state_dict(model, {name: lazy.load() for name, lazy in stored.items()}, model.active_adapter)
 
 
