@@ -61,6 +61,7 @@ def write_eight_bits(source: Path, out: Path) -> None:
         found[name], found[f"{name}_scale"] = (weight / scale).round().to(torch.int8), scale
     save_file(found, out / "model.safetensors", {"format": "pt"})
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    config.pop("gradient_checkpointing", None)  # a key of old files
     config |= {"quantization_config": EIGHT_BITS, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (out / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for name in KEPT:
