@@ -62,9 +62,11 @@ PATHS: dict[str, tuple[str, ...]] = {
     "optimization": ("training.optimizers", "training.schedules"),
     "trainer": ("training.trainer", "training.saving", "training.results", "training.optimizers", "training.schedules"),
     "trainer_callback": ("training.callbacks",),
-    "trainer_pt_utils": ("old_paths.tensors", *_TRAINING, "training.batching", "training.evaluating"),
+    "trainer_pt_utils": (
+        *("old_paths.availability", "old_paths.tensors", *_TRAINING, "training.batching", "training.evaluating"),
+    ),
     "trainer_seq2seq": ("training.seq2seq",),
-    "trainer_utils": (*_TRAINING, "training.searching", "old_paths.names"),
+    "trainer_utils": (*_TRAINING, "training.searching", "old_paths.availability", "old_paths.names"),
     "training_args": ("training.arguments", "training.choices"),
     "training_args_seq2seq": ("training.arguments",),
     "utils": _UTILS,

@@ -122,6 +122,15 @@ def http_user_agent(user_agent: dict[str, str] | str | None = None) -> str:
     return "formers" + (f"; {more}" if more else "")
 
 
+def get_full_repo_name(model_id: str, organization: str | None = None, token: str | None = None) -> str:
+    """The name of a model on the hub: of an organization, or of the user whom the token names there."""
+    if organization is None:
+        from huggingface_hub import HfApi
+
+        organization = HfApi().whoami(token)["name"]
+    return f"{organization}/{model_id}"
+
+
 class PushToHubMixin:
     """For subclasses of a library's own; `push_to_hub` raises ArgumentError that says how to upload."""
 
