@@ -51,6 +51,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "models.auto.modeling_auto": _AUTO,
     "models.auto.tokenization_auto": _AUTO,
     "pytorch_utils": ("old_paths.tensors",),
+    "testing_utils": ("old_paths.names",),
     "tokenization_python": _TOKENIZATION,
     "tokenization_utils": _TOKENIZATION,
     "tokenization_utils_base": _TOKENIZATION,

@@ -8,6 +8,8 @@ import types
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property as cached_property
+from io import StringIO
+from logging import Logger, StreamHandler
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -211,6 +213,22 @@ class ContextManagers(ExitStack):
         for manager in self.context_managers:
             self.enter_context(manager)
         return self
+
+
+class CaptureLogger:
+    """Inside, what a logger says is kept too: in `out`, once outside."""
+
+    def __init__(self, logger: Logger) -> None:
+        self.logger, self.io, self.out = logger, StringIO(), ""
+        self.sh = StreamHandler(self.io)
+
+    def __enter__(self) -> CaptureLogger:
+        self.logger.addHandler(self.sh)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.logger.removeHandler(self.sh)
+        self.out = self.io.getvalue()
 
 
 def strtobool(val: str) -> int:

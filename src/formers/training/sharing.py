@@ -59,7 +59,7 @@ class Sharing:
             (stage / "README.md").write_text("\n\n".join([*text, *self._figures()]) + "\n", encoding="utf-8")
 
     def _figures(self) -> list[str]:
-        evaluated = next((log for log in reversed(self.state.log_history) if "eval_loss" in log), {})
+        evaluated: dict[str, Any] = next((log for log in reversed(self.state.log_history) if "eval_loss" in log), {})
         scores = [(name, f"{value:.4f}") for name, value in evaluated.items() if isinstance(value, float)]
         values = self.args.to_dict()
         arguments = [(name, str(values[name])) for name in _ARGUMENTS]
