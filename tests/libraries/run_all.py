@@ -20,6 +20,7 @@ RUNS = (
     ("peft_decoders", "", "peft"),
     ("peft_decoders", "--as-transformers", "peft"),
     ("examples", "", "formers"),
+    ("scripts", "", "formers"),
     ("trainer", "", "transformers"),
     ("accelerate", "", "accelerate"),
     ("datasets", "", "datasets"),
@@ -41,7 +42,7 @@ def known_failures() -> set[str]:
 def results(script: str, argument: str) -> list[list[str]]:
     """What a script prints: "ok" or "FAILED", the check, and why it failed."""
     command = [sys.executable, str(HERE / f"run_{script}.py"), *([argument] if argument else [])]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     lines = [line.split("\t") for line in done.stdout.splitlines() if line.startswith(("ok\t", "FAILED\t"))]
     return lines or [["FAILED", "the script itself", "".join(done.stderr.strip().splitlines()[-1:])]]
 

@@ -28,7 +28,7 @@ BERT = {
 }  # fmt: skip
 
 
-def saved(task: str, folder: Path) -> Path:
+def saved(task: str, folder: Path, labels: int | None = None) -> Path:
     """A model of Transformers for the task, without dropout, in a folder."""
     torch.manual_seed(0)
     kind = TASKS[task]
@@ -43,7 +43,7 @@ def saved(task: str, folder: Path) -> Path:
             decoder_start_token_id=0,
         )  # fmt: skip
     else:
-        config = transformers.BertConfig(**BERT, num_labels={"classification": 3, "tokens": 5}.get(task, 2))
+        config = transformers.BertConfig(**BERT, num_labels=labels or {"classification": 3, "tokens": 5}.get(task, 2))
     model = getattr(transformers, f"AutoModelFor{kind}").from_config(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.1)

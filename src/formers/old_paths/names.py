@@ -8,6 +8,8 @@ import types
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property as cached_property
+from io import StringIO
+from logging import Logger, StreamHandler
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -122,6 +124,15 @@ def http_user_agent(user_agent: dict[str, str] | str | None = None) -> str:
     return "formers" + (f"; {more}" if more else "")
 
 
+def get_full_repo_name(model_id: str, organization: str | None = None, token: str | None = None) -> str:
+    """The name of a model on the hub: of an organization, or of the user whom the token names there."""
+    if organization is None:
+        from huggingface_hub import HfApi
+
+        organization = HfApi().whoami(token)["name"]
+    return f"{organization}/{model_id}"
+
+
 class PushToHubMixin:
     """For subclasses of a library's own; `push_to_hub` raises ArgumentError that says how to upload."""
 
@@ -202,6 +213,22 @@ class ContextManagers(ExitStack):
         for manager in self.context_managers:
             self.enter_context(manager)
         return self
+
+
+class CaptureLogger:
+    """Inside, what a logger says is kept too: in `out`, once outside."""
+
+    def __init__(self, logger: Logger) -> None:
+        self.logger, self.io, self.out = logger, StringIO(), ""
+        self.sh = StreamHandler(self.io)
+
+    def __enter__(self) -> CaptureLogger:
+        self.logger.addHandler(self.sh)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.logger.removeHandler(self.sh)
+        self.out = self.io.getvalue()
 
 
 def strtobool(val: str) -> int:

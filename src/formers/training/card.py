@@ -72,7 +72,6 @@ def text(about: About, pictures: list[str]) -> str:
 
 
 def _header(about: About, title: str) -> str:
-    """YAML, each value of it JSON, which is YAML too."""
     kind = _hub_task(about)
     head: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": kind, "tags": [kind, "formers"]}
     if not Path(about.plan.model).expanduser().exists():  # a folder is no name that the Hub knows
@@ -87,7 +86,12 @@ def _header(about: About, title: str) -> str:
         head["model-index"] = [
             {"name": title, "results": [{"task": {"type": kind}, "dataset": data, "metrics": scores}]}
         ]
-    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items() if value]
+    return header(head)
+
+
+def header(values: dict[str, Any]) -> str:
+    """What is known of a model as YAML, which the Hub reads; each value of it JSON, which is YAML too."""
+    lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in values.items() if value]
     return "\n".join(["---", *lines, "---"])
 
 

@@ -63,6 +63,19 @@ def arrays(nested: Any) -> Any:
     return mapped(lambda x: (x.float() if x.dtype == torch.bfloat16 else x).cpu().numpy(), nested)
 
 
+nested_numpify = arrays
+
+
+def nested_detach(tensors: Any) -> Any:
+    """Nested tensors without their gradients."""
+    return mapped(Tensor.detach, tensors)
+
+
+def nested_concat(tensors: Any, new_tensors: Any, padding_index: int = PADDING) -> Any:
+    """Nested tensors (b, T, …) and further ones as one (B, longest T, …), filled up at the end."""
+    return joined([tensors, new_tensors], padding_index)
+
+
 class Gathered:
     """What the batches of an evaluation give, kept until its end."""
 
@@ -233,7 +246,7 @@ class Evaluating:
             ignore_keys = list(getattr(config, "keys_to_ignore_at_inference", ["past_key_values"]))
         labels = None
         if has_labels:
-            labels = mapped(Tensor.detach, tuple(inputs[name] for name in self.label_names))
+            labels = nested_detach(tuple(inputs[name] for name in self.label_names))
             labels = labels[0] if len(labels) == 1 else labels
         loss = None
         with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
@@ -251,7 +264,7 @@ class Evaluating:
             logits = tuple(value for name, value in outputs.items() if name not in left_out)
         else:
             logits = outputs[1:] if has_labels else outputs
-        logits = mapped(Tensor.detach, logits)
+        logits = nested_detach(logits)
         return loss, logits[0] if isinstance(logits, tuple) and len(logits) == 1 else logits, labels
 
     def log_metrics(self, split: str, metrics: dict[str, float]) -> None:

@@ -36,10 +36,11 @@ from .results import number_of_arguments
 from .saving import Saving
 from .schedules import get_scheduler
 from .searching import Searching
+from .sharing import Sharing
 from .smoothing import LabelSmoother
 
 
-class Stepping(Data, Evaluating, Searching, Saving):
+class Stepping(Data, Evaluating, Searching, Saving, Sharing):
     """The part of a Trainer that holds the model, and computes losses and gradients."""
 
     def __init__(
