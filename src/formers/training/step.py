@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import heads
+from .. import heads, logging
 from ..errors import ArgumentError, HeadError, InputError
 from ..modeling import PreTrainedModel
 from ..ops.losses import IGNORED
@@ -60,6 +60,7 @@ class Stepping(Data, Evaluating, Searching, Saving):
         tokenizer: Any = None,
     ) -> None:
         self.args = args = TrainingArguments("trainer_output") if args is None else args
+        logging.set_verbosity(args.get_process_log_level())
         seed.enable_full_determinism(args.seed) if args.full_determinism else seed.set_seed(args.seed)
         self.model_init, self._trial = model_init, None
         if (model is None) == (model_init is None):
