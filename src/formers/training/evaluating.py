@@ -124,7 +124,7 @@ class Evaluating:
         loss_only = True if self.compute_metrics is None else None
         output = self.evaluation_loop(loader, "Evaluation", loss_only, ignore_keys, metric_key_prefix)
         metrics = self._timed(output, metric_key_prefix, start)
-        self.log(dict(metrics))  # type: ignore[attr-defined]
+        self.log(metrics)  # type: ignore[attr-defined]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 

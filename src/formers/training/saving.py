@@ -80,8 +80,8 @@ def read(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"{str(path)!r} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]} Resume from another checkpoint, or delete "
-            "the file to go on without what it holds."
+            f"{str(path)!r} cannot be read: {(str(error) or type(error).__name__).splitlines()[0]} Resume from another "
+            "checkpoint, or delete the file to go on without what it holds."
         ) from error
 
 
