@@ -150,7 +150,6 @@ def test_data_that_is_none(made: Any, caplog: pytest.LogCaptureFixture) -> None:
         ({"train_dataset": without}, "no labels. It has input_ids, attention_mask.*label_names.*in rows"),
         ({"train_dataset": texts}, "None of the columns 'text', 'other'.*Tokenize"),
         ({"train_dataset": empty}, "at least one token"),
-        ({"train_dataset": [{}] * 4}, "empty|no column"),
         ({"train_dataset": few, "dataloader_drop_last": True}, "dataloader_drop_last"),
         ({"train_dataset": {"train": few}}, "dict of 'train': give one"),
         ({"train_dataset": iter(few), "max_steps": 3}, "read once"),
@@ -259,7 +258,7 @@ class Interrupted(formers.TrainerCallback):
                     pass  # where the handler runs
 
 
-@pytest.mark.parametrize(("times", "checkpoints"), [(1, ["checkpoint-4"]), (2, ["checkpoint-3"])])
+@pytest.mark.parametrize(("times", "checkpoints"), [(1, ["checkpoint-4"]), (2, [])])
 def test_ctrl_c(times: int, checkpoints: list[str], made: Any, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     one = made(callbacks=[Interrupted(times)], save_strategy="steps", save_steps=100)
@@ -289,6 +288,8 @@ def test_batches_that_do_not_fit(made: Any) -> None:
         return real(model, inputs, **kwargs)
 
     one.compute_loss = compute
-    assert tiny.quiet(one.train).global_step == len(sizes) - sum(size > 6 for size in sizes)
-    assert sizes[0] == 16 and max(sizes[3:]) <= 6 and one._train_batch_size <= 6
+    steps = tiny.quiet(one.train).global_step
+    failed = sum(size > 6 for size in sizes)
+    assert sizes[0] == 16 and failed > 1 and max(sizes[failed:]) <= 6 and one._train_batch_size <= 6
+    assert steps == len(sizes) - failed
     assert one.state.train_batch_size == one._train_batch_size and one.lr_scheduler.get_last_lr() == [0.0]

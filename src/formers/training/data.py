@@ -344,14 +344,15 @@ class Data:
         return inputs
 
 
-def read(loader: Any) -> Iterator[Any]:
-    """The batches of a loader. Errors: InputError where the data, whose length is not known, gives none."""
+def read(loader: Any, may_end: bool = False) -> Iterator[Any]:
+    """The batches of a loader. Errors: InputError where the data, whose length is not known, gives none and may not."""
     try:
         yield from loader
     except ValueError as error:
         if "does not contain any data" not in str(error):
             raise
-        raise InputError("The data gave no batch: it is empty.") from error
+        if not may_end:
+            raise InputError("The data gave no batch: it is empty.") from error
 
 
 def inner_model(model: Any) -> Any:

@@ -90,10 +90,10 @@ def _bad_label(error: RangeError, trainer: Any, inputs: Any) -> tuple[str, list[
 
 
 class Interrupt:
-    """Inside, a first Ctrl-C waits for the end of what must not be cut; a second one does not."""
+    """Inside, a first Ctrl-C waits for the end of what must not be cut; a second one does not, which `cut` says."""
 
     def __init__(self) -> None:
-        self._waiting = self._asked = False
+        self._waiting = self._asked = self.cut = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -111,6 +111,7 @@ class Interrupt:
 
     def _asked_for(self, number: int, frame: Any) -> None:
         if not self._waiting or self._asked:
+            self.cut = self._waiting
             raise KeyboardInterrupt
         self._asked = True
 

@@ -77,7 +77,8 @@ class Trainer(Stepping):
     ) -> TrainOutput:
         """Train. resume_from_checkpoint: a checkpoint's folder to go on from, or True for the last one.
 
-        A first Ctrl-C ends the step, writes a checkpoint and raises KeyboardInterrupt; a second one stops at once.
+        A first Ctrl-C ends the step, writes a checkpoint and raises KeyboardInterrupt; a second one stops at once,
+        without a checkpoint.
         Errors: InputError for a batch that the model cannot take, NotFiniteError for a loss that is no number; the
         rows are named, and no checkpoint is written over.
         """
@@ -172,7 +173,8 @@ class Trainer(Stepping):
                 if self.control.should_training_stop:
                     break
         except KeyboardInterrupt:
-            self._save_interrupted(run)
+            if not self._interrupt.cut:  # or the weights are of no step
+                self._save_interrupted(run)
             raise
         return self._finalize_training(run)
 
@@ -287,7 +289,7 @@ class Trainer(Stepping):
             return batches, lambda: True
         recorded = self._recorded
         if recorded is None or run.states is None or "ahead" not in run.states:
-            return iter(accelerate().skip_first_batches(loader, run.skipped)), lambda: True
+            return read(accelerate().skip_first_batches(loader, run.skipped), may_end=True), lambda: True
         world = self.args.world_size
         recorded.restore = {run.skipped * world: run.states["ahead"], (run.skipped + 1) * world: run.states}
         return iter(accelerate().skip_first_batches(loader, run.skipped)), lambda: bool(recorded.restore)
