@@ -54,6 +54,8 @@ class InputError(FormersError, ValueError, RuntimeError):
 class RangeError(InputError, IndexError):
     """A token id, position or label outside of what the model has."""
 
+    labels: tuple[str, int] | None = None  # the argument, and how many labels there are, where it is about labels
+
 
 class ArgumentError(FormersError, TypeError, ValueError):
     """An argument of the wrong name or type."""

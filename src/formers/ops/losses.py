@@ -124,10 +124,12 @@ def _check_range(labels: Tensor, count: int, name: str) -> None:
     bad = ((labels < 0) | (labels >= count)) & (labels != IGNORED)
     if not torch.compiler.is_compiling() and bool(bad.any()):
         place = int(bad.flatten().nonzero()[0])
-        raise RangeError(
+        error = RangeError(
             f"{name} holds {int(labels.flatten()[place])} (element {place}), but the model has {count} labels: "
             f"0 to {count - 1}, or {IGNORED} to leave an element out. Load it with num_labels= as many as you need."
         )
+        error.labels = name, count
+        raise error
 
 
 def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -> Tensor:

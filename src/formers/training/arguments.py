@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from datetime import timedelta
 from enum import Enum
 from functools import cached_property
@@ -18,30 +18,27 @@ from typing import Any, ClassVar
 import torch
 
 from .. import logging
-from ..errors import ArgumentError, InputError, near
+from ..errors import ArgumentError, near
+from .checking import LEVELS, check, read_numbers
 from .choices import IntervalStrategy, OptimizerNames, ParallelMode, SaveStrategy, SchedulerType
 from .extra import accelerate
-from .old_arguments import READ, REFUSED, WITHOUT_EFFECT, readable, translated
-
-SAMPLING = ("random", "sequential", "group_by_length")
-_LEVELS = {**logging.log_levels, "passive": -1}
+from .old_arguments import READ, REFUSED, WITHOUT_EFFECT, absent, readable, translated
 
 
 class _TakingOldNames(type):
     """Arguments by old names are taken as what they mean, by subclasses too."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        defaults = {f.name: f.default for f in fields(cls) if f.init}  # type: ignore[arg-type]
-        taken, known = translated(kwargs, defaults), list(defaults)
-        if unknown := taken.keys() - set(known):
+        known = {f.name: _default(f) for f in fields(cls) if f.init}  # type: ignore[arg-type]
+        taken = translated(kwargs, known)
+        if unknown := taken.keys() - known.keys():
             name = sorted(unknown)[0]
             raise ArgumentError(f"{cls.__name__} takes no argument {name!r}.{near(name, [*known, *READ])}")
         return super().__call__(*args, **taken)
 
 
-def _read_absent(name: str) -> property:
-    absent = WITHOUT_EFFECT[name] if name in WITHOUT_EFFECT else REFUSED[name][0]
-    return property(lambda self: absent)
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 @dataclass
@@ -113,9 +110,9 @@ class TrainingArguments(metaclass=_TakingOldNames):
     log_on_each_node: bool = True
     log_level: str = "passive"
     log_level_replica: str = "warning"
-    include_num_input_tokens_seen: str | bool = "no"
+    include_num_input_tokens_seen: str | bool = field(default="no", metadata={"nargs": "?", "const": "all"})
     disable_tqdm: bool | None = None
-    report_to: str | list[str] | None = "none"
+    report_to: str | list[str] | None = field(default="none", metadata={"nargs": "+"})
     run_name: str | None = None
     # what is evaluated
     eval_strategy: IntervalStrategy | str = "no"
@@ -163,6 +160,7 @@ class TrainingArguments(metaclass=_TakingOldNames):
     ddp_timeout: int = 1800
 
     def __post_init__(self) -> None:
+        read_numbers(self)
         self.output_dir = os.path.expanduser("trainer_output" if self.output_dir is None else self.output_dir)
         self.eval_strategy = IntervalStrategy(self.eval_strategy)
         self.logging_strategy = IntervalStrategy(self.logging_strategy)
@@ -193,55 +191,9 @@ class TrainingArguments(metaclass=_TakingOldNames):
         if self.logging_dir is None:
             name = f"{time.strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}"
             self.logging_dir = os.path.join(self.output_dir, "runs", name)
-        self._check()
+        check(self)
         if self.tf32 is not None and torch.cuda.is_available():
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.tf32
-
-    def _check(self) -> None:
-        for name, least in _LEAST.items():
-            if (value := getattr(self, name)) is not None and not value >= least:
-                raise InputError(f"{name}={value!r} must be at least {least}.")
-        if self.logging_strategy == IntervalStrategy.STEPS and not self.logging_steps:
-            raise InputError("logging_strategy='steps' needs logging_steps above 0.")
-        for name in ("logging_steps", "eval_steps", "save_steps"):
-            value = getattr(self, name)
-            if value is not None and value > 1:
-                if value != int(value):
-                    raise InputError(f"{name}={value} is neither a whole number nor, below 1, a part of the training.")
-                setattr(self, name, int(value))
-        if self.warmup_steps > 1 and self.warmup_steps != int(self.warmup_steps):
-            raise InputError(f"warmup_steps={self.warmup_steps} is neither a whole number nor, below 1, a part.")
-        if self.fp16 and self.bf16:
-            raise ArgumentError("fp16 and bf16 exclude each other.")
-        if self.fp16_full_eval and self.bf16_full_eval:
-            raise ArgumentError("fp16_full_eval and bf16_full_eval exclude each other.")
-        if self.lr_scheduler_type == SchedulerType.REDUCE_ON_PLATEAU and self.eval_strategy == IntervalStrategy.NO:
-            raise ArgumentError("lr_scheduler_type='reduce_lr_on_plateau' waits for a metric: set eval_strategy.")
-        if self.train_sampling_strategy not in SAMPLING:
-            raise ArgumentError(
-                f"train_sampling_strategy={self.train_sampling_strategy!r} is none of {', '.join(SAMPLING)}."
-            )
-        self._check_best()
-
-    def _check_best(self) -> None:
-        """That each checkpoint has been evaluated, where the best one is looked for."""
-        if not self.load_best_model_at_end or self.save_strategy == SaveStrategy.BEST:
-            return
-        times = {name: str(getattr(self, name).value) for name in ("eval_strategy", "save_strategy")}
-        if len(set(times.values())) > 1:
-            raise ArgumentError(
-                "load_best_model_at_end compares checkpoints by what an evaluation finds, so both come at one time: "
-                f"{' and '.join(f'{name}={word!r}' for name, word in times.items())}. Set both to one value, or "
-                "save_strategy='best'."
-            )
-        if self.eval_strategy == IntervalStrategy.STEPS:
-            ratio = self.save_steps / (self.eval_steps or 1)
-            same = (self.save_steps < 1) == ((self.eval_steps or 1) < 1)
-            if not same or abs(ratio - round(ratio)) > 1e-6:
-                raise ArgumentError(
-                    f"load_best_model_at_end needs save_steps ({self.save_steps}) to be a multiple of eval_steps "
-                    f"({self.eval_steps})."
-                )
 
     # ---- the machine
 
@@ -310,7 +262,7 @@ class TrainingArguments(metaclass=_TakingOldNames):
 
     def get_process_log_level(self) -> int:
         """The level of `logging` for this process: that of the program where none is asked for."""
-        level = _LEVELS[self.log_level if self.should_log else self.log_level_replica]
+        level = LEVELS[self.log_level if self.should_log else self.log_level_replica]
         return logging.get_verbosity() if level == -1 else level
 
     def get_warmup_steps(self, num_training_steps: int) -> int:
@@ -347,23 +299,7 @@ class TrainingArguments(metaclass=_TakingOldNames):
 for _name in READ:
     setattr(TrainingArguments, _name, readable(_name))
 for _name in (*WITHOUT_EFFECT, *REFUSED):
-    setattr(TrainingArguments, _name, _read_absent(_name))
-
-_LEAST = {
-    "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
-    "gradient_accumulation_steps": 1,
-    "learning_rate": 0,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "max_grad_norm": 0,
-    "num_train_epochs": 0,
-    "logging_steps": 0,
-    "eval_steps": 0,
-    "dataloader_num_workers": 0,
-    "torch_empty_cache_steps": 1,
-    "packing_length": 2,
-}
+    setattr(TrainingArguments, _name, absent(_name))
 
 
 @dataclass

@@ -346,10 +346,9 @@ def _shown(logs: dict[str, Any] | None, most: int) -> dict[str, Any]:
     for name, value in (logs or {}).items():
         if isinstance(value, float):
             shown[name] = f"{value:.4g}"
-        elif isinstance(value, str) and len(value) > most:
-            shown[name] = f"{value[:most]}…"
-        elif name != "total_flos":
-            shown[name] = value
+        else:
+            shown[name] = f"{value[:most]}…" if isinstance(value, str) and len(value) > most else value
+    shown.pop("total_flos", None)
     return shown
 
 

@@ -178,6 +178,11 @@ class Data:
             raise InputError("Trainer has nothing to train on: give train_dataset=.")
         dataset: Any = self._readable(self.train_dataset, "training")
         if isinstance(dataset, IterableDataset) or not has_length(dataset):
+            if self.args.packing or self.args.train_sampling_strategy == "group_by_length":
+                raise InputError(
+                    "Data without a length cannot be packed or grouped by length, which needs the lengths of all "
+                    "texts: give a data set that has them, or leave packing and group_by_length out."
+                )
             return self._loader(dataset, batch_size=self._train_batch_size, drop_last=self.args.dataloader_drop_last)
         if not len(dataset):
             raise InputError("train_dataset is empty.")
@@ -244,6 +249,8 @@ class Data:
 
     def _in_order(self, dataset: Any, what: str) -> Any:
         dataset, more = self._readable(dataset, what), {}
+        if has_length(dataset) and not len(dataset):
+            raise InputError(f"The {what} data is empty.")
         if not isinstance(dataset, IterableDataset):
             more = {"sampler": self._get_eval_sampler(dataset), "drop_last": self.args.dataloader_drop_last}
         return self._loader(dataset, batch_size=self.args.eval_batch_size, **more)
@@ -275,6 +282,15 @@ class Data:
 
     def _readable(self, dataset: Any, description: str) -> Any:
         """The data set without the columns that the model does not take, where it can drop them itself."""
+        if isinstance(dataset, dict):
+            raise InputError(
+                f"The {description} data is a {type(dataset).__name__} of {', '.join(map(repr, dataset))}: give one."
+            )
+        if isinstance(dataset, Iterator):
+            raise InputError(
+                f"The {description} data is a {type(dataset).__name__}, which can be read once: give a list, or an "
+                "IterableDataset of torch."
+            )
         names = getattr(dataset, "column_names", None)
         if self._takes_anything() or not names or not hasattr(dataset, "remove_columns"):
             return dataset
@@ -326,6 +342,17 @@ class Data:
                 f"It takes {', '.join(self._signature_columns())}."
             )
         return inputs
+
+
+def read(loader: Any, may_end: bool = False) -> Iterator[Any]:
+    """The batches of a loader. Errors: InputError where the data, whose length is not known, gives none and may not."""
+    try:
+        yield from loader
+    except ValueError as error:
+        if "does not contain any data" not in str(error):
+            raise
+        if not may_end:
+            raise InputError("The data gave no batch: it is empty.") from error
 
 
 def inner_model(model: Any) -> Any:

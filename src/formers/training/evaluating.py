@@ -13,8 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import FormersError, InputError
+from ..logging import logger
 from .callbacks import TRAINER_STATE_NAME
+from .data import read
+from .faults import explained
 from .results import (
     EvalLoopOutput,
     EvalPrediction,
@@ -137,7 +140,9 @@ class Evaluating:
         loss_only = True if self.compute_metrics is None else None
         output = self.evaluation_loop(loader, "Evaluation", loss_only, ignore_keys, metric_key_prefix)
         metrics = self._timed(output, metric_key_prefix, start)
-        self.log(dict(metrics))  # type: ignore[attr-defined]
+        if loss_only and output.num_samples and f"{metric_key_prefix}_loss" not in metrics:
+            logger.warning("The evaluation has no loss: the data has none of the labels %s.", self.label_names)
+        self.log(metrics)  # type: ignore[attr-defined]
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -174,10 +179,15 @@ class Evaluating:
         kept = {name: Gathered(args.eval_do_concat_batches) for name in ("losses", "logits", "labels", "inputs")}
         each = args.batch_eval_metrics and description != "Prediction"
         seen, metrics = 0, None
-        for step, inputs in enumerate(dataloader):
+        for step, inputs in enumerate(read(dataloader)):
             size = batch_size(inputs)
+            first = (step * args.world_size + args.process_index) * args.eval_batch_size
             seen += size
-            loss, logits, labels = self.prediction_step(model, inputs, loss_only, ignore_keys)
+            try:
+                loss, logits, labels = self.prediction_step(model, inputs, loss_only, ignore_keys)
+            except (FormersError, IndexError, KeyError) as error:
+                rows = range(first, first + size)
+                raise explained(error, self, inputs, rows, description.lower(), step) from error
             main = inputs.get(self._main_input()) if "inputs" in args.include_for_metrics else None  # type: ignore[attr-defined]
             if loss is not None:
                 loss = loss.repeat(size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -17,61 +17,83 @@ _MOST = 32  # rows that are named
 
 
 class NotFiniteError(FormersError, ArithmeticError):
-    """A loss that is no finite number."""
+    """A loss, or gradients, of which some are no finite numbers."""
 
     @classmethod
-    def of(cls, trainer: Any, loss: Tensor, batch: int) -> NotFiniteError:
-        """The loss of one batch of a step."""
+    def of(cls, trainer: Any, what: str, batches: Sequence[int]) -> NotFiniteError:
+        """What is not finite, as "The loss is nan", after these batches of the epoch."""
         last = trainer.state.best_model_checkpoint or trainer.args.output_dir
         return cls(
-            f"The loss is {loss.float().mean().item()} in step {trainer.state.global_step + 1} (learning rate "
-            f"{trainer._get_learning_rate():.3g}), on {rows_of(trainer, batch)}. The weights of before this step are "
+            f"{what} in step {trainer.state.global_step + 1} (learning rate {trainer._get_learning_rate():.3g}), on "
+            f"{named(read_rows(trainer, batches), 'training', batches)}. The weights of before this step are "
             f"in the model, and the checkpoints in {last!r} are as they were. Look at these rows (labels of -100 alone "
             "have no mean), or lower the learning rate, warm it up, or lower max_grad_norm."
         )
 
 
-def rows_of(trainer: Any, batch: int) -> str:
+def read_rows(trainer: Any, batches: Sequence[int]) -> list[int] | None:
+    """The rows of the training data in these batches of this process, None where they are not known."""
+    if trainer._recorded is None:
+        return None
+    known, world = trainer._recorded.rows, trainer.args.world_size
+    found = [known.get(batch * world + trainer.args.process_index) for batch in batches]
+    return None if None in found else [row for rows in found for row in rows]
+
+
+def named(rows: Sequence[int] | None, data: str, batches: Sequence[int]) -> str:
     """'rows 3, 17 and 5 of the training data', as far as they are known."""
-    known = None
-    if trainer._recorded is not None:
-        known = trainer._recorded.rows.get(batch * trainer.args.world_size + trainer.args.process_index)
-    if known is None:
-        return f"batch {batch + 1} of the epoch"
-    shown = ", ".join(map(str, known[:_MOST])) + (", …" if len(known) > _MOST else "")
-    return f"row{'s' * (len(known) > 1)} {shown} of the training data"
+    if rows is None:
+        return f"batch {batches[0] + 1} of the {data} data"
+    shown = ", ".join(map(str, rows[:_MOST])) + (", …" if len(rows) > _MOST else "")
+    return f"row{'s' * (len(rows) > 1)} {shown} of the {data} data"
 
 
-def explained(error: Exception, trainer: Any, inputs: Any, batch: int) -> Exception:
-    """The error with the rows that it is about, and for a label out of range the row and the column."""
-    where = rows_of(trainer, batch)
-    count = getattr(getattr(trainer.model, "config", None), "num_labels", None)
-    for name in trainer.label_names if isinstance(error, RangeError) else ():
-        labels = inputs.get(name)
-        if not isinstance(labels, Tensor) or labels.is_floating_point() or "labels" not in str(error):
-            continue
-        bad = ((labels < 0) & (labels != IGNORED)) | (labels >= (count or 0))
-        if bool(bad.any()):
-            place = bad.nonzero()[0].tolist()
-            known = trainer._recorded.rows.get(batch) if trainer._recorded is not None else None
-            row = f"row {known[place[0]]} of the training data" if known else f"text {place[0]} of the batch"
-            return RangeError(
-                f"Column {name!r}, {row}{f', token {place[1]}' if len(place) > 1 else ''}: the label is "
-                f"{int(labels[tuple(place)])}, but the model has {count} labels, 0 to {(count or 1) - 1}, and "
-                f"{IGNORED} for what is left out. Load the model with num_labels= as many as there are."
-            )
+def explained(
+    error: Exception, trainer: Any, inputs: Any, rows: Sequence[int] | None, data: str, batch: int
+) -> Exception:
+    """The error with the rows that it is about, and for a label out of range the row and the column.
+
+    rows: of the batch, None where they are not known. data: which data they are of. batch: its number."""
+    if isinstance(error, RangeError) and (found := _bad_label(error, trainer, inputs)) is not None:
+        name, place, label, count = found
+        row = f"row {rows[place[0]]} of the {data} data" if rows else f"text {place[0]} of batch {batch + 1}"
+        config = getattr(trainer.model, "config", None)
+        way_out = "Load the model with num_labels= as many as there are."
+        if count == getattr(config, "vocab_size", None) != getattr(config, "num_labels", None):
+            way_out = "Were they tokenized with another model's tokenizer?"
+        return RangeError(
+            f"Column {name!r}, {row}{f', token {place[1]}' if len(place) > 1 else ''}: the label is {label}, but the "
+            f"model has {count} labels, 0 to {count - 1}, and {IGNORED} for what is left out. {way_out}"
+        )
     kind = type(error) if isinstance(error, FormersError) else InputError
     try:
-        return kind(f"{error} (in {where})")
+        return kind(f"{error} (in {named(rows, data, [batch])})")
     except TypeError:
         return error
 
 
+def _bad_label(error: RangeError, trainer: Any, inputs: Any) -> tuple[str, list[int], int, int] | None:
+    """The column, place and value of the first label out of range, and how many labels there are."""
+    config = getattr(trainer.model, "config", None)
+    count = error.labels[1] if error.labels else 0
+    if not error.labels and getattr(config, "is_encoder_decoder", False):
+        count = getattr(config, "vocab_size", 0)  # labels are what the decoder reads, too
+    for name in trainer.label_names if count else ():
+        labels = inputs.get(name)
+        if not isinstance(labels, Tensor) or labels.is_floating_point():
+            continue
+        bad = ((labels < 0) & (labels != IGNORED)) | (labels >= count)
+        if bool(bad.any()):
+            place = bad.nonzero()[0].tolist()
+            return name, place, int(labels[tuple(place)]), count
+    return None
+
+
 class Interrupt:
-    """Inside, a first Ctrl-C waits for the end of what must not be cut; a second one does not."""
+    """Inside, a first Ctrl-C waits for the end of what must not be cut; a second one does not, which `cut` says."""
 
     def __init__(self) -> None:
-        self._waiting = self._asked = False
+        self._waiting = self._asked = self.cut = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -89,6 +111,7 @@ class Interrupt:
 
     def _asked_for(self, number: int, frame: Any) -> None:
         if not self._waiting or self._asked:
+            self.cut = self._waiting
             raise KeyboardInterrupt
         self._asked = True
 

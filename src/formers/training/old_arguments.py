@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, InputError
 from ..logging import warn_once
 
 Renamed = Callable[[Any], dict[str, Any]]
@@ -13,6 +13,12 @@ Renamed = Callable[[Any], dict[str, Any]]
 
 def _as(name: str) -> Renamed:
     return lambda value: {name: value}
+
+
+def _part(ratio: float) -> float:
+    if not 0 <= ratio < 1:
+        raise InputError(f"warmup_ratio={ratio} must be at least 0 and below 1; warmup_steps is a number of steps.")
+    return ratio
 
 
 # what an old argument means in the new ones
@@ -26,7 +32,7 @@ RENAMED: dict[str, Renamed] = {
     "group_by_length": lambda given: {"train_sampling_strategy": "group_by_length" if given else "random"},
     "adafactor": lambda given: {"optim": "adafactor"} if given else {},
     "include_inputs_for_metrics": lambda given: {"include_for_metrics": ["inputs"]} if given else {},
-    "warmup_ratio": lambda ratio: {"warmup_steps": float(ratio)} if ratio else {},
+    "warmup_ratio": lambda ratio: {"warmup_steps": _part(float(ratio))} if ratio else {},
     "torchdynamo": lambda backend: {"torch_compile": True, "torch_compile_backend": backend} if backend else {},
     "include_tokens_per_second": lambda given: {"include_num_input_tokens_seen": "all"} if given else {},
 }
@@ -98,25 +104,53 @@ REFUSED: dict[str, tuple[Any, str]] = {
 
 
 def translated(given: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The arguments by their new names. Of what is given by both, the new one counts, unless it is the default: so
-    command lines give all that they have.
+    """The arguments by their new names. defaults: of the new ones; a value that is the default counts as not given, as
+    parsers and dataclasses.replace hand over all.
 
-    Errors: ArgumentError for those that cannot be honoured.
+    Errors: ArgumentError for those that cannot be honoured, and for an old and a new name that say different things.
     """
     found = {name: value for name, value in given.items() if name not in RENAMED}
     for name, value in given.items():
         if name in RENAMED and value is not None:
             for new, meant in RENAMED[name](value).items():
-                if new not in found or found[new] == defaults.get(new):
-                    found[new] = meant
-    for name, (absent, way_out) in REFUSED.items():
-        if found.get(name, absent) not in (absent, None, "", [], {}):
-            raise ArgumentError(f"{name}={found[name]!r} cannot be honoured: {way_out}.")
-    for name, absent in WITHOUT_EFFECT.items():
-        value = found.get(name, absent)
-        if value != absent and value is not None:
-            warn_once(f"TrainingArguments: {name}={value!r} has no effect here.")
+                _take(found, name, new, meant, defaults.get(new))
+    for name in REFUSED:
+        refuse(name, found.get(name))
+    for name in WITHOUT_EFFECT:
+        say_once(name, found.get(name))
     return {name: value for name, value in found.items() if name not in WITHOUT_EFFECT and name not in REFUSED}
+
+
+def _take(found: dict[str, Any], name: str, new: str, meant: Any, default: Any) -> None:
+    """Set `new` to what the argument `name` means, where that is asked for."""
+    if found.get(new, default) == default:
+        found[new] = meant
+    elif meant not in (default, found[new]) and name != "warmup_ratio":  # steps that are given count
+        raise ArgumentError(f"{new}={found[new]!r} and {name}, its older name, say different things: give one of them.")
+
+
+def _missing(value: Any, absent: Any) -> bool:
+    return value is None or value == absent or (absent is not True and value is False) or value in ("", [], {})
+
+
+def refuse(name: str, value: Any) -> None:
+    """Errors: ArgumentError where an argument of REFUSED is given."""
+    absent, way_out = REFUSED[name]
+    if not _missing(value, absent):
+        raise ArgumentError(f"{name}={value!r} cannot be honoured: {way_out}.")
+
+
+def say_once(name: str, value: Any) -> None:
+    """A warning where an argument of WITHOUT_EFFECT is given."""
+    if not _missing(value, WITHOUT_EFFECT[name]):
+        warn_once(f"TrainingArguments: {name}={value!r} has no effect here.")
+
+
+def absent(name: str) -> property:
+    """An argument that is not here, as an attribute: as if it had not been given."""
+    refused = name in REFUSED
+    value, check = (REFUSED[name][0], refuse) if refused else (WITHOUT_EFFECT[name], say_once)
+    return property(lambda args: value, lambda args, given: check(name, given))
 
 
 def readable(name: str) -> property:

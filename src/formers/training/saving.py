@@ -104,6 +104,7 @@ class Saving:
     _recorded: Any
     _epoch_start: dict[str, Any] | None
     _batches_read: int
+    _epoch_read: int
     _tr_loss: torch.Tensor
     _logged_at: int
 
@@ -175,6 +176,7 @@ class Saving:
         sum of the losses that are not logged yet."""
         mine = seed.states()
         mine |= {"loss": self._tr_loss.cpu(), "logged_at": self._logged_at}
+        mine["read"] = self._epoch_read, self._batches_read
         if self._epoch_start is not None:
             mine["epoch"] = self._epoch_start
         recorded, number = self._recorded, self._batches_read * self.args.world_size

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .. import heads
+from .. import heads, logging
 from ..errors import ArgumentError, HeadError, InputError
 from ..modeling import PreTrainedModel
 from ..ops.losses import IGNORED
@@ -60,12 +60,18 @@ class Stepping(Data, Evaluating, Searching, Saving, Sharing):
         preprocess_logits_for_metrics: Callable[..., Any] | None = None,
         tokenizer: Any = None,
     ) -> None:
+        if not isinstance(args, TrainingArguments | None):
+            raise ArgumentError(f"args is a {type(args).__name__}; give TrainingArguments(output_dir, …).")
         self.args = args = TrainingArguments("trainer_output") if args is None else args
+        logging.set_verbosity(args.get_process_log_level())
         seed.enable_full_determinism(args.seed) if args.full_determinism else seed.set_seed(args.seed)
         self.model_init, self._trial = model_init, None
         if (model is None) == (model_init is None):
             raise ArgumentError("Trainer takes a model, or a model_init that makes one; one of them.")
         self.model = self.call_model_init() if model is None else model
+        if not isinstance(self.model, nn.Module):
+            what = self.model.__name__ if isinstance(self.model, type) else repr(self.model)
+            raise ArgumentError(f"model={what} is no module; give one that is made: AutoModelFor….from_pretrained(…).")
         self.accelerator = self._accelerator()
         self.gather_function = self.accelerator.gather_for_metrics
         self.processing_class = tokenizer if processing_class is None else processing_class
@@ -85,7 +91,7 @@ class Stepping(Data, Evaluating, Searching, Saving, Sharing):
         self._train_batch_size = args.train_batch_size
         self.current_gradient_accumulation_steps = args.gradient_accumulation_steps
         self._eval_dataloaders: dict[str, Any] = {}
-        self._recorded, self._epoch_start, self._batches_read = None, None, 0
+        self._recorded, self._epoch_start, self._batches_read, self._epoch_read = None, None, 0, 0
         self.is_in_train = False
         self.current_flos, self._weights_counted = 0.0, 0
         self._set_callbacks(callbacks)
@@ -145,6 +151,8 @@ class Stepping(Data, Evaluating, Searching, Saving, Sharing):
                 f"{type(model).__name__} gives hidden states and takes no labels. Train a model with a head, as "
                 "AutoModelForSequenceClassification or another AutoModelFor….from_pretrained gives it."
             )
+        if any(parameter.is_meta for parameter in model.parameters()):
+            raise InputError("The model is on the device 'meta', without weights: make or load it on another.")
         parameters = inspect.signature(model.forward).parameters
         any_name = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         accepts = getattr(model, "accepts_loss_kwargs", None)
@@ -155,6 +163,8 @@ class Stepping(Data, Evaluating, Searching, Saving, Sharing):
         self.label_names = found if self.args.label_names is None else self.args.label_names
         smoothing = self.args.label_smoothing_factor
         self.label_smoother = LabelSmoother(smoothing) if smoothing else None
+        if smoothing and "labels" not in self.label_names:
+            logging.warn_once("label_smoothing_factor has no effect: it is for a column 'labels', and there is none.")
         if smoothing and getattr(getattr(model, "config", None), "problem_type", None) == "multi_label_classification":
             raise ArgumentError("label_smoothing_factor is for labels that exclude each other; set it to 0.")
         self.model.to(self.args.device)

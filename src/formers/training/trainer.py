@@ -29,9 +29,9 @@ from ..logging import logger, warn_once
 from . import seed
 from .callbacks import TRAINER_STATE_NAME, TrainerState, exported, watched
 from .choices import SaveStrategy
-from .data import inner_model
+from .data import inner_model, read
 from .extra import accelerate
-from .faults import Interrupt, NotFiniteError, explained
+from .faults import Interrupt, NotFiniteError, explained, read_rows
 from .results import TrainOutput, has_length, speed_metrics
 from .saving import one_training
 from .step import Stepping
@@ -77,7 +77,8 @@ class Trainer(Stepping):
     ) -> TrainOutput:
         """Train. resume_from_checkpoint: a checkpoint's folder to go on from, or True for the last one.
 
-        A first Ctrl-C ends the step, writes a checkpoint and raises KeyboardInterrupt; a second one stops at once.
+        A first Ctrl-C ends the step, writes a checkpoint and raises KeyboardInterrupt; a second one stops at once,
+        without a checkpoint.
         Errors: InputError for a batch that the model cannot take, NotFiniteError for a loss that is no number; the
         rows are named, and no checkpoint is written over.
         """
@@ -172,7 +173,8 @@ class Trainer(Stepping):
                 if self.control.should_training_stop:
                     break
         except KeyboardInterrupt:
-            self._save_interrupted(run)
+            if not self._interrupt.cut:  # or the weights are of no step
+                self._save_interrupted(run)
             raise
         return self._finalize_training(run)
 
@@ -193,7 +195,8 @@ class Trainer(Stepping):
             examples = args.max_steps * self._train_batch_size * together * args.world_size
             batches = args.max_steps * together
             return Run(args.max_steps, sys.maxsize, batches, args.max_steps, examples, start, trial, ignore_keys)
-        batches = len(loader)
+        if not (batches := len(loader)):
+            raise InputError("No batch is full, and dataloader_drop_last=True leaves it out: lower the batch size.")
         updates = max(1, math.ceil(batches / together))
         if args.max_steps > 0:
             steps, epochs = args.max_steps, math.ceil(args.max_steps / updates)
@@ -217,8 +220,11 @@ class Trainer(Stepping):
                 logger.warning("The best checkpoint so far, %s, is not there any more.", best)
                 self.state.best_model_checkpoint = None
             run.epoch, done = divmod(self.state.global_step, run.updates)
-            run.skipped = 0 if self.args.ignore_data_skip else done * self.args.gradient_accumulation_steps
+            done *= self.args.gradient_accumulation_steps
             run.states = self._saved_states(resumed)
+            if run.epochs == sys.maxsize and run.states is not None and "read" in run.states:
+                run.epoch, done = run.states["read"]  # as far as data without length was read
+            run.skipped = 0 if self.args.ignore_data_skip else done
             if self.state.train_batch_size not in (None, self._train_batch_size):
                 logger.warning(
                     "The checkpoint was trained with batches of %s, this training has %s: the data will not go on "
@@ -275,7 +281,7 @@ class Trainer(Stepping):
             seed.set_states(run.states)
         self._epoch_start = seed.states()
         if not (first and run.skipped):
-            return iter(loader), lambda: False
+            return read(loader), lambda: False
         if self.args.dataloader_num_workers:  # workers draw by themselves: they read again what was read
             batches = iter(loader)
             for _ in range(run.skipped):
@@ -283,7 +289,7 @@ class Trainer(Stepping):
             return batches, lambda: True
         recorded = self._recorded
         if recorded is None or run.states is None or "ahead" not in run.states:
-            return iter(accelerate().skip_first_batches(loader, run.skipped)), lambda: True
+            return read(accelerate().skip_first_batches(loader, run.skipped), may_end=True), lambda: True
         world = self.args.world_size
         recorded.restore = {run.skipped * world: run.states["ahead"], (run.skipped + 1) * world: run.states}
         return iter(accelerate().skip_first_batches(loader, run.skipped)), lambda: bool(recorded.restore)
@@ -296,17 +302,17 @@ class Trainer(Stepping):
         while done < run.batches and not self.control.should_training_stop:
             wanted = min(together, run.batches - done)
             samples, items = self.get_batch_samples(batches, wanted, self.args.device)
-            if not samples:
-                break
             if first and run.states is not None and unsettled():
                 seed.set_states(run.states)
                 if self._recorded is not None:
                     self._recorded.restore.clear()
             first = False
+            if not samples:
+                break
             with self._interrupt.waits():
                 norm, rate = self._step(model, samples, items, done)
                 done += len(samples)
-                self._batches_read = done
+                self._batches_read, self._epoch_read = done, epoch
                 self.state.global_step += 1
                 self.state.epoch = epoch + done / run.batches
                 self.control = self.callback_handler.on_step_end(self.args, self.state, self.control)
@@ -333,15 +339,20 @@ class Trainer(Stepping):
                 try:
                     loss = self.training_step(model, inputs, **given)
                 except (FormersError, IndexError, KeyError) as error:
-                    raise explained(error, self, inputs, done + number) from error
+                    batch = done + number
+                    raise explained(error, self, inputs, read_rows(self, [batch]), "training", batch) from error
             if not bool(torch.isfinite(loss).all()):
-                raise NotFiniteError.of(self, loss, done + number)
+                model.zero_grad()
+                raise NotFiniteError.of(self, f"The loss is {loss.float().mean().item()}", [done + number])
             self._tr_loss += loss.to(self._tr_loss.device)
             self.current_flos += self.floating_point_ops(inputs)
             self._track_num_input_tokens(inputs)
             if not last:
                 self.control = self.callback_handler.on_substep_end(args, self.state, self.control)
         norm = accelerator.clip_grad_norm_(model.parameters(), args.max_grad_norm or math.inf)
+        if accelerator.scaler is None and not bool(torch.isfinite(norm).all()):
+            model.zero_grad()
+            raise NotFiniteError.of(self, f"The norm of the gradients is {norm}", range(done, done + len(samples)))
         self.control = self.callback_handler.on_pre_optimizer_step(args, self.state, self.control)
         self.optimizer.step()
         self.control = self.callback_handler.on_optimizer_step(args, self.state, self.control)
