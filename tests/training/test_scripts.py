@@ -59,7 +59,6 @@ def test_a_script_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     ("words", "name", "value"),
     [
         ("--evaluation_strategy epoch", "eval_strategy", "epoch"),
-        ("--evaluation_strategy steps --eval_strategy epoch", "eval_strategy", "epoch"),
         ("--no_cuda", "use_cpu", True),
         ("--no_cuda False", "use_cpu", False),
         ("--per_gpu_train_batch_size 3", "per_device_train_batch_size", 3),

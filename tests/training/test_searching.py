@@ -101,8 +101,8 @@ def test_what_cannot_be_searched(folder: Path, tmp_path: Path) -> None:
         tiny.quiet(one.hyperparameter_search, lambda trial: {"learning_rat": 1.0}, n_trials=1)
     with pytest.raises(ValueError, match="ray"):
         one.hyperparameter_search(rates, backend="ray")
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ArgumentError, match="leave one out"):
-        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
         formers.Trainer(
             args=one.args, model_init=one.model_init, optimizers=(optimizer, None), train_dataset=one.train_dataset
         )
