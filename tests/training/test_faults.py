@@ -42,19 +42,17 @@ def third(value: int) -> Any:
 @pytest.mark.parametrize(
     ("task", "row", "change", "options", "says"),
     [
-        ("classification", 13, lambda _: 7, {}, r"Column 'labels', row 13 of the training data: the label is 7, but the "
+        ("classification", 13, lambda _: 7, {}, r"Column 'labels', row 13 of the training.*: the label is 7, but the "
          r"model has 3 labels, 0 to 2.*num_labels="),
         ("classification", 3, lambda _: -1, {"gradient_accumulation_steps": 3}, "row 3 of the.*label is -1"),
         ("classification", 3, lambda _: 3, {"label_smoothing_factor": 0.1}, "row 3 of the.*label is 3"),
         ("classification", 3, lambda _: 3, {"group_by_length": True}, "row 3 of the.*label is 3"),
         ("tokens", 5, third(9), {}, r"row 5 of the.*, token 2: the label is 9, but the model has 5 labels"),
         ("tokens", 5, third(-3), {}, r"row 5 of the.*, token 2: the label is -3"),
-        ("seq2seq", 4, third(500), {}, r"row 4 of the.*, token 2: the label is 500.*120 labels.*another model's tokenizer"),
+        ("seq2seq", 4, third(500), {}, "row 4 .*, token 2: the label is 500.*120 labels.*another model's tokenizer"),
     ],
 )  # fmt: skip
-def test_labels_out_of_range(
-    task: str, row: int, change: Any, options: dict[str, Any], says: str, made: Any
-) -> None:
+def test_labels_out_of_range(task: str, row: int, change: Any, options: dict[str, Any], says: str, made: Any) -> None:
     rows = changed(task, row, labels=change)
     with pytest.raises(RangeError, match=f"(?s){says}"):
         tiny.quiet(made(task, train_dataset=rows, **options).train)
@@ -161,7 +159,11 @@ def test_data_that_is_none(made: Any, caplog: pytest.LogCaptureFixture) -> None:
         with pytest.raises(InputError, match=f"(?s){says}"):
             tiny.quiet(made(**options).train)
     for method in ("evaluate", "predict"):
-        for data, says in (([], "is empty"), (Endless(0), "gave no batch"), (empty, "at least one token.*in rows 0, 1")):
+        for data, says in (
+            ([], "is empty"),
+            (Endless(0), "gave no batch"),
+            (empty, "at least one token.*in rows 0, 1"),
+        ):
             with pytest.raises(InputError, match=f"(?s){says}"):
                 tiny.quiet(getattr(made(), method), data)
     assert "eval_loss" not in tiny.quiet(made().evaluate, without) and "has no loss" in caplog.text
@@ -199,7 +201,7 @@ def test_what_fails_elsewhere(made: Any) -> None:
     for workers in (0, 1):
         one = made(dataloader_num_workers=workers)
         one.data_collator = boom
-        with pytest.raises(ValueError, match="(?s)no such column"):
+        with pytest.raises(ValueError, match=r"(?s)no such column"):
             tiny.quiet(one.train)
     with pytest.raises(InputError, match="compute_metrics returned a list"):
         tiny.quiet(made(compute_metrics=lambda _: [1]).evaluate)
@@ -260,12 +262,15 @@ class Interrupted(formers.TrainerCallback):
 
 @pytest.mark.parametrize(("times", "checkpoints"), [(1, ["checkpoint-4"]), (2, [])])
 def test_ctrl_c(times: int, checkpoints: list[str], made: Any, tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)
     one = made(callbacks=[Interrupted(times)], save_strategy="steps", save_steps=100)
-    with pytest.raises(KeyboardInterrupt):
-        tiny.quiet(one.train)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have taken away
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tiny.quiet(one.train)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == checkpoints
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_in_a_thread(made: Any) -> None:
@@ -292,4 +297,4 @@ def test_batches_that_do_not_fit(made: Any) -> None:
     failed = sum(size > 6 for size in sizes)
     assert sizes[0] == 16 and failed > 1 and max(sizes[failed:]) <= 6 and one._train_batch_size <= 6
     assert steps == len(sizes) - failed
-    assert one.state.train_batch_size == one._train_batch_size and one.lr_scheduler.get_last_lr() == [0.0]
+    assert one.state.train_batch_size == one._train_batch_size and set(one.lr_scheduler.get_last_lr()) == {0.0}
