@@ -373,18 +373,6 @@ def test_sizes_of_attention_by_their_names() -> None:
         assert [getattr(ours, name) for name in names] == [getattr(theirs, name) for name in names]
 
 
-@pytest.mark.parametrize(
-    ("name", "instead"),
-    [
-        ("Seq2SeqTrainer", r"model\(\*\*batch, labels=labels\)\.loss\.backward"),
-        ("get_linear_schedule_with_warmup", "LambdaLR"),
-    ],
-)
-def test_what_takes_the_place_of_training(name: str, instead: str) -> None:
-    with pytest.raises(AttributeError, match=f"has no {name}. Use .*{instead}"):
-        getattr(formers, name)
-
-
 def test_tokens_shifted_by_their_old_names() -> None:
     from formers.models.bart.modeling_bart import BartPretrainedModel, shift_tokens_right
 

