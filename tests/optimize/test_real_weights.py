@@ -36,7 +36,7 @@ def agreement(model: Any, mode: str, texts: list[str]) -> Agreement:
 
 
 def least(model: Any) -> float:
-    """The least cosine of int8's outputs with float32's: two logits of a text that is neither turn more than vectors."""
+    """The least cosine of int8's outputs with float32's: the two logits of a neutral text turn more than vectors."""
     return 0.99 if hasattr(model, "classifier") else 0.995
 
 

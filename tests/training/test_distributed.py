@@ -23,14 +23,14 @@ from training import tiny
 torch.set_num_threads(1)
 folders, out = {folders!r}, pathlib.Path({out!r})
 for task, options in {cases!r}.items():
-    one = tiny.trainer(formers, task, pathlib.Path(folders[task]), out / task, train_dataset=tiny.data(task, 48), **options)
+    rows = tiny.data(task, 48)
+    one = tiny.trainer(formers, task, pathlib.Path(folders[task]), out / task, train_dataset=rows, **options)
     tiny.quiet(one.train, resume_from_checkpoint={resume!r} and str(pathlib.Path({resume!r}) / task / "checkpoint-3"))
     found = tiny.quiet(one.predict, tiny.data(task, 11))
-    rows = [x for x in one._recorded.rows.items()]
     if one.is_world_process_zero():
         losses = [x["loss"] for x in one.state.log_history if "loss" in x]
-        torch.save({{"weights": one.model.state_dict(), "losses": losses, "predictions": torch.tensor(found.predictions),
-            "metrics": found.metrics, "world": one.args.world_size}}, out / f"{{task}}.pt")
+        kept = {{"weights": one.model.state_dict(), "losses": losses, "world": one.args.world_size}}
+        torch.save({{**kept, "predictions": torch.tensor(found.predictions)}}, out / f"{{task}}.pt")
 """
 CASES: dict[str, dict[str, Any]] = {
     "causal": {"gradient_accumulation_steps": 2},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -55,7 +54,7 @@ class Searching:
         if self.model_init is None:
             raise ArgumentError("A search makes the model anew for each trial: give Trainer a model_init.")
         try:
-            optuna = importlib.import_module("optuna")
+            import optuna
         except ImportError as error:
             raise ArgumentError("hyperparameter_search needs optuna: pip install optuna.") from error
         self.hp_space = hp_space or default_hp_space_optuna
@@ -116,5 +115,6 @@ class Searching:
         if isinstance(reached, (int, float)) and math.isfinite(reached):
             trial.report(reached, step)
             if trial.should_prune():
-                optuna = importlib.import_module("optuna")
+                import optuna
+
                 raise optuna.TrialPruned
