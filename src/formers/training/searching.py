@@ -70,7 +70,7 @@ class Searching:
             self.hp_search_backend = None
         if several:
             return [BestRun(str(best.number), best.values, best.params) for best in study.best_trials]
-        best = study.best_trial
+        best: Any = study.best_trial
         return BestRun(str(best.number), best.value, best.params)
 
     def _objective(self, trial: Any) -> Any:
