@@ -17,7 +17,7 @@ from training import examples  # noqa: E402
 
 
 def equal(name: str, older: bool) -> None:
-    folder = Path(_folder.name) / name.replace(" ", "_")
+    folder = Path(_folder.name) / f"{name}{older}".replace(" ", "_")
     expected = examples.results(examples.run(name, "transformers", folder))
     found = examples.results(examples.run(name, "formers", folder, old=older))
     assert found.keys() == expected.keys(), f"figures: {sorted(found.keys() ^ expected.keys())}"
