@@ -100,7 +100,7 @@ class HfArgumentParser(argparse.ArgumentParser):
         namespace, rest = self.parse_known_args(before + words)
         values, made = vars(namespace), []
         for kind in self.dataclass_types:
-            made.append(kind(**_said(kind, {name: values.pop(name) for name in _names(kind) if name in values})))
+            made.append(kind(**{name: values.pop(name) for name in _names(kind) if name in values}))
         if values:
             made.append(namespace)
         if return_remaining_strings:
@@ -130,14 +130,6 @@ class HfArgumentParser(argparse.ArgumentParser):
 
 def _names(kind: Any) -> list[str]:
     return [*(f.name for f in dataclasses.fields(kind) if f.init), *getattr(kind, "OLD_ARGUMENTS", ())]
-
-
-def _said(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """The values, without those at their default where an old name is among them: it may mean one of these."""
-    if not values.keys() & set(getattr(kind, "OLD_ARGUMENTS", ())):
-        return values
-    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
-    return {name: value for name, value in values.items() if name not in defaults or value != defaults[name]}
 
 
 def _options(name: str) -> list[str]:

@@ -63,10 +63,16 @@ class BestRun(NamedTuple):
     run_summary: Any = None
 
 
+def sorted_checkpoints(folder: str | os.PathLike[str]) -> list[Path]:
+    """The folders `checkpoint-N` in a folder, from the oldest step on."""
+    found = [path for path in Path(folder).iterdir() if path.is_dir() and re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+
+
 def get_last_checkpoint(folder: str | os.PathLike[str]) -> str | None:
     """The folder `checkpoint-N` of the highest N in a folder, None where there is none."""
-    found = [path for path in Path(folder).iterdir() if path.is_dir() and re.fullmatch(r"checkpoint-\d+", path.name)]
-    return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
+    found = sorted_checkpoints(folder)
+    return str(found[-1]) if found else None
 
 
 def speed_metrics(

@@ -13,35 +13,34 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from .. import hub
+from ..adapters import WEIGHTS as ADAPTER_FILES
 from ..adapters import Adapted
 from ..atomic import replacing
 from ..checkpoints import find_weights, open_checkpoint
 from ..checkpoints.names import torch_names
 from ..checkpoints.write import save_checkpoint
 from ..errors import CheckpointError, InputError, NotFoundError
+from ..loading import tied_names
 from ..logging import logger
 from ..report import listed
 from . import seed
 from .callbacks import TRAINER_STATE_NAME, ExportableState, exported
 from .choices import PREFIX_CHECKPOINT_DIR, SaveStrategy
-from .results import get_last_checkpoint
+from .results import get_last_checkpoint, sorted_checkpoints
 
 if os.name != "nt":
     import fcntl
 
 OPTIMIZER_NAME, SCHEDULER_NAME, SCALER_NAME = "optimizer.pt", "scheduler.pt", "scaler.pt"
 TRAINING_ARGS_NAME = "training_args.json"
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 _LOCK = ".training.lock"
 
 
@@ -67,12 +66,6 @@ def one_training(folder: str | Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
-
-
-def sorted_checkpoints(folder: str | Path) -> list[Path]:
-    """The folders `checkpoint-N` in a folder, from the oldest step on."""
-    numbered = [(re.fullmatch(r"checkpoint-(\d+)", path.name), path) for path in Path(folder).glob("*")]
-    return [path for found, path in sorted((int(m[1]), p) for m, p in numbered if m and p.is_dir()) for path in [path]]
 
 
 def read(path: Path) -> Any:
@@ -233,8 +226,7 @@ class Saving:
             return
         stored = torch_names(open_checkpoint(find_weights(hub.locate(str(folder))), mmap=False))
         names = target.state_dict()
-        tied = _tied(target)
-        missing = sorted(name for name in names if name not in stored and not tied.get(name, set()) & stored.keys())
+        missing = sorted(name for group in tied_names(target) if stored.keys().isdisjoint(group) for name in group)
         unexpected = sorted(stored.keys() - names.keys())
         wrong = sorted(
             name for name in stored.keys() & names.keys() if tuple(stored[name].shape) != tuple(names[name].shape)
@@ -315,14 +307,6 @@ def load_adapter(model: Any, folder: Path) -> None:
 
 def _unfinished(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.unfinished")
-
-
-def _tied(model: nn.Module) -> dict[str, set[str]]:
-    """{name: all names of the same tensor}."""
-    places: dict[int, set[str]] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        places.setdefault(id(tensor), set()).add(name)
-    return {name: names for names in places.values() for name in names}
 
 
 def _of_numpy(np: Any) -> list[Any]:
