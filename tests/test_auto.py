@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, SEQ2SEQ, SEQ2SEQ_CASES, main_head
+from families import CASES, FAMILIES, IMAGE_CASES, SEQ2SEQ, SEQ2SEQ_CASES, main_head
 from tokenizers import Tokenizer, models
 
 import formers
@@ -28,6 +28,17 @@ AUTO = {
     "table-question-answering": "AutoModelForTableQuestionAnswering",
     "multiple-choice": "AutoModelForMultipleChoice",
     "next-sentence-prediction": "AutoModelForNextSentencePrediction",
+}
+OF_IMAGES = {
+    "base": "AutoModel",
+    "image-classification": "AutoModelForImageClassification",
+    "masked-image-modeling": "AutoModelForMaskedImageModeling",
+    "semantic-segmentation": "AutoModelForSemanticSegmentation",
+    "zero-shot-image-classification": "AutoModelForZeroShotImageClassification",
+    "image-text-to-text": "AutoModelForImageTextToText",
+    "visual-question-answering": "AutoModelForVisualQuestionAnswering",
+    "document-question-answering": "AutoModelForDocumentQuestionAnswering",
+    "backbone": "AutoBackbone",
 }
 
 
@@ -62,7 +73,20 @@ def test_the_class_of_a_head(family: str, head: str, tmp_path: Path) -> None:
 
 def test_every_auto_class_is_tested() -> None:
     autos = {n for n in vars(formers.auto) if n.startswith("AutoModel")}
-    assert autos - {"AutoModelWithLMHead"} == set(AUTO.values())
+    again = {"AutoModelWithLMHead", "AutoModelForVision2Seq", "AutoModelForMultimodalLM"}
+    assert autos - again == {*AUTO.values(), *OF_IMAGES.values()} - {"AutoBackbone"}
+
+
+@pytest.mark.every
+@pytest.mark.parametrize(("family", "head"), [(f, h) for f, h in IMAGE_CASES if h in OF_IMAGES])
+def test_the_class_of_a_head_of_pictures(family: str, head: str) -> None:
+    expected, config = registry.load(family).HEADS[head], config_of(family)
+    auto, theirs = getattr(formers, OF_IMAGES[head]), getattr(transformers, OF_IMAGES[head])
+    model = auto.from_config(config)
+    assert type(model) is expected
+    mapping = theirs._model_mapping
+    of_theirs = mapping[getattr(transformers, type(config).__name__)]
+    assert expected.__name__ in [cls.__name__ for cls in (of_theirs if isinstance(of_theirs, tuple) else [of_theirs])]
 
 
 @pytest.mark.parametrize(("family", "head"), [("bert", "masked-lm"), ("gpt2", "causal-lm"), ("t5", "seq2seq-lm")])

@@ -1,19 +1,29 @@
 # Written by tools/write_stub.py: run it after adding a public name.
 
 from .auto import (
+    AutoBackbone as AutoBackbone,
     AutoConfig as AutoConfig,
     AutoModel as AutoModel,
     AutoModelForCausalLM as AutoModelForCausalLM,
+    AutoModelForDocumentQuestionAnswering as AutoModelForDocumentQuestionAnswering,
+    AutoModelForImageClassification as AutoModelForImageClassification,
+    AutoModelForImageTextToText as AutoModelForImageTextToText,
+    AutoModelForMaskedImageModeling as AutoModelForMaskedImageModeling,
     AutoModelForMaskedLM as AutoModelForMaskedLM,
+    AutoModelForMultimodalLM as AutoModelForMultimodalLM,
     AutoModelForMultipleChoice as AutoModelForMultipleChoice,
     AutoModelForNextSentencePrediction as AutoModelForNextSentencePrediction,
     AutoModelForPreTraining as AutoModelForPreTraining,
     AutoModelForQuestionAnswering as AutoModelForQuestionAnswering,
+    AutoModelForSemanticSegmentation as AutoModelForSemanticSegmentation,
     AutoModelForSeq2SeqLM as AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification as AutoModelForSequenceClassification,
     AutoModelForTableQuestionAnswering as AutoModelForTableQuestionAnswering,
     AutoModelForTextEncoding as AutoModelForTextEncoding,
     AutoModelForTokenClassification as AutoModelForTokenClassification,
+    AutoModelForVision2Seq as AutoModelForVision2Seq,
+    AutoModelForVisualQuestionAnswering as AutoModelForVisualQuestionAnswering,
+    AutoModelForZeroShotImageClassification as AutoModelForZeroShotImageClassification,
     AutoModelWithLMHead as AutoModelWithLMHead,
     AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
@@ -592,6 +602,13 @@ from .models.umt5 import (
     UMT5ForTokenClassification as UMT5ForTokenClassification,
     UMT5Model as UMT5Model,
     UMT5PreTrainedModel as UMT5PreTrainedModel,
+)
+from .models.vit import (
+    ViTConfig as ViTConfig,
+    ViTForImageClassification as ViTForImageClassification,
+    ViTForMaskedImageModeling as ViTForMaskedImageModeling,
+    ViTModel as ViTModel,
+    ViTPreTrainedModel as ViTPreTrainedModel,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,

@@ -103,15 +103,16 @@ class _AutoModel:
                 "make one, BertConfig(…), or load one, AutoConfig.from_pretrained(name)."
             )
         heads = (cls.HEAD, *cls.ELSE)
-        found = next((model for head in heads if (model := model_class(head, type(config))) is not None), None)
-        if found is None:
+        found = [model for head in heads if (model := model_class(head, type(config))) is not None]
+        if not found:
             families = map(registry.load, registry.families())
             having = [t for f in families if {*heads} & f.HEADS.keys() for t in f.MODEL_TYPES]
             raise ConfigError(
                 f"{cls.__name__}: {type(config).__name__} has no model with this head ({' or '.join(heads)}); "
                 f"these have one: {', '.join(having) or 'none'}."
             )
-        return found
+        named = config.architectures or ()  # where a family has several of them
+        return next((model for model in found if model.__name__ in named), found[0])
 
     @classmethod
     def register(cls, config_class: type[PretrainedConfig], model_class: type[Any], exist_ok: bool = False) -> None:
@@ -205,6 +206,65 @@ class AutoModelForNextSentencePrediction(_AutoModel):
     """With a head that says whether one text follows another."""
 
     HEAD = "next-sentence-prediction"
+
+
+class AutoModelForImageClassification(_AutoModel):
+    """With a head that labels pictures."""
+
+    HEAD = "image-classification"
+    ELSE = ("image-classification-with-teacher",)
+
+
+class AutoModelForMaskedImageModeling(_AutoModel):
+    """With a head that paints hidden patches."""
+
+    HEAD = "masked-image-modeling"
+
+
+class AutoModelForSemanticSegmentation(_AutoModel):
+    """With a head that labels pixels."""
+
+    HEAD = "semantic-segmentation"
+
+
+class AutoModelForZeroShotImageClassification(_AutoModel):
+    """Compares pictures with texts."""
+
+    HEAD = "zero-shot-image-classification"
+
+
+class AutoModelForImageTextToText(_AutoModel):
+    """Writes a text from pictures and texts."""
+
+    HEAD = "image-text-to-text"
+
+
+class AutoModelForMultimodalLM(AutoModelForImageTextToText):
+    """As AutoModelForImageTextToText."""
+
+
+class AutoModelForVision2Seq(_AutoModel):
+    """Writes a text from a picture, as Transformers 4 called it."""
+
+    HEAD = "image-text-to-text"
+
+
+class AutoModelForVisualQuestionAnswering(_AutoModel):
+    """Answers a question about a picture."""
+
+    HEAD = "visual-question-answering"
+
+
+class AutoModelForDocumentQuestionAnswering(_AutoModel):
+    """With a head that finds answer spans in the words of a page."""
+
+    HEAD = "document-question-answering"
+
+
+class AutoBackbone(_AutoModel):
+    """Gives maps of a picture's features, of some of its layers."""
+
+    HEAD = "backbone"
 
 
 class AutoTokenizer:

@@ -380,3 +380,28 @@ class TableQuestionAnsweringOutput(ModelOutput):
     logits_aggregation: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class ImageClassifierOutput(ModelOutput):
+    """`logits` (B, C) of B pictures, before softmax."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class MaskedImageModelingOutput(ModelOutput):
+    """`reconstruction` (B, C, H, W): the pictures with their hidden patches painted; `logits` is its older name."""
+
+    loss: Tensor | None = None
+    reconstruction: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+    @property
+    def logits(self) -> Tensor | None:
+        """`reconstruction`, as it was called up to Transformers 4.26."""
+        return self.reconstruction
