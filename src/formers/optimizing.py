@@ -134,6 +134,6 @@ class Optimizable(Pretrained):
         tokenizer = tokenizer or self._tokenizer()
         batches = [] if tokenizer is None else self._batches(SAMPLE, tokenizer)
         if batches and (unknown := tokenizer.unk_token_id) is not None:
-            shown = [batch["input_ids"][mask_of(batch).bool()] == unknown for batch in batches]
+            shown = [(batch["input_ids"] == unknown)[mask_of(batch) != 0] for batch in batches]
             return batches if float(torch.cat(shown).double().mean()) < _UNKNOWN else []
         return batches

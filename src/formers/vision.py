@@ -8,7 +8,7 @@ P patches, T columns: P and those of class tokens, D width of a row, L labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from . import heads, outputs
 from .bodies import Body
-from .errors import ConfigError, InputError, NotTensorError
+from .errors import ArgumentError, ConfigError, InputError, NotTensorError
 from .layers import by_hand, first_column
 from .modeling import OPTIONS, PreTrainedModel
 from .ops.checks import read_mask
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LAYER = ("hidden_states", "head_mask", "output_attentions", "attention_mask")
 STACK = (*LAYER[:3], "output_hidden_states", "return_dict", "attention_mask")
 INPUTS = ("pixel_values", "head_mask")
+_SAMPLE = 6  # pictures to find out on how a model computes them
 by_hand_layer = by_hand(*LAYER)
 by_hand_stack = by_hand(*STACK)
 INTERPOLATED = (*OPTIONS[:2], "interpolate_pos_encoding", OPTIONS[2])
@@ -82,6 +83,19 @@ def checked_images(who: str, pixel_values: Any, channels: int) -> Tensor:
             f"pixel_values is {pixel_values.dtype}; models read numbers that are scaled and normalised: {how}."
         )
     return pixel_values
+
+
+def pictures(count: int, channels: int, config: Any) -> Tensor:
+    """Pixel values (count, C, H, W), normalised, of pictures that are nobody's: as in those of the world, what is
+    coarse is stronger than what is fine (Field 1987), and channels are alike."""
+    height, width = sides(config, "image_size")
+    draw = torch.Generator().manual_seed(0)
+    down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
+    amplitude = 1 / torch.hypot(down, across).clamp(min=1 / max(height, width))
+    noise = torch.randn(count, channels + 1, height, width, generator=draw)
+    made = torch.fft.irfft2(torch.fft.rfft2(noise) * amplitude, s=(height, width))
+    made = made[:, :1] + made[:, 1:] / 2
+    return (made - made.mean((1, 2, 3), keepdim=True)) / made.std((1, 2, 3), keepdim=True)
 
 
 def project(convolution: nn.Conv2d, pixel_values: Tensor) -> Tensor:
@@ -167,6 +181,20 @@ class ReadsImages(PreTrainedModel):
         """A batch that the model accepts."""
         shape = (2, self.config.num_channels, *sides(self.config, "image_size"))
         return {"pixel_values": torch.linspace(-1, 1, shape[0] * shape[1] * shape[2] * shape[3]).view(shape)}
+
+    def states(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The last hidden states (B, P, D), those of maps too."""
+        found = super().states(batch)
+        return found.flatten(2).transpose(1, 2) if found.dim() == 4 else found
+
+    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
+        return [{"pixel_values": pictures(_SAMPLE, self.config.num_channels, self.config).to(self.device, self.dtype)}]
+
+    def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
+        raise ArgumentError(
+            f"{type(self).__name__} reads pictures: check={texts[0]!r:.40} is a list of batches for it, "
+            'such as [processor(images, return_tensors="pt")].'
+        )
 
     def resize_token_embeddings(self, *_: Any, **__: Any) -> nn.Embedding:
         """Raise InputError: there are no words."""

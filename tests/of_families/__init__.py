@@ -65,6 +65,7 @@ class Facts:
     longest: the tokens that the tokenizer gives where its files do not say, if it is not the configuration that does.
     types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
+    fused_pictures: changes of TINY with which the layers of a family that reads pictures have such a form.
     texts_alone: whether what reads pictures reads texts without them too, as families of texts do.
     own_defaults: keys whose default is not the reference's newest.
     inputs: from a model that reads pictures, its head, and whether labels are wanted, to a batch: see images/towers.py;
@@ -93,6 +94,7 @@ class Facts:
     longest: int | None = None
     types_are_words: bool = False
     texts_alone: bool = False
+    fused_pictures: Mapping[str, Any] = field(default_factory=dict)
     own_defaults: tuple[str, ...] = ()
     inputs: Callable[[Any, str, bool], dict[str, Any]] | None = None
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained

@@ -196,8 +196,9 @@ def _attempt(
 def _slower(model: Any, sample: Sequence[Batch]) -> str:
     """Where the model as it is has been faster than what is derived: for one text, or for some; "" for neither."""
     texts = {name: value[:_TEXTS] for name, value in sample[0].items()}
-    length = int(mask_of(texts)[0].sum())
-    one = {name: value[:1, :length] for name, value in texts.items()}
+    mask = mask_of(texts)
+    length = 0 if mask is None else int(mask[0].sum())
+    one = {name: value[:1] if name == "pixel_values" else value[:1, :length] for name, value in texts.items()}
     pieces = list(_pieces(model))
 
     def run(resting: bool, batch: Batch) -> None:

@@ -110,8 +110,9 @@ class Results:
 
 
 def _embeddings(base: Any, batch: Batch) -> Tensor:
-    mask = columns_of(batch)
-    states = base.states(batch).float()  # (B, T, D)
+    states, mask = base.states(batch).float(), columns_of(batch)  # (B, T, D)
+    if "pixel_values" in batch or mask is None:  # of pictures all rows are there
+        return states.mean(1)
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
 
@@ -120,13 +121,17 @@ def _logits(model: Any, batch: Batch) -> Tensor | None:
     logits = model(**batch, return_dict=True).get("logits")
     if logits is None:
         return None
-    return logits[columns_of(batch).bool()] if logits.dim() == 3 else logits
+    mask = columns_of(batch)
+    return logits[mask.bool()] if logits.dim() == 3 and mask is not None else logits.flatten(0, -2)
 
 
-def mask_of(batch: Batch) -> Tensor:
-    return batch.get("attention_mask", torch.ones_like(batch["input_ids"]))
+def mask_of(batch: Batch) -> Tensor | None:
+    """Which columns are tokens, (B, T); None for pictures alone."""
+    if "attention_mask" in batch or "input_ids" not in batch:
+        return batch.get("attention_mask")
+    return torch.ones_like(batch["input_ids"])
 
 
-def columns_of(batch: Batch) -> Tensor:
+def columns_of(batch: Batch) -> Tensor | None:
     """Which columns of the results are tokens: those of the decoder, where there is one."""
     return batch["decoder_attention_mask"] if "decoder_attention_mask" in batch else mask_of(batch)

@@ -37,7 +37,8 @@ def inputs_of(base: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> tup
     blocks, found = blocks_of(layers), []
     read: list[dict[str, list[Tensor]]] = [{part: [] for part in _readers(block)} for block in blocks]
     for batch in batches:
-        with _listening(blocks, read, [mask_of(batch).bool(), columns_of(batch).bool()]):
+        masks = [mask.bool() for mask in (mask_of(batch), columns_of(batch)) if mask is not None]
+        with _listening(blocks, read, masks, "pixel_values" in batch):
             found.append(Results.of(base, [batch]).embeddings)
     inputs: list[Inputs] = [{part: torch.cat(rows) for part, rows in one.items() if rows} for one in read]
     return inputs, Results(torch.cat(found), None, None)
@@ -50,12 +51,16 @@ def _readers(block: Block) -> dict[str, Linear]:
 
 
 @contextmanager
-def _listening(blocks: list[Block], read: list[dict[str, list[Tensor]]], masks: list[Tensor]) -> Iterator[None]:
+def _listening(
+    blocks: list[Block], read: list[dict[str, list[Tensor]]], masks: list[Tensor], pictures: bool
+) -> Iterator[None]:
     def keep(rows: list[Tensor]) -> Any:
         def hook(_: nn.Module, given: tuple[Tensor, ...]) -> None:
             # some projections read embeddings of distances, too
             if (real := next((mask for mask in masks if given[0].shape[:2] == mask.shape), None)) is not None:
                 rows.append(given[0][real].float())
+            elif pictures:
+                rows.append(given[0].flatten(0, -2).float())
 
         return hook
 

@@ -326,14 +326,15 @@ class FusedBlock:
     @property
     def has_first(self) -> bool:
         """Whether column 0 can be computed alone."""
-        return self.block.attend is None and not self.block.pre and len(self.block.projections) == 3
+        return self.block.attend is None and self.block.cross is None and len(self.block.projections) == 3
 
     def first(self, rows: Tensor, layout: Layout) -> Tensor:
         """Rows (N, D) to those of column 0 alone, (B, D): for the last layer, where nobody reads the others."""
         query, key_value = self._query_alone
         first = torch.cat([rows[span.start : span.start + span.texts * span.new : span.new] for span in layout.spans])
-        key, value = key_value(rows).chunk(2, dim=1)
-        return self._after(attend(query(first), key, value, layout, self.block.heads, first=True), first, None)
+        asks, asked = (self.attention_norm(x) if self.block.pre else x for x in (first, rows))
+        key, value = key_value(asked).chunk(2, dim=1)
+        return self._after(attend(query(asks), key, value, layout, self.block.heads, first=True), first, None)
 
     def _after(self, context: Tensor, rows: Tensor, step: Step | None) -> Tensor:
         """What follows attention. step: for attention to an encoder; None for column 0 alone, which has none."""
