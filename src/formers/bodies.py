@@ -62,7 +62,8 @@ class Body(PreTrainedModel):
                 reads_first=pooler is not None or not self.causal(),
                 cache=cache,
             )
-        embedded = self.embed(layout, {name: inputs.get(name) for name in self.EMBEDDED if name in self.SIGNATURE})
+        read = [name for name in self.EMBEDDED if name in (*self.SIGNATURE, *self.KEYWORDS)]
+        embedded = self.embed(layout, {name: inputs.get(name) for name in read})
         shared = self.shared(embedded, layout, inputs)
         routed: list[Tensor] | None = [] if inputs.get("output_router_logits") else None
         beside: dict[str, Any] = {"shared": shared, "cache": cache, "memory": self.memory(inputs), "routed": routed}
@@ -77,8 +78,8 @@ class Body(PreTrainedModel):
         fields = dict(body) | {"last_hidden_state": last}
         if cache is not None and step.causal:  # what an encoder reads is a prefix, which does not grow
             fields["past_key_values"] = cache
-        if pooler is not None:
-            fields["pooler_output"] = self.pool(layout.with_first(rows) if handed else last)
+        if (vector := self.vector(layout, last, inputs)) is not None:
+            fields["pooler_output"] = vector
         return self.returned(self.OUTPUT(**fields), inputs.get("return_dict"))
 
     def unused(self) -> tuple[str, ...]:
@@ -87,7 +88,8 @@ class Body(PreTrainedModel):
 
     def depth(self) -> int:
         """How many layers there are."""
-        return len(getattr(self, self.STACK).layer)
+        stack = getattr(self, self.STACK)
+        return len(stack.layers if hasattr(stack, "layers") else stack.layer)
 
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         """Rows from the model's inputs."""
@@ -109,6 +111,10 @@ class Body(PreTrainedModel):
     def stack(self, rows: Tensor, step: Step, head_masks: Sequence[Tensor | None]) -> BaseModelOutput:
         """Rows through all layers."""
         return getattr(self, self.STACK)(rows, step, head_masks)
+
+    def vector(self, layout: Layout, rows: Tensor, inputs: dict[str, Any]) -> Tensor | None:
+        """The `pooler_output` (B, D), from the last rows, of the layout or (B, T, D); None in models that have none."""
+        return None if getattr(self, "pooler", None) is None else self.pool(layout.with_first(rows))
 
     def pool(self, rows: Tensor) -> Tensor:
         """The vector of a text, (B, D), from column 0 of (B, T, D), or from that column, (B, D)."""

@@ -50,7 +50,10 @@ def model_class(head: str, config: type[PretrainedConfig]) -> type[Any] | None:
     if (head, config) in models:
         return models[head, config]
     family = registry.family_of(config.model_type)
-    found: type[Any] | None = family.HEADS.get(head) if family else None
+    if family is None:
+        return None
+    parts: dict[str, Any] = getattr(family, "PARTS", {})
+    found: type[Any] | None = parts.get(config.model_type, family.HEADS).get(head)
     return found
 
 

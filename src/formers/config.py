@@ -44,6 +44,7 @@ class PretrainedConfig:
     model_type: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}
     sub_configs: ClassVar[dict[str, type]] = {}  # of models made of several, which libraries look for
+    base_config_key: ClassVar[str] = ""  # where in the configuration of such a model one of this class is
 
     architectures: list[str] | None = None
     dtype: Any = _Dtype()
@@ -241,6 +242,9 @@ class PretrainedConfig:
         """
         values, kwargs = cls.get_config_dict(pretrained_model_name_or_path, **kwargs)
         theirs = values.get("model_type")
+        if theirs != cls.model_type and isinstance(values.get(cls.base_config_key), dict):
+            beside = {key: values[key] for key in ("_name_or_path", "_commit_hash") if key in values}
+            values, theirs = values[cls.base_config_key] | beside, cls.model_type
         if theirs and cls.model_type and theirs != cls.model_type:
             raise ConfigError(
                 f"{pretrained_model_name_or_path}: model_type is {theirs!r}, "
@@ -384,7 +388,7 @@ class _NoKeyError(AttributeError):
         return super().__str__() + near(self.name, vars(self.obj))
 
 
-_NOT_KEYS = {"model_type", "attribute_map", "sub_configs", "id2label", "label2id", *_OWN}
+_NOT_KEYS = {"model_type", "attribute_map", "sub_configs", "base_config_key", "id2label", "label2id", *_OWN}
 _MOST_LABELS, _MOST_LAYERS = 250_000, 1000  # a file that says more would fill memory before its weights are looked at
 # Python objects take up to twenty times the room of their JSON, and are copied; tables of labels take and are less
 _MOST_BYTES, _MOST_BYTES_WITH_LABELS, _MOST_BRACKETS, _MOST_KEYS = 5_000_000, 20_000_000, 200_000, 10_000

@@ -28,7 +28,7 @@ from .optimize.guard import hooks_of, watched
 from .optimize.linear import replaced
 from .outputs import BaseModelOutput, BaseModelOutputWithCrossAttentions, ModelOutput
 
-MASKS = ("attention_mask", "attn_mask", "mask")
+MASKS = ("attention_mask", "attn_mask", "mask", "causal_attention_mask")  # of several given, all hide
 HEAD_MASKS = ("head_mask", "layer_head_mask")
 CACHES = ("past_key_value", "past_key_values", "layer_past")
 ASKED = ("output_attentions", "output_hidden_states")
@@ -98,7 +98,7 @@ def _called(
     if rows.dim() != 3:
         raise InputError(f"{kind}: {names[0]} has shape {tuple(rows.shape)}; it should be (batch, columns, width).")
     B, T, _ = rows.shape
-    mask = next((given[name] for name in MASKS if given.get(name) is not None), None)
+    masks = [given[name] for name in MASKS if given.get(name) is not None]
     head_mask = next((_of_heads(given[name]) for name in HEAD_MASKS if given.get(name) is not None), None)
     asked: dict[str, Any] = {name: bool(given[name]) for name in ASKED if given.get(name) is not None}
     if (crossing := given.get("cross_attn_layer_head_mask")) is not None:
@@ -109,12 +109,25 @@ def _called(
     else:
         if wrong := next((name for name in CACHES if given.get(name) is not None), None):
             raise InputError(f"{wrong} has no effect here; leave it out. A model as a whole takes past_key_values.")
-        layout = Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
+        layout = Layout(B, T, mask=both_masks(*(read_mask(mask, B, T) for mask in masks)))
         memory = memory_of(kind, given.get("encoder_hidden_states"), given.get("encoder_attention_mask"))
         step = Step(layout, causal, **asked, memory=memory, shared=None if shared is None else shared(given))
     found = forward(module, rows, step, head_mask)
     as_tuple = isinstance(found, ModelOutput) and given.get("return_dict") is False
     return found.to_tuple() if as_tuple else found
+
+
+def both_masks(*masks: Tensor) -> Tensor | None:
+    """What hides what any of the masks does, as `read_mask` returns them; None for no mask."""
+    if len(masks) < 2:
+        return masks[0] if masks else None
+    wide = [mask[:, None, None] if mask.dim() == 2 else mask for mask in masks]
+    floating = next((mask for mask in wide if mask.is_floating_point()), None)
+    if floating is None:
+        return torch.stack(torch.broadcast_tensors(*wide)).all(0)
+    least = torch.finfo(floating.dtype).min
+    added = [m if m.is_floating_point() else m.new_zeros((), dtype=floating.dtype).where(m, least) for m in wide]
+    return torch.stack(torch.broadcast_tensors(*added)).sum(0).clamp(min=least)
 
 
 def _of_heads(mask: Tensor) -> Tensor:

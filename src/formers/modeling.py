@@ -156,6 +156,9 @@ class PreTrainedModel(Optimizable, Adapted, Masks):
                 f"{near(attn_implementation, KERNELS)}"
             )
         self.config._attn_implementation = attn_implementation
+        for part in (getattr(self.config, name, None) for name in self.config.sub_configs):
+            if isinstance(part, PretrainedConfig):
+                part._attn_implementation = attn_implementation
         for module in self.modules():
             if hasattr(module, "kernel"):
                 module.kernel = attn_implementation  # type: ignore[assignment]

@@ -405,3 +405,41 @@ class MaskedImageModelingOutput(ModelOutput):
     def logits(self) -> Tensor | None:
         """`reconstruction`, as it was called up to Transformers 4.26."""
         return self.reconstruction
+
+
+@dataclass
+class CLIPVisionModelOutput(ModelOutput):
+    """`image_embeds` (B, E): pictures in the space that texts share; `last_hidden_state` (B, T, D)."""
+
+    image_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class CLIPTextModelOutput(ModelOutput):
+    """`text_embeds` (B, E): texts in the space that pictures share; `last_hidden_state` (B, T, D)."""
+
+    text_embeds: Tensor | None = None
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class CLIPOutput(ModelOutput):
+    """`logits_per_image` (I, B) of I pictures and B texts, and the same the other way round; both sides' vectors
+    (B, E) and (I, E) of length 1, and what each tower returned."""
+
+    loss: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    text_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+    text_model_output: Any = None
+    vision_model_output: Any = None
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The fields that are not None, in order; outputs among them as tuples too."""
+        return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())

@@ -37,6 +37,11 @@ by_hand_stack = by_hand(*STACK)
 INTERPOLATED = (*OPTIONS[:2], "interpolate_pos_encoding", OPTIONS[2])
 
 
+def of_pictures(config: Any) -> Any:
+    """Of a model's configuration the one of the part that reads pictures: itself where there are no parts."""
+    return getattr(config, "vision_config", config)
+
+
 class _Sized(Protocol):
     """A configuration with the size of its pictures: one number for both sides, or height and width."""
 
@@ -171,7 +176,7 @@ class ReadsImages(PreTrainedModel):
         reads_first: bool = True,
         cache: Cache | None = None,
     ) -> Layout:
-        images = checked_images(type(self).__name__, inputs.get("pixel_values"), self.config.num_channels)
+        images = checked_images(type(self).__name__, inputs.get("pixel_values"), of_pictures(self.config).num_channels)
         body: Any = self.base_model
         B, T, mask = len(images), body.columns(*images.shape[2:]), inputs.get("attention_mask")
         return Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
@@ -179,7 +184,8 @@ class ReadsImages(PreTrainedModel):
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """A batch that the model accepts."""
-        shape = (2, self.config.num_channels, *sides(self.config, "image_size"))
+        config = of_pictures(self.config)
+        shape = (2, config.num_channels, *sides(config, "image_size"))
         return {"pixel_values": torch.linspace(-1, 1, shape[0] * shape[1] * shape[2] * shape[3]).view(shape)}
 
     def states(self, batch: Mapping[str, Tensor]) -> Tensor:
@@ -220,13 +226,15 @@ class ImageBody(ReadsImages, Body):
     KEYWORDS = ("attention_mask",)
     EMBEDDED = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
     UNUSED = ()
-    NORM: ClassVar[str] = "layernorm"
+    NORM: ClassVar[str] = "layernorm"  # of the last rows; "" for none
 
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
         return self.embeddings(**inputs)
 
     def stack(self, rows: Tensor, step: Step, head_masks: Any) -> outputs.BaseModelOutput:
         found = super().stack(rows, step, head_masks)
+        if not self.NORM:
+            return found
         norm = getattr(self, self.NORM)
         return outputs.BaseModelOutput(norm(found.last_hidden_state), found.hidden_states, found.attentions)
 

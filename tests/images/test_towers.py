@@ -48,7 +48,11 @@ def test_other_forms(family: str, head: str, changes: dict[str, Any]) -> None:
         compare(ours(**inputs), theirs(**inputs))
 
 
-INTERPOLATED = [(f, h) for f, h in IMAGE_CASES if "interpolate_pos_encoding" in registry.load(f).HEADS[h].inputs()]
+INTERPOLATED = [
+    (family, head)
+    for family, head in IMAGE_CASES
+    if "interpolate_pos_encoding" in (cls := registry.load(family).HEADS[head]).inputs() + cls.KEYWORDS
+]
 
 
 @pytest.mark.parametrize(("family", "head"), INTERPOLATED)
@@ -95,7 +99,7 @@ def test_train_step(family: str, head: str) -> None:
     assert difference(got, expected) < TOLERANCE
     expected.backward()
     got.backward()
-    wanted = gradients(theirs)
+    wanted = gradients(theirs, ours)
     largest = max(float(x.abs().max()) for x in wanted.values() if x.is_floating_point())
     assert largest > 0
     for name, parameter in ours.named_parameters():
@@ -111,7 +115,8 @@ def test_files(family: str, head: str, tmp_path: Path) -> None:
     """The names are those of the reference's files, and it opens ours."""
     theirs, ours = pair(family, head)
     shared = {name for name in ours.state_dict() if name in getattr(ours, "TIED", {})}
-    assert ours.state_dict().keys() - shared <= in_files(theirs).keys() <= ours.state_dict().keys()
+    names = set(in_files(theirs, ours))
+    assert ours.state_dict().keys() - shared <= names <= ours.state_dict().keys()
     ours.save_pretrained(tmp_path)
     again = type(theirs).from_pretrained(tmp_path).eval()
     inputs = batch(ours, head)
@@ -132,12 +137,14 @@ def test_defaults_are_the_references(family: str) -> None:
     assert theirs.to_dict().keys() <= known
 
 
-KEYS = [(f, key) for f in IMAGES if not CONFIGS[f].sub_configs for key in CONFIGS[f]]
+PARTS = {f: {"": CONFIGS[f]} if not CONFIGS[f].sub_configs else CONFIGS[f].sub_configs for f in IMAGES}
+KEYS = [(f, f"{part}.{key}".lstrip(".")) for f in IMAGES for part, kind in PARTS[f].items() for key in kind.keys()]
 
 
 @pytest.mark.parametrize(("family", "key"), KEYS)
 def test_config_honoured(family: str, key: str) -> None:
-    head = next(h for h in ("image-classification", main_head(family)) if h in registry.load(family).HEADS)
+    both = ("base",) if CONFIGS[family].sub_configs else ("image-classification", main_head(family))
+    head = next(h for h in both if h in registry.load(family).HEADS)
 
     def result(**change: Any) -> tuple[Any, torch.Tensor | None]:
         torch.manual_seed(0)
@@ -146,13 +153,18 @@ def test_config_honoured(family: str, key: str) -> None:
         with torch.no_grad():
             return {k: v.shape for k, v in model.state_dict().items()}, model(**batch(model, head, labels=False))[0]
 
-    value = getattr(config_of(family, head), key)
-    changed = {**CHANGED, **facts(family).changed}.get(key, another(value))
-    (shapes, out), (other_shapes, other_out) = result(), result(**{key: changed, **facts(family).together.get(key, {})})
+    part, _, name = key.rpartition(".")
+    config = config_of(family, head)
+    value = getattr(getattr(config, part) if part else config, name)
+    changed = {**CHANGED, **facts(family).changed}.get(name, another(value))
+    changes = {name: changed, **facts(family).together.get(name, {})}
+    if part:
+        changes = {part: {**registry.load(family).TINY[part], **changes}}
+    (shapes, out), (other_shapes, other_out) = result(), result(**changes)
     differs = shapes != other_shapes or out.shape != other_out.shape or not torch.equal(out, other_out)  # type: ignore[union-attr,arg-type]
-    training_only = {k: "training only" for f, k in KEYS if f == family and "drop" in k}
+    training_only = {name: "training only"} if "drop" in name else {}
     unseen = {**training_only, **OF_IMAGES, **UNSEEN, **facts(family).unseen}
-    assert differs != (key in unseen and key not in facts(family).seen), unseen.get(key)
+    assert differs != (name in unseen and name not in facts(family).seen), unseen.get(name)
 
 
 OF_IMAGES = {

@@ -24,7 +24,9 @@ Tensors = dict[str, torch.Tensor]
 def config_of(family: str, head: str, **changes: Any) -> Any:
     """Ours, of a tiny model."""
     module = registry.load(family)
-    return module.HEADS[head].config_class(**{**module.TINY, **changes})
+    kind = module.HEADS[head].config_class
+    values = module.TINY.get(kind.base_config_key, module.TINY)  # of a part, where the head is a part alone
+    return kind(**{**values, **changes})
 
 
 def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
@@ -48,19 +50,22 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     return theirs, ours
 
 
-def in_files(theirs: Any) -> Tensors:
-    """The weights of the reference's model by the names that its files have."""
+def in_files(theirs: Any, ours: Any) -> Tensors:
+    """The weights of the reference's model by the names that its files have; of a tower alone, whose files are without
+    the tower's name since 5.0, by those that they had."""
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_pretrained(folder)
-        return load_file(f"{folder}/model.safetensors")
+        found = load_file(f"{folder}/model.safetensors")
+    names = ours.state_dict()
+    return {name if name in names else f"{ours.base_model_prefix}.{name}": x for name, x in found.items()}
 
 
-def gradients(theirs: Any) -> Tensors:
+def gradients(theirs: Any, ours: Any) -> Tensors:
     """The gradients of the reference's model by the names that its files have, which are its weights then."""
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.copy_(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
-    return in_files(theirs)
+    return in_files(theirs, ours)
 
 
 def pixels(model: Any, count: int = 2, size: tuple[int, int] | None = None) -> torch.Tensor:

@@ -144,3 +144,31 @@ def balance(logits: Sequence[Tensor], chosen: int, real: Tensor | None = None) -
     load = shares.new_zeros(shares.shape[1]).scatter_add(0, experts, counted.repeat_interleave(chosen))
     mean = (shares * counted[:, None]).sum(0)
     return shares.shape[1] * (load * mean).sum() / counted.sum().square()
+
+
+def pairs(logits: Tensor) -> Tensor:
+    """How badly pictures find their texts, and texts their pictures: the mean of both cross entropies.
+
+    logits: (B, B) of texts and pictures, of which those of one number belong together.
+    Source: Radford et al. 2021 (arXiv 2103.00020), figure 3.
+    """
+    own = torch.arange(_square(logits), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def pairs_apart(logits: Tensor) -> Tensor:
+    """How badly each text and picture (B, B) is told to belong together, or not to: summed over pictures, mean of texts.
+
+    Source: Zhai et al. 2023 (arXiv 2303.15343), algorithm 1.
+    """
+    own = 2 * torch.eye(_square(logits), dtype=logits.dtype, device=logits.device) - 1
+    return -F.logsigmoid(own * logits).sum(-1).mean()
+
+
+def _square(logits: Tensor) -> int:
+    texts, pictures = logits.shape
+    if texts != pictures:
+        raise InputError(
+            f"return_loss=True with {texts} texts and {pictures} pictures: the loss is of pairs, a text for each picture."
+        )
+    return texts

@@ -39,6 +39,7 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
 
     NORMALIZER: ClassVar[Any] = None  # what a tokenizer made from a vocab.json does with a text first
     TOKENS: ClassVar[Mapping[str, str | AddedToken]] = {}  # a family's special tokens
+    MODEL: ClassVar[Mapping[str, Any]] = {}  # options of its BPE model
     vocab_files_names = {"vocab_file": "vocab.json", "merges_file": "merges.txt", "tokenizer_file": "tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
     _options = (
@@ -111,12 +112,17 @@ class ByteLevelTokenizer(PreTrainedTokenizerFast):
         is_file = isinstance(merges_file, (str, os.PathLike))
         pairs = read_merges(merges_file) if is_file else merge_pairs(merges_file, "merges")
         with backend.translated("The vocabulary and the merges do not fit; are they of one model?"):
-            made = Tokenizer(models.BPE(vocab=vocab, merges=pairs))
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            made = Tokenizer(models.BPE(vocab=vocab, merges=pairs, **cls.MODEL))
+        made.pre_tokenizer = cls.splitting(pre_tokenizers.ByteLevel(add_prefix_space=False))
         made.decoder = decoders.ByteLevel()
         if cls.NORMALIZER is not None:
             made.normalizer = cls.NORMALIZER
         return made
+
+    @classmethod
+    def splitting(cls, words: Any) -> Any:
+        """How a text is split before merges; `words`: at spaces, punctuation and digits, each byte as its character."""
+        return words
 
     @property
     def byte_encoder(self) -> dict[int, str]:
