@@ -243,6 +243,15 @@ from .models.deberta_v2 import (
     DebertaV2Tokenizer as DebertaV2Tokenizer,
     DebertaV2TokenizerFast as DebertaV2TokenizerFast,
 )
+from .models.deit import (
+    DeiTConfig as DeiTConfig,
+    DeiTForImageClassification as DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher as DeiTForImageClassificationWithTeacher,
+    DeiTForImageClassificationWithTeacherOutput as DeiTForImageClassificationWithTeacherOutput,
+    DeiTForMaskedImageModeling as DeiTForMaskedImageModeling,
+    DeiTModel as DeiTModel,
+    DeiTPreTrainedModel as DeiTPreTrainedModel,
+)
 from .models.distilbert import (
     DistilBertConfig as DistilBertConfig,
     DistilBertForMaskedLM as DistilBertForMaskedLM,

@@ -132,7 +132,7 @@ def test_defaults_are_the_references(family: str) -> None:
     assert theirs.to_dict().keys() <= known
 
 
-KEYS = [(f, key) for f in IMAGES if not CONFIGS[f].sub_configs for key in CONFIGS[f]]
+KEYS = [(f, key) for f in IMAGES if not CONFIGS[f].sub_configs for key in sorted(CONFIGS[f].keys())]
 
 
 @pytest.mark.parametrize(("family", "key"), KEYS)
