@@ -252,6 +252,18 @@ from .models.deit import (
     DeiTModel as DeiTModel,
     DeiTPreTrainedModel as DeiTPreTrainedModel,
 )
+from .models.dinov2 import (
+    Dinov2Config as Dinov2Config,
+    Dinov2ForImageClassification as Dinov2ForImageClassification,
+    Dinov2Model as Dinov2Model,
+    Dinov2PreTrainedModel as Dinov2PreTrainedModel,
+)
+from .models.dinov2_with_registers import (
+    Dinov2WithRegistersConfig as Dinov2WithRegistersConfig,
+    Dinov2WithRegistersForImageClassification as Dinov2WithRegistersForImageClassification,
+    Dinov2WithRegistersModel as Dinov2WithRegistersModel,
+    Dinov2WithRegistersPreTrainedModel as Dinov2WithRegistersPreTrainedModel,
+)
 from .models.distilbert import (
     DistilBertConfig as DistilBertConfig,
     DistilBertForMaskedLM as DistilBertForMaskedLM,

@@ -405,3 +405,13 @@ class MaskedImageModelingOutput(ModelOutput):
     def logits(self) -> Tensor | None:
         """`reconstruction`, as it was called up to Transformers 4.26."""
         return self.reconstruction
+
+
+@dataclass
+class BackboneOutput(ModelOutput):
+    """`feature_maps`, one (B, D, H, W) for each stage that the configuration's `out_features` names; `hidden_states` of
+    all layers, and `attentions`, where they are asked for."""
+
+    feature_maps: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

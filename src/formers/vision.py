@@ -194,7 +194,7 @@ class ImageBody(ReadsImages, Body):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPooling
     KEYWORDS = ("attention_mask",)
-    EMBEDDED = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
     UNUSED = ()
     NORM: ClassVar[str] = "layernorm"
 
