@@ -243,6 +243,27 @@ from .models.deberta_v2 import (
     DebertaV2Tokenizer as DebertaV2Tokenizer,
     DebertaV2TokenizerFast as DebertaV2TokenizerFast,
 )
+from .models.deit import (
+    DeiTConfig as DeiTConfig,
+    DeiTForImageClassification as DeiTForImageClassification,
+    DeiTForImageClassificationWithTeacher as DeiTForImageClassificationWithTeacher,
+    DeiTForImageClassificationWithTeacherOutput as DeiTForImageClassificationWithTeacherOutput,
+    DeiTForMaskedImageModeling as DeiTForMaskedImageModeling,
+    DeiTModel as DeiTModel,
+    DeiTPreTrainedModel as DeiTPreTrainedModel,
+)
+from .models.dinov2 import (
+    Dinov2Config as Dinov2Config,
+    Dinov2ForImageClassification as Dinov2ForImageClassification,
+    Dinov2Model as Dinov2Model,
+    Dinov2PreTrainedModel as Dinov2PreTrainedModel,
+)
+from .models.dinov2_with_registers import (
+    Dinov2WithRegistersConfig as Dinov2WithRegistersConfig,
+    Dinov2WithRegistersForImageClassification as Dinov2WithRegistersForImageClassification,
+    Dinov2WithRegistersModel as Dinov2WithRegistersModel,
+    Dinov2WithRegistersPreTrainedModel as Dinov2WithRegistersPreTrainedModel,
+)
 from .models.distilbert import (
     DistilBertConfig as DistilBertConfig,
     DistilBertForMaskedLM as DistilBertForMaskedLM,

@@ -443,3 +443,13 @@ class CLIPOutput(ModelOutput):
     def to_tuple(self) -> tuple[Any, ...]:
         """The fields that are not None, in order; outputs among them as tuples too."""
         return tuple(v.to_tuple() if isinstance(v, ModelOutput) else v for v in self.values())
+
+
+@dataclass
+class BackboneOutput(ModelOutput):
+    """`feature_maps`, one (B, D, H, W) for each stage that the configuration's `out_features` names; `hidden_states` of
+    all layers, and `attentions`, where they are asked for."""
+
+    feature_maps: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -164,10 +164,14 @@ class ReadsImages(PreTrainedModel):
     TOKENS: ClassVar[tuple[str, ...]] = ("cls_token", "position_embeddings")
     ZEROS: ClassVar[tuple[str, ...]] = ("mask_token",)
 
+    def before(self) -> int:
+        """How many columns come before those of patches."""
+        return 1
+
     def columns(self, height: int, width: int) -> int:
         """T, for pictures of that size: of a model without a head."""
         rows, columns = grid_of(self.config, height, width)
-        return rows * columns + 1
+        return rows * columns + self.before()
 
     def layout_of_inputs(
         self,
@@ -222,9 +226,9 @@ class ReadsImages(PreTrainedModel):
 class ImageBody(ReadsImages, Body):
     """A model of patches without a head: `embeddings`, a stack of layers, the norm NORM, and maybe a `pooler`."""
 
-    OUTPUT = outputs.BaseModelOutputWithPooling
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPooling
     KEYWORDS = ("attention_mask",)
-    EMBEDDED = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
     UNUSED = ()
     NORM: ClassVar[str] = "layernorm"  # of the last rows; "" for none
 
@@ -244,13 +248,17 @@ class ImageClassification(ReadsImages, heads.SequenceClassification):
 
     A family's `classifier` reads column 0; without labels, num_labels=0, it gives back what it reads."""
 
-    OUTPUT = outputs.ImageClassifierOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ImageClassifierOutput
     READS = "first"
     KEYWORDS = (heads.ITEMS, "attention_mask")
 
+    def made_classifier(self, width: int) -> nn.Module:
+        """A last layer, of rows of that width."""
+        return nn.Linear(width, self.num_labels) if self.num_labels > 0 else nn.Identity()
+
     def add_classifier(self, width: int) -> None:
         """Make the last layer, of rows of that width."""
-        self.classifier = nn.Linear(width, self.num_labels) if self.num_labels > 0 else nn.Identity()
+        self.classifier = self.made_classifier(width)
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.classifier(first_column(rows))
@@ -262,7 +270,7 @@ class MaskedImageModeling(ReadsImages, heads.Head):
     A family's `decoder` makes a picture of the map of its rows (B, D, H/p, W/p).
     Source: Xie et al. 2021 (arXiv 2111.09886)."""
 
-    OUTPUT = outputs.MaskedImageModelingOutput
+    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedImageModelingOutput
     TARGETS = ()
     KEYWORDS = (heads.ITEMS, "attention_mask")
     decoder: Any
@@ -277,7 +285,7 @@ class MaskedImageModeling(ReadsImages, heads.Head):
 
     def patches(self, rows: Tensor) -> Tensor:
         """Of rows (B, T, D) those of patches."""
-        return rows[:, 1:]
+        return rows[:, self.before() :]
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         images, hidden = inputs["pixel_values"], inputs.get("bool_masked_pos")

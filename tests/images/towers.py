@@ -90,7 +90,7 @@ def batch(model: Any, head: str, labels: bool = True) -> dict[str, Any]:
         patch = model.config.patch_size
         count = (inputs["pixel_values"].shape[2] // patch) * (inputs["pixel_values"].shape[3] // patch)
         inputs["bool_masked_pos"] = torch.rand(2, count, generator=generator) < 0.5
-    if labels and head.startswith("image-classification") and model.config.num_labels:
+    if labels and head.startswith("image-classification") and "labels" in model.arguments() and model.config.num_labels:
         inputs["labels"] = torch.tensor([0, model.config.num_labels - 1])
     return inputs
 

@@ -69,7 +69,10 @@ class ViTPatchEmbeddings(nn.Module):
 
 
 class ViTEmbeddings(nn.Module):
+    """A row of each patch, with its position; before them BEFORE rows that are of the whole picture."""
+
     PATCHES: ClassVar[Any] = ViTPatchEmbeddings
+    BEFORE: ClassVar[int] = 1
 
     def __init__(self, config: PretrainedConfig, use_mask_token: bool = False) -> None:
         super().__init__()
@@ -77,14 +80,18 @@ class ViTEmbeddings(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, D))
         self.mask_token = nn.Parameter(torch.zeros(1, 1, D)) if use_mask_token else None
         self.patch_embeddings = self.PATCHES(config)
-        self.position_embeddings = nn.Parameter(torch.zeros(1, self.patch_embeddings.num_patches + 1, D))
+        self.position_embeddings = nn.Parameter(torch.zeros(1, self.patch_embeddings.num_patches + self.BEFORE, D))
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def first(self) -> Tensor:
+        """The rows before those of patches, (1, BEFORE, D)."""
+        return self.cls_token
 
     def forward(
         self, pixel_values: Tensor, bool_masked_pos: Tensor | None = None, interpolate_pos_encoding: bool | None = None
     ) -> Tensor:
         rows = vision.masked(self.patch_embeddings(pixel_values), self.mask_token, bool_masked_pos)
-        rows = torch.cat([self.cls_token.expand(len(rows), -1, -1).to(rows.dtype), rows], dim=1)  # (B, T, D)
+        rows = torch.cat([self.first().expand(len(rows), -1, -1).to(rows.dtype), rows], dim=1)  # (B, T, D)
         size = (pixel_values.shape[2], pixel_values.shape[3])
         return self.dropout(
             vision.with_positions(rows, self.position_embeddings, self.config, size, interpolate_pos_encoding)

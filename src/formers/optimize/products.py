@@ -58,13 +58,16 @@ class Source:
         *layers: Linear,
         activation: nn.Module | None = None,
         smooth: Tensor | None = None,
-        scale: float = 1.0,
+        scale: float | Tensor = 1.0,
     ) -> Source:
-        """One product for several layers that read the same rows: their outputs side by side, times `scale`.
+        """One product for several layers that read the same rows: their outputs side by side, times `scale`, which is
+        one number or, of each layer, one for each of its outputs (M,).
 
         smooth: (K,) what the rows that come in have been divided by.
         """
-        weights = [matrix(layer).float() if scale == 1.0 else matrix(layer).float() * scale for layer in layers]
+        whole = isinstance(scale, float) and scale == 1.0
+        of_rows = scale[:, None] if isinstance(scale, Tensor) else scale
+        weights = [matrix(layer).float() if whole else matrix(layer).float() * of_rows for layer in layers]
         weight = weights[0].contiguous() if len(weights) == 1 else torch.cat(weights)
         biases = [
             weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach() * scale

@@ -74,7 +74,7 @@ class Block:
         repeats: whether the layer is used again after itself, or after another one that is.
         split: from what one projection for all makes to queries, keys and values; thirds if left out.
         after: norms of what attention and the feed-forward add, with `pre`.
-        scale: what both are multiplied by before they are added, with `pre`.
+        scale: what both are multiplied by before they are added, with `pre`: a number, or for each of them (D,).
         parallel: whether the feed-forward reads the same rows as attention, with `pre`.
         cross: attention to an encoder's rows, if there is one.
     """
@@ -93,7 +93,7 @@ class Block:
     repeats: bool = False
     split: Callable[[Tensor], tuple[Tensor, ...]] | None = None
     after: tuple[nn.Module | None, nn.Module | None] = (None, None)
-    scale: float = 1.0
+    scale: float | tuple[Tensor, Tensor] = 1.0
     parallel: bool = False
     cross: Cross | None = None
 
@@ -185,7 +185,9 @@ class Plan:
             return Source.of(*block.projections, smooth=self.before)
         if part == "up":
             return Source.of(*block.ups, activation=None if block.gated else block.activation, smooth=self.middle)
-        return Source.of(block.output if part == "output" else block.down, scale=block.scale)
+        first = part == "output"
+        scale = block.scale if isinstance(block.scale, float) else block.scale[0 if first else 1].detach()
+        return Source.of(block.output if first else block.down, scale=scale)
 
     def otherwise(self, part: str, make: Maker) -> Plan:
         """The plan with one product made in another way."""

@@ -25,19 +25,18 @@ if TYPE_CHECKING:
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
     *("any-to-any", "audio-classification", "automatic-speech-recognition", "decision"),
-    *("depth-estimation", "document-question-answering", "image-classification", "image-feature-extraction"),
-    *("image-segmentation", "image-text-to-text", "image-to-image", "image-to-text", "keypoint-matching"),
+    *("depth-estimation", "document-question-answering"),
+    *("image-segmentation", "image-text-to-text", "image-to-image", "keypoint-matching"),
     *("mask-generation", "object-detection"),
     *("text-to-audio", "text-to-speech"),
-    *("video-classification", "visual-question-answering", "vqa"),
-    *("zero-shot-audio-classification", "zero-shot-image-classification"),
-    "zero-shot-object-detection",
+    "video-classification",
+    *("zero-shot-audio-classification", "zero-shot-object-detection"),
 )
 
 # names that are no tasks' classes, and their files
 _BESIDE = {
     "AggregationStrategy": "token_classification",
-    "ClassificationFunction": "text_classification",
+    "ClassificationFunction": "scores",
     "Conversation": "conversation",
     "NerPipeline": "token_classification",
     "Pipeline": "base",
@@ -114,24 +113,24 @@ def pipeline(
     loading = {"device_map": device_map, "dtype": torch_dtype if dtype is None else dtype}
     loading = {name: value for name, value in loading.items() if value is not None} | (model_kwargs or {})
     hub.update(hub_arguments(loading))
-    tokenizer = getattr(processor, "tokenizer", None) if tokenizer is None else tokenizer
-    parts = {"config": config, "tokenizer": tokenizer, "hub": hub, "loading": loading}
+    beside = {"tokenizer": tokenizer, "image_processor": image_processor, "feature_extractor": feature_extractor}
+    beside |= {"video_processor": video_processor, "processor": processor}
+    parts = {"config": config, "given": beside, "hub": hub, "loading": loading}
 
     if model is None:
         found = find_task(str(task))
-        model, tokenizer = _load_default(found, parts)
+        model, made = _load_default(found, parts)
     else:
         known = task is None or pipeline_class is None or _named(str(task))
         found = find_task(task) if task is not None and known else _infer_task(model, config, hub)
-        model, tokenizer = _load(found, model, **parts)
+        model, made = _load(found, model, **parts)
     # a class of your own need not know what is not given
-    beside = {"feature_extractor": feature_extractor, "image_processor": image_processor}
-    beside |= {"video_processor": video_processor, "processor": processor}
-    kwargs.update((name, value) for name, value in beside.items() if value is not None)
+    beside = {name: value for name, value in (beside | made).items() if value is not None or name == "tokenizer"}
+    kwargs.update(beside)
     if optimize:
         kwargs["optimize"] = optimize
     kind = pipeline_class or found.pipeline
-    return kind(model=model, tokenizer=tokenizer, task=task or found.name, device=device, **kwargs)
+    return kind(model=model, task=task or found.name, device=device, **kwargs)
 
 
 def _named(task: str) -> bool:
@@ -200,8 +199,8 @@ def _infer_task(model: Any, config: Any, hub: dict[str, Any]) -> Task:
     raise ArgumentError(f"{what}, which does not tell a task that is here. Give one of them: {names}.")
 
 
-def _load_default(task: Task, parts: dict[str, Any]) -> tuple[Any, Any]:
-    """The task's default model and its tokenizer, or those in the package when the hub cannot be reached."""
+def _load_default(task: Task, parts: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The task's default model and what makes its inputs, or those in the package when the hub cannot be reached."""
     if task.default is None:
         raise ArgumentError(
             f"No model was given, and {task.name} has no usual one. Give model=… (a folder or hub name)."
@@ -222,45 +221,60 @@ def _load_default(task: Task, parts: dict[str, Any]) -> tuple[Any, Any]:
             f"The {task.packaged} model inside the package is used; choose another with model=…."
         )
         folder = Path(__file__).parents[1] / "packaged" / task.packaged
-        return _load(task, folder, parts["config"], parts["tokenizer"], {}, parts["loading"])
+        return _load(task, folder, parts["config"], parts["given"], {}, parts["loading"])
     logger.warning(f"No model was given: {name} (revision {revision}) is used. Choose another with model=….")
     return loaded
 
 
 def _load(
-    task: Task, model: Any, config: Any, tokenizer: Any, hub: dict[str, Any], loading: dict[str, Any]
-) -> tuple[Any, Any]:
-    """Model and tokenizer as objects, loaded where names are given."""
+    task: Task, model: Any, config: Any, given: dict[str, Any], hub: dict[str, Any], loading: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The model, and what makes its inputs, as objects, loaded where names are given."""
     from .. import auto
 
     name = str(model) if isinstance(model, str | Path) else None
     if name is not None:
         if isinstance(config, str):
             config = auto.AutoConfig.from_pretrained(config, **hub)
-        given = {} if config is None else {"config": config}
-        model = task.loader().from_pretrained(name, **given, **hub, **loading)
+        own = {} if config is None else {"config": config}
+        model = task.loader().from_pretrained(name, **own, **hub, **loading)
     elif loading:
         # existing code passes them along with a loaded model, where they never had an effect
         logger.warning(f"The model is loaded already: {', '.join(loading)} changes nothing. Use model.to(…) instead.")
     if task.beside is not None:
         _read_beside(task.beside, model, name, hub)
-    if tokenizer is None:
-        tokenizer = name or getattr(model.config, "name_or_path", None)
-        if not tokenizer:
+    return model, {part: _part(part, given, model, name, hub) for part in task.reads}
+
+
+# what makes a model's inputs: the class that loads it, and what may stand for it among the arguments
+_LOADS = {"tokenizer": "AutoTokenizer", "image_processor": "AutoImageProcessor", "processor": "AutoProcessor"}
+_OLDER = {"image_processor": "feature_extractor"}
+
+
+def _part(part: str, given: dict[str, Any], model: Any, name: str | None, hub: dict[str, Any]) -> Any:
+    """A tokenizer, image processor or processor: what was given, what a processor holds, or else the model's own."""
+    from .. import auto
+
+    found = given[part] if given[part] is not None else given.get(_OLDER.get(part, ""))
+    found = getattr(given["processor"], part, None) if found is None else found
+    what = part.replace("_", " ")
+    if found is None:
+        found = name or getattr(model.config, "name_or_path", None)
+        if not found:
             raise ArgumentError(
-                f"The {type(model).__name__} was made in memory, so there is no place to find its tokenizer. Pass "
-                "tokenizer=…."
+                f"The {type(model).__name__} was made in memory, so there is no place to find its {what}. Pass "
+                f"{part}=…."
             )
     options: dict[str, Any] = {}
-    if isinstance(tokenizer, tuple):
-        tokenizer, options = tokenizer
-    if isinstance(tokenizer, str | Path):
+    if isinstance(found, tuple):
+        found, options = found
+    if isinstance(found, str | Path):
         # a revision names a commit of the model's repository
         own = {key: hub[key] for key in hub if key not in ("revision", "subfolder")}
-        if str(tokenizer) == name and name == getattr(model.config, "name_or_path", name):
+        if str(found) == name and name == getattr(model.config, "name_or_path", name):
             own = {**hub, "revision": getattr(model.config, "_commit_hash", None) or hub.get("revision")}
-        tokenizer = auto.AutoTokenizer.from_pretrained(str(tokenizer), **own, **options)
-    return model, tokenizer
+        found = getattr(auto, _LOADS[part]).from_pretrained(str(found), **own, **options)
+    return found
 
 
 def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -> None:

@@ -54,6 +54,7 @@ class Task:
         architectures: how the class names of its models end, to tell the task from a model alone.
         packaged: folder under `formers/packaged` that stands in when the default cannot be reached.
         beside: a JSON file beside config.json that the task reads too, as `model.config.sentence_transformers`.
+        reads: what makes the model's inputs: "tokenizer", "image_processor" or "processor".
     """
 
     name: str
@@ -64,6 +65,7 @@ class Task:
     architectures: tuple[str, ...] = ()
     packaged: str | None = None
     beside: str | None = None
+    reads: tuple[str, ...] = ("tokenizer",)
 
     def loader(self) -> Any:
         """The class whose `from_pretrained` loads its models."""
@@ -106,6 +108,8 @@ class Pipeline(ABC):
     window_tokens: ClassVar[int] = 10_000
     # the same for lists, whose results are all kept anyway: more neighbours in length, and still a bar that moves
     list_tokens: ClassVar[int] = 50_000
+    # inputs that are read together at most
+    read_at_once: ClassVar[int] = 1024
     # how inputs go through the model
     steps: ClassVar[type[Steps]] = Steps
 
@@ -269,6 +273,10 @@ class Pipeline(ABC):
             return "list"
         return "stream" if isinstance(inputs, Iterator | Dataset) else "one"
 
+    def length(self, model_inputs: Mapping[str, Any]) -> int:
+        """How much the model computes for one input: its tokens."""
+        return length_of(model_inputs)
+
     def _step_tokens(self) -> int:
         if self.device.type != "cpu":
             return self.step_tokens * _ACCELERATOR_FACTOR
@@ -294,10 +302,13 @@ class Pipeline(ABC):
         return self(X)
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **kwargs: Any) -> None:
-        """Save model and tokenizer in one folder, from which `pipeline` loads them again; kwargs go to the model's."""
+        """Save the model, and what makes its inputs, in one folder, from which `pipeline` loads them again; kwargs go
+        to the model's."""
         self.model.save_pretrained(save_directory, **kwargs)
-        if self.tokenizer is not None:
-            self.tokenizer.save_pretrained(save_directory)
+        parts = (self.tokenizer, self.image_processor or self.feature_extractor)
+        for one in (self.processor,) if hasattr(self.processor, "save_pretrained") else parts:
+            if one is not None:
+                one.save_pretrained(save_directory)
 
     @contextmanager
     def device_placement(self) -> Iterator[None]:

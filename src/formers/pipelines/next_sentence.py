@@ -9,8 +9,9 @@ from typing import Any
 
 from .. import heads
 from .base import Task
+from .scores import ClassificationFunction
 from .text import require_head
-from .text_classification import ClassificationFunction, TextClassificationPipeline
+from .text_classification import TextClassificationPipeline
 
 
 class NextSentencePipeline(TextClassificationPipeline):

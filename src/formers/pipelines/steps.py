@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, InputError
-from .batches import Batch, consecutive, length_of, windows
+from .batches import Batch, consecutive, windows
 from .failures import Failed, add_note, each, place
 from .streams import chunks
 
@@ -48,7 +48,7 @@ class Steps:
 
     def stream(self, inputs: Any, eager: bool) -> Iterator[Any]:
         """The results of a list, a generator or a dataset; `eager` says that all of them are wanted at once."""
-        return self.results(chunks(inputs, self.size, eager), 0)
+        return self.results(chunks(inputs, self.size, eager, most=self.pipe.read_at_once), 0)
 
     def results(self, read: Iterator[list[Any]], first: int | None) -> Iterator[Any]:
         """Results one by one; between two of them at most a chunk of inputs and a window of results are held."""
@@ -58,7 +58,7 @@ class Steps:
             good = [i for i in range(len(encoded)) if i not in results]
             due = 0
             # the last window, an empty one, is for what failed after the last good input
-            for window in chain(self._plan([length_of(encoded[i]) for i in good]), [[]]):
+            for window in chain(self._plan([self.pipe.length(encoded[i]) for i in good]), [[]]):
                 for batch in window:
                     results.update(self._outcomes({good[i]: encoded[good[i]] for i in batch}, first))
                 while due in results:

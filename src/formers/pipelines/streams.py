@@ -12,7 +12,7 @@ from typing import Any
 from ..logging import shows_bars
 
 # Tokenizing many texts in one call uses all cores; more than this gains nothing and costs memory.
-_CHUNK = 1024
+_MOST = 1024
 _FIRST_CHUNK = 64
 # A bar for less than this many inputs would be gone before anybody reads it.
 _BAR_FROM = 256
@@ -43,8 +43,11 @@ class Results:
         return next(self._results)
 
 
-def chunks(inputs: Any, size: int | None, eager: bool, busy: Callable[[], bool] = lambda: False) -> Iterator[list[Any]]:
-    """Lists of consecutive inputs; `size` is the batch size asked for, `eager` that all results are wanted at once.
+def chunks(
+    inputs: Any, size: int | None, eager: bool, busy: Callable[[], bool] = lambda: False, most: int = _MOST
+) -> Iterator[list[Any]]:
+    """Lists of consecutive inputs, at most `most` where there is no size; `size` is the batch size asked for, `eager`
+    that all results are wanted at once.
 
     From an iterator `size` are read at a time, so with 1 a result comes before the next input is read; without a size
     it is read ahead in a thread, and while somebody is `busy` a chunk may be empty, as nothing is waited for. Datasets
@@ -52,15 +55,15 @@ def chunks(inputs: Any, size: int | None, eager: bool, busy: Callable[[], bool] 
     """
     sized = hasattr(inputs, "__len__")
     if size is None and not sized:
-        yield from _arriving(iter(inputs), busy)
+        yield from _arriving(iter(inputs), busy, most)
         return
     items = iter(inputs) if hasattr(inputs, "__iter__") else (inputs[i] for i in range(len(inputs)))
     multiple = size or 1
-    count = (_CHUNK if eager else _FIRST_CHUNK) if sized else multiple
+    count = (most if eager else min(most, _FIRST_CHUNK)) if sized else multiple
     while chunk := list(islice(items, max(multiple, count - count % multiple))):
         yield chunk
         if sized:
-            count = min(2 * count, _CHUNK)
+            count = min(2 * count, most)
 
 
 class _End:
@@ -68,13 +71,13 @@ class _End:
         self.error = error
 
 
-def _arriving(items: Iterator[Any], busy: Callable[[], bool]) -> Iterator[list[Any]]:
+def _arriving(items: Iterator[Any], busy: Callable[[], bool], most: int) -> Iterator[list[Any]]:
     """Lists of what has arrived from `items`, at least one and never waiting for a second, nor when `busy` for a first.
 
     An iterator may wait for something that depends on the last result (a request to answer), so nobody may wait for
     it while results are due: a thread does, at most one chunk ahead.
     """
-    ready: queue.Queue[Any] = queue.Queue(maxsize=_CHUNK)
+    ready: queue.Queue[Any] = queue.Queue(maxsize=most)
     stopped = threading.Event()
 
     def read() -> None:
@@ -93,7 +96,7 @@ def _arriving(items: Iterator[Any], busy: Callable[[], bool]) -> Iterator[list[A
         while True:
             chunk: list[Any] = []
             end: _End | None = None
-            while end is None and len(chunk) < _CHUNK and not ((chunk or busy()) and ready.empty()):
+            while end is None and len(chunk) < most and not ((chunk or busy()) and ready.empty()):
                 item = ready.get()
                 if isinstance(item, _End):
                     end = item

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from enum import Enum
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
 
 from .base import Task
 from .batches import collate
 from .choices import checked_top_k, member
+from .scores import APPLY, ClassificationFunction, usual_function
 from .text import TextPipeline, no_head
-
-
-class ClassificationFunction(str, Enum):
-    """What turns a model's logits into scores."""
-
-    SIGMOID = "sigmoid"
-    SOFTMAX = "softmax"
-    NONE = "none"
 
 
 class TextClassificationPipeline(TextPipeline):
@@ -89,7 +78,7 @@ class TextClassificationPipeline(TextPipeline):
         if logits is None or logits.ndim != 2:
             raise no_head(self.model, "text", *self.NEEDS)
         function = function_to_apply or self._default_function()
-        scores = _APPLY[function](logits[0]).tolist()
+        scores = APPLY[function](logits[0]).tolist()
         names = self.labels
         labels = [{"label": names[i], "score": score} for i, score in enumerate(scores)]
         if top_k == 1 and _legacy:
@@ -105,19 +94,8 @@ class TextClassificationPipeline(TextPipeline):
         return names
 
     def _default_function(self) -> ClassificationFunction:
-        config = self.model.config
-        if config.problem_type == "regression":  # a value has no bounds that a score should be within
-            return ClassificationFunction.NONE
-        if config.problem_type == "multi_label_classification" or config.num_labels == 1:
-            return ClassificationFunction.SIGMOID
-        return ClassificationFunction.SOFTMAX
+        return usual_function(self.model.config)
 
-
-_APPLY: dict[ClassificationFunction, Callable[[Tensor], Tensor]] = {
-    ClassificationFunction.SIGMOID: torch.sigmoid,
-    ClassificationFunction.SOFTMAX: lambda logits: logits.softmax(dim=-1),
-    ClassificationFunction.NONE: lambda logits: logits,
-}
 
 TASK = Task(
     name="text-classification",

@@ -17,8 +17,8 @@ from ..ops.activations import torch_activation
 from .base import Task, checked_batch_size
 from .choices import checked_top_k, member
 from .parts import Beside, BesidePipeline
+from .scores import ClassificationFunction
 from .text import least_limit, read_side
-from .text_classification import ClassificationFunction
 
 _FORMS = 'give {"query": str, "documents": [str, …]}, or a pair (query, document)'
 

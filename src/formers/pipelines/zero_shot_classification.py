@@ -13,6 +13,7 @@ import torch
 from ..errors import ArgumentError, InputError
 from ..logging import logger
 from .base import Task
+from .choices import checked_labels, checked_template
 from .encoding import value_of
 from .failures import place
 from .parts import PartsPipeline
@@ -59,13 +60,9 @@ class ZeroShotClassificationPipeline(PartsPipeline):
         self.reject(set(unknown))
         preprocess: dict[str, Any] = {} if truncation is None else {"truncation": truncation}
         if candidate_labels is not None:
-            preprocess["candidate_labels"] = _labels(candidate_labels)
+            preprocess["candidate_labels"] = checked_labels(candidate_labels)
         if hypothesis_template is not None:
-            if hypothesis_template.format("a") == hypothesis_template.format("b"):
-                raise ArgumentError(
-                    f"hypothesis_template={hypothesis_template!r} has no {{}}, where the label belongs."
-                )
-            preprocess["hypothesis_template"] = hypothesis_template
+            preprocess["hypothesis_template"] = checked_template(hypothesis_template)
         several = multi_class if multi_label is None else multi_label
         return preprocess, {}, {} if several is None else {"multi_label": several}
 
@@ -119,13 +116,6 @@ class ZeroShotClassificationPipeline(PartsPipeline):
             "labels": [model_outputs["labels"][i] for i in order],
             "scores": scores[order].tolist(),
         }
-
-
-def _labels(given: str | Sequence[str]) -> list[str]:
-    labels = [label.strip() for label in given.split(",") if label.strip()] if isinstance(given, str) else list(given)
-    if not labels or not all(isinstance(label, str) for label in labels):
-        raise ArgumentError(f"candidate_labels={given!r:.80}: a list of labels is needed, or a string with commas.")
-    return labels
 
 
 TASK = Task(
