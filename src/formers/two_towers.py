@@ -9,6 +9,7 @@ Letters: B texts, I pictures, D width of a tower, E width of the space.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -195,6 +196,17 @@ class TwoTowers(PreTrainedModel):
             )
         inputs = dict(zip(names, args, strict=False)) | kwargs
         return inputs | self.options(**{n: inputs.get(n) for n in OPTIONS[:2]})
+
+    # ---- derived weights
+
+    def states(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The vectors of texts, then those of pictures, (B + I, 1, E)."""
+        found = self(**batch, return_dict=True)
+        return torch.cat([found.text_embeds, found.image_embeds])[:, None]
+
+    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
+        texts, images = super()._sample(tokenizer), self.vision_model._sample(tokenizer)
+        return [{**(texts[0] if texts else self.text_model.dummy_inputs), **images[0]}]
 
     # ---- parts
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 LAYER = ("hidden_states", "head_mask", "output_attentions", "attention_mask")
 STACK = (*LAYER[:3], "output_hidden_states", "return_dict", "attention_mask")
 INPUTS = ("pixel_values", "head_mask")
-_SAMPLE = 6  # pictures to find out on how a model computes them
 by_hand_layer = by_hand(*LAYER)
 by_hand_stack = by_hand(*STACK)
 INTERPOLATED = (*OPTIONS[:2], "interpolate_pos_encoding", OPTIONS[2])
@@ -90,10 +89,10 @@ def checked_images(who: str, pixel_values: Any, channels: int) -> Tensor:
     return pixel_values
 
 
-def pictures(count: int, channels: int, config: Any) -> Tensor:
+def pictures(config: Any, count: int = 6) -> Tensor:
     """Pixel values (count, C, H, W), normalised, of pictures that are nobody's: as in those of the world, what is
     coarse is stronger than what is fine (Field 1987), and channels are alike."""
-    height, width = sides(config, "image_size")
+    channels, (height, width) = config.num_channels, sides(config, "image_size")
     draw = torch.Generator().manual_seed(0)
     down, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
     amplitude = 1 / torch.hypot(down, across).clamp(min=1 / max(height, width))
@@ -198,7 +197,7 @@ class ReadsImages(PreTrainedModel):
         return found.flatten(2).transpose(1, 2) if found.dim() == 4 else found
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        return [{"pixel_values": pictures(_SAMPLE, self.config.num_channels, self.config).to(self.device, self.dtype)}]
+        return [{"pixel_values": pictures(of_pictures(self.config)).to(self.device, self.dtype)}]
 
     def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
         raise ArgumentError(

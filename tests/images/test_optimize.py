@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 from families import IMAGE_CASES, difference
-from images.towers import batch, flat, pair, pixels
 from of_families import facts
 
 import formers
 from formers import registry, vision
 from formers.optimize import stack_of
+from images.towers import batch, flat, pair, pixels
 
 
 def alike(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -50,8 +50,8 @@ def model() -> Any:
 
 
 def test_what_is_compared_on(model: Any) -> None:
-    made = vision.pictures(2, 3, model.config)
-    assert made.shape == (2, 3, 24, 24) and torch.equal(made, vision.pictures(2, 3, model.config))
+    made = vision.pictures(model.config)
+    assert made.shape == (6, 3, 24, 24) and torch.equal(made, vision.pictures(model.config))
     assert abs(float(made.mean())) < 1e-5 and abs(float(made.std()) - 1) < 0.05
     model.optimize("int8", check=[{"pixel_values": pixels(model, count=5)}])
     assert model.optimized.agreement.texts == 5 and model.optimized.agreement.labels_changed is not None
