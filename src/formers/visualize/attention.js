@@ -1,9 +1,10 @@
 "use strict";
 // T tokens. A weight is stored as a byte, 255 times its square root; row i of a matrix has whom token i attends to.
-const { tokens, layers, heads } = JSON.parse(document.getElementById("about").textContent);
+const { tokens, layers, heads, picture } = JSON.parse(document.getElementById("about").textContent);
 const T = tokens.length;
 const MEAN = "mean";
 const BLUE = [60, 130, 220];
+const HEAT = picture ? [255, 80, 0] : BLUE; // a picture is grey under it
 const LABELLED = 40; // with more tokens, names beside the matrix cannot be read
 const byId = (id) => document.getElementById(id);
 const state = { layer: layers[0], head: MEAN, token: 0, held: false };
@@ -33,15 +34,28 @@ function make(name, text, parent) {
   return element;
 }
 
+async function unpacked(source) {
+  const packed = Uint8Array.from(atob(source.textContent), (character) => character.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  source.remove();
+  return bytes;
+}
+
 async function bytesOf(layer) {
-  if (!stored.has(layer)) {
-    const source = document.querySelector(`.weights[data-layer="${layer}"]`);
-    const packed = Uint8Array.from(atob(source.textContent), (character) => character.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    stored.set(layer, new Uint8Array(await new Response(stream).arrayBuffer()));
-    source.remove();
-  }
+  if (!stored.has(layer)) stored.set(layer, await unpacked(document.querySelector(`.weights[data-layer="${layer}"]`)));
   return stored.get(layer);
+}
+
+// a grey picture, and over it a cell for each patch
+async function drawPicture() {
+  const { width, height } = picture;
+  const bytes = await unpacked(byId("pixels"));
+  const image = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) image.data.set([...bytes.subarray(3 * i, 3 * i + 3), 255], 4 * i);
+  const canvas = byId("seen");
+  Object.assign(canvas, { width, height });
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 function weightsOf(bytes, head) {
@@ -99,7 +113,7 @@ function showToken() {
   const to = Array.from({ length: T }, (_, i) => shown[i * T + token]);
   const [mostFrom, mostTo] = [largestOf(from), largestOf(to)];
   options.forEach((option, i) => {
-    option.style.background = `rgba(${BLUE},${(0.75 * Math.sqrt(from[i] / mostFrom)).toFixed(3)})`;
+    option.style.background = `rgba(${HEAT},${(0.75 * Math.sqrt(from[i] / mostFrom)).toFixed(3)})`;
     option.style.borderBottomColor = `rgba(225,130,20,${Math.sqrt(to[i] / mostTo).toFixed(3)})`;
     option.title = `${i}: attended to ${said(from[i])}, attends ${said(to[i])}`;
     option.ariaSelected = i === token;
@@ -168,7 +182,8 @@ function fromAddress() {
 }
 
 function moved(event) {
-  const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -T, End: T };
+  const line = picture && state.token >= picture.before ? picture.across : 1;
+  const steps = { ArrowRight: 1, ArrowDown: line, ArrowLeft: -1, ArrowUp: -line, Home: -T, End: T };
   if (event.key in steps) {
     point(Math.min(T - 1, Math.max(0, state.token + steps[event.key])));
     options[state.token].focus();
@@ -194,9 +209,12 @@ function build() {
     button.ariaLabel = head === MEAN ? "mean of heads" : `head ${head}`;
     button.onclick = () => choose({ head });
   }
+  byId("picture").hidden = !picture;
+  if (picture) byId("patches").style.gridTemplate = `repeat(${picture.down}, 1fr) / repeat(${picture.across}, 1fr)`;
   options = tokens.map((token, i) => {
-    const option = make("span", token || "‹empty›", byId("tokens"));
-    option.className = "token";
+    const patch = picture && i >= picture.before;
+    const option = make("span", patch ? "" : token || "‹empty›", byId(patch ? "patches" : "tokens"));
+    option.className = patch ? "patch" : "token";
     option.role = "option";
     option.onmouseenter = () => state.held || point(i);
     option.onclick = () => point(i, !(state.held && state.token === i));
@@ -205,7 +223,7 @@ function build() {
   if (T <= LABELLED) for (const side of ["rows", "columns"]) for (const token of tokens) make("span", token, byId(side));
   byId("square").style.maxWidth = `${Math.min(600, Math.max(240, T * 28))}px`;
   byId("columns").style.maxWidth = byId("square").style.maxWidth;
-  byId("tokens").onkeydown = moved;
+  byId("tokens").onkeydown = byId("patches").onkeydown = moved;
   byId("layer").onchange = (event) => choose({ layer: Number(event.target.value) });
   byId("head").onchange = (event) => choose({ head: event.target.value === MEAN ? MEAN : Number(event.target.value) });
   byId("matrix").onmousemove = (event) => {
@@ -222,6 +240,7 @@ addEventListener("hashchange", () => {
   fromAddress();
   choose({});
 });
+if (picture) drawPicture().catch(fail);
 choose({}).then(() => {
   if (frame) frame.style.height = `${Math.min(900, document.documentElement.scrollHeight + 4)}px`;
   document.documentElement.dataset.ready = Math.round(performance.now());

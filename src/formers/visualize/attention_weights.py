@@ -1,4 +1,4 @@
-"""Attention weights of one text: a page to look through layers and heads, and figures.
+"""Attention weights of one text or picture: a page to look through layers and heads, and figures.
 
 Letters: L layers, H heads, T tokens.
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import ArgumentError, InputError, NotTensorError, RangeError
 from ..views import html
 from .figures import new_figure
+from .picture import Picture, seen
 from .running import encoded, in_evaluation
 
 _HERE = Path(__file__).parent
@@ -36,13 +37,16 @@ class Attention(html.Shown):
         tokens: T strings.
         layers, heads: the numbers of those that are here.
         weights: {layer: (H, T, T)}, float32 on the CPU, with the heads in the order of `heads`.
+        picture: what the tokens are patches of; None for a text.
     """
 
     title = "Attention"
 
-    def __init__(self, tokens: list[str], heads: list[int], weights: dict[int, Tensor]) -> None:
+    def __init__(
+        self, tokens: list[str], heads: list[int], weights: dict[int, Tensor], picture: Picture | None = None
+    ) -> None:
         self.tokens, self.heads, self.weights = tokens, heads, weights
-        self.layers = list(weights)
+        self.layers, self.picture = list(weights), picture
 
     def __repr__(self) -> str:
         return f"Attention({len(self.tokens)} tokens, layers {self.layers}, heads {self.heads})"
@@ -58,11 +62,15 @@ class Attention(html.Shown):
 
     @cached_property
     def _page(self) -> str:
-        about = json.dumps({"tokens": self.tokens, "layers": self.layers, "heads": self.heads}).replace("<", "\\u003c")
+        known = {"tokens": self.tokens, "layers": self.layers, "heads": self.heads}
+        known["picture"] = None if self.picture is None else self.picture.about()
+        about = json.dumps(known).replace("<", "\\u003c")
         data = "".join(
             f'<script type="text/plain" class="weights" data-layer="{layer}">{_packed(weights)}</script>'
             for layer, weights in self.weights.items()
         )
+        if self.picture is not None:
+            data += f'<script type="text/plain" id="pixels">{self.picture.packed()}</script>'
         body, style, script = (
             (_HERE / f"attention.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
         )
@@ -79,8 +87,13 @@ class Attention(html.Shown):
         style = "width:100%;height:700px;border:0;color:inherit"
         return f'<iframe title="Attention" style="{style}" srcdoc="{_attribute(page)}"></iframe>'
 
-    def figure(self, layer: int, head: int | None = None) -> Any:
-        """A matplotlib Figure of one head, or of the mean of the heads: rows attend to columns."""
+    def figure(self, layer: int, head: int | None = None, token: int | None = None) -> Any:
+        """A matplotlib Figure of one head, or of the mean of the heads: rows attend to columns; of a picture, whom one
+        token attends to, as a heat map on it: the first one, which is the class token where there is one."""
+        if self.picture is not None:
+            return self._on_picture(layer, head, _known("token", token or 0, range(len(self.tokens))))
+        if token is not None:
+            raise ArgumentError("token= is for pictures; of a text all tokens are in the figure.")
         matrix, count = self.matrix(layer, head), len(self.tokens)
         size = min(max(3.5, count * 0.22 + 1.5), 16)
         figure, axes = new_figure(size + 0.8, size)
@@ -90,16 +103,33 @@ class Attention(html.Shown):
         names = [token.replace("$", r"\$") for token in self.tokens[::step]]  # matplotlib reads formulas between these
         axes.set_xticks(range(0, count, step), names, rotation=90, fontsize=8)
         axes.set_yticks(range(0, count, step), names, fontsize=8)
-        axes.set_title(f"layer {layer}, {'mean of heads' if head is None else f'head {head}'}", fontsize=10)
+        axes.set_title(_title(layer, head), fontsize=10)
         axes.set_ylabel("attends …")
         axes.set_xlabel("… to")
         return figure
+
+    def _on_picture(self, layer: int, head: int | None, token: int) -> Any:
+        assert self.picture is not None  # which the caller has looked for
+        height, width, _ = self.picture.pixels.shape
+        figure, axes = new_figure(5.6, 5 * height / width + 0.5)
+        axes.imshow(self.picture.pixels.float().mean(-1).numpy(), cmap="gray", vmin=0, vmax=255)
+        heat = self.matrix(layer, head)[token, self.picture.before :].view(self.picture.grid).numpy()
+        over = {"extent": (-0.5, width - 0.5, height - 0.5, -0.5), "interpolation": "nearest"}
+        drawn = axes.imshow(heat, cmap="inferno", vmin=0, alpha=0.6, **over)
+        figure.colorbar(drawn, ax=axes, shrink=0.7)
+        axes.set_axis_off()
+        axes.set_title(f"{self.tokens[token]} attends to: {_title(layer, head)}", fontsize=10)
+        return figure
+
+
+def _title(layer: int, head: int | None) -> str:
+    return f"layer {layer}, {'mean of heads' if head is None else f'head {head}'}"
 
 
 def attention(
     model: Any = None,
     tokenizer: Any = None,
-    text: str | None = None,
+    text: Any = None,
     text_pair: str | None = None,
     *,
     attentions: Sequence[Tensor] | None = None,
@@ -107,15 +137,18 @@ def attention(
     layers: Iterable[int] | None = None,
     heads: Iterable[int] | None = None,
 ) -> Attention:
-    """Attention weights of a text, to look at.
+    """Attention weights of a text or a picture, to look at.
 
-    Either of a model, its tokenizer and a text (or a pair), or of what a model returned and its tokens:
+    Either of a model, its tokenizer and a text (or a pair), of a model that reads pictures, its image processor and a
+    picture, or of what a model returned and its tokens:
 
         attention(model, tokenizer, "A text.")
+        attention(model, image_processor, "photo.jpg")
         attention(attentions=outputs.attentions, tokens=encoding.tokens())
 
     Args:
-        model, tokenizer, text, text_pair: the model is run once, in evaluation mode, and left as it was.
+        model, tokenizer, text, text_pair: the model is run once, in evaluation mode, and left as it was. A picture is
+            shown as the model reads it, and whom a patch attends to as a heat map on it.
         attentions: L tensors (1, H, T, T) or (H, T, T): of one text. Of row b of a batch: [a[b] for a in attentions].
         tokens: T strings.
         layers, heads: the numbers of those to keep, all by default. The page has about 0.7 bytes for each weight: 26 MB
@@ -124,9 +157,14 @@ def attention(
     Raises ArgumentError for other combinations, InputError for weights that do not belong together, and for a text that
     is longer than the model reads.
     """
-    given = (model, tokenizer, text)
-    if attentions is None and all(value is not None for value in given):
-        encoding = encoded(model, tokenizer, text, text_pair)  # type: ignore[arg-type]
+    given, picture = (model, tokenizer, text), None
+    if attentions is None and all(value is not None for value in given) and _of_pictures(model, tokenizer):
+        if text_pair is not None:
+            raise ArgumentError("text_pair is for models that read texts.")
+        picture, attentions = seen(model, tokenizer, text)
+        tokens = picture.tokens
+    elif attentions is None and all(value is not None for value in given):
+        encoding = encoded(model, tokenizer, text, text_pair)
         with in_evaluation(model), torch.no_grad():
             outputs = model(**encoding, output_attentions=True, return_dict=True)
         attentions = getattr(outputs, "attentions", None)
@@ -137,7 +175,13 @@ def attention(
             "attention(attentions=outputs.attentions, tokens=encoding.tokens()), where the model was called with "
             "output_attentions=True."
         )
-    return _chosen(_checked(attentions, len(tokens := list(tokens or ()))), tokens, layers, heads)
+    return _chosen(_checked(attentions, len(tokens := list(tokens or ()))), tokens, layers, heads, picture)
+
+
+def _of_pictures(model: Any, processor: Any) -> bool:
+    """Whether it is a picture that is to be shown: by what the model reads, or of two towers by the processor."""
+    alone = getattr(model, "main_input_name", None) == "pixel_values"
+    return alone or (hasattr(model, "vision_model") and hasattr(processor, "image_mean"))
 
 
 def _checked(attentions: Any, count: int) -> list[Tensor]:
@@ -170,7 +214,11 @@ def _checked(attentions: Any, count: int) -> list[Tensor]:
 
 
 def _chosen(
-    weights: list[Tensor], tokens: list[str], layers: Iterable[int] | None, heads: Iterable[int] | None
+    weights: list[Tensor],
+    tokens: list[str],
+    layers: Iterable[int] | None,
+    heads: Iterable[int] | None,
+    picture: Picture | None,
 ) -> Attention:
     present, least = list(range(len(weights))), min(len(own) for own in weights)
     if heads is None and any(len(own) != least for own in weights):
@@ -179,7 +227,7 @@ def _chosen(
     kept = list(range(least)) if heads is None else [_known("head", head, range(least)) for head in heads]
     if not numbers or not kept:
         raise ArgumentError("layers and heads leave nothing to show: give at least one of each.")
-    return Attention(tokens, kept, {layer: weights[layer][kept] for layer in numbers})
+    return Attention(tokens, kept, {layer: weights[layer][kept] for layer in numbers}, picture)
 
 
 def _known(what: str, number: int, known: Sequence[int]) -> int:
