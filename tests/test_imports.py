@@ -12,8 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
-    "config", "tokenization", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
+    "version", "errors", "extra", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
+    "config", "tokenization", "processing", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "adapters", "pruning", "optimizing", "layers", "cross_attention", "masks", "generation", "modeling",
     "bodies", "heads", "decoders",
     "experts", "seq2seq", "models", "auto", "fitting", "convert", "check",
