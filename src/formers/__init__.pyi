@@ -15,8 +15,12 @@ from .auto import (
     AutoModelForTextEncoding as AutoModelForTextEncoding,
     AutoModelForTokenClassification as AutoModelForTokenClassification,
     AutoModelWithLMHead as AutoModelWithLMHead,
-    AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
+)
+from .auto_processing import (
+    AutoFeatureExtractor as AutoFeatureExtractor,
+    AutoImageProcessor as AutoImageProcessor,
+    AutoProcessor as AutoProcessor,
 )
 from .cache import (
     Cache as Cache,
@@ -690,6 +694,11 @@ from .pipelines import (
     TranslationPipeline as TranslationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     pipeline as pipeline,
+)
+from .processing import (
+    BaseImageProcessor as BaseImageProcessor,
+    BatchFeature as BatchFeature,
+    ProcessorMixin as ProcessorMixin,
 )
 from .sentences import (
     CrossEncoder as CrossEncoder,

@@ -1,4 +1,4 @@
-"""Libraries that an extra of this package brings (`pip install "formers[train]"`), imported when they are first used."""
+"""Libraries that an extra of this package brings (`pip install "formers[train]"`), imported at first use."""
 
 from __future__ import annotations
 

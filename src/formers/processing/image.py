@@ -29,7 +29,7 @@ from .files import KINDS, PREPROCESSOR, as_json, in_file, required_image_values
 from .reading import as_numpy, picture_of
 from .settings import BACKENDS, FORMATS, SIZES, checked
 from .sizes import SizeDict, target
-from .transforms import Array, ChannelDimension, Picture
+from .transforms import Array, ChannelDimension, Picture, is_scaled
 
 T = TypeVar("T")
 P = TypeVar("P", bound="BaseImageProcessor")
@@ -130,8 +130,8 @@ class BaseImageProcessor:
         """What a model reads of one image or a list of them.
 
         Args:
-            images: paths, http(s) or data: addresses, base64, bytes, files, images of Pillow, arrays and tensors, alone,
-                in lists, or (N, …) arrays. What is no image in memory is made upright and RGB; images of Pillow and
+            images: paths, http(s) or data: addresses, base64, bytes, files, images of Pillow, arrays, tensors;
+                alone, in lists, or (N, …) arrays. What is no image in memory is made upright and RGB; images of Pillow and
                 arrays are taken as they are.
             return_tensors: "pt" or "np"; lists of arrays where None.
             overrides: settings for this call.
@@ -197,12 +197,11 @@ class BaseImageProcessor:
     def picture(self, image: Any) -> Picture:
         """An image as it is worked on."""
         picture = picture_of(image, self.timeout, self.input_data_format)
-        if self.do_rescale and isinstance(picture, np.ndarray) and picture.dtype.kind == "f":
-            if picture.size and picture.min() >= 0 and 0 < picture.max() <= 1:
-                warn_once(
-                    f"Pixels from 0 to 1 were given to {type(self).__name__} and are multiplied by {self.rescale_factor:.4g} "
-                    "once more, as for pixels from 0 to 255. If they are scaled already, give do_rescale=False."
-                )
+        if self.do_rescale and is_scaled(picture):
+            warn_once(
+                f"Pixels from 0 to 1 were given to {type(self).__name__} and are multiplied by rescale_factor="
+                f"{self.rescale_factor:.4g}, as those from 0 to 255. If they are scaled already, give do_rescale=False."
+            )
         return transforms.to_rgb(picture) if self.do_convert_rgb else picture
 
     def one(self, picture: Picture) -> Any:
@@ -277,8 +276,8 @@ class BaseImageProcessor:
         return as_json(self.to_dict())
 
     def file_dict(self) -> dict[str, Any]:
-        """The same in the form that Transformers 4.20 reads too: sizes as integers where the class knows what they mean,
-        and the old names beside the new ones."""
+        """The same in the form that Transformers 4.20 reads too: sizes as integers where the class knows what they
+        mean, and the old names beside the new ones."""
         own = self.to_dict()
         for name in SIZES:
             edges, square = own.get(name), type(self).default_to_square or name != "size"
@@ -342,8 +341,3 @@ class BaseImageProcessor:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} {self.to_json_string()}"
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]

@@ -163,7 +163,8 @@ class ProcessorMixin:
         where = hub.hub_arguments(kwargs)
         source = hub.locate(pretrained_model_name_or_path, **where)
         kind = cls._image_class(source)
-        settings = {name: kwargs.pop(name) for name in list(kwargs) if name in kind.keys() or name == "use_fast"}
+        own = {*kind.keys(), *kind.old_names, "use_fast"}
+        settings = {name: kwargs.pop(name) for name in list(kwargs) if name in own}
         images = kind.from_pretrained(pretrained_model_name_or_path, **where, **settings)
         tokenizer = cls._tokenizer_class(source).from_pretrained(pretrained_model_name_or_path, **where, **kwargs)
         return cls(images, tokenizer)
@@ -186,8 +187,8 @@ class ProcessorMixin:
         return {"image_processor": self.image_processor.to_dict(), "processor_class": type(self).__name__}
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> list[str]:
-        """Write the tokenizer's files, preprocessor_config.json, which older code reads, and processor_config.json; gives
-        their paths."""
+        """Write the tokenizer's files, preprocessor_config.json, which older code reads, and processor_config.json;
+        gives their paths."""
         refuse_push(push_to_hub)
         name = type(self).__name__
         self.tokenizer.init_kwargs["processor_class"] = name
@@ -204,7 +205,8 @@ class ProcessorMixin:
 
     def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
         raise AttributeError(
-            f"{type(self).__name__} has no {name!r}.{near(name, dir(type(self)))} Its parts are image_processor and tokenizer."
+            f"{type(self).__name__} has no {name!r}.{near(name, dir(type(self)))} It has an image_processor "
+            "and a tokenizer."
         )
 
 

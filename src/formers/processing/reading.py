@@ -76,8 +76,8 @@ def picture_of(image: Any, timeout: float | None = None, channels: Any = None) -
         _guarded("This image", image.load)
         if image.info.get("exif") and image.getexif().get(_ORIENTATION, 1) != 1:
             warn_once(
-                "An image is to be turned, as its EXIF orientation says, and is taken as it is: load_image(image) turns "
-                "it, and so does giving its path."
+                "An image is to be turned, as its EXIF orientation says, and is taken as it is: load_image(image) "
+                "turns it, and so does giving its path."
             )
         return as_picture(image)
     if (array := as_numpy(image)) is not None:
@@ -145,7 +145,7 @@ def _rgb(image: Any, own: bool, frame: int | None, name: str = "This image") -> 
             f"{name} has more than 8 bits a pixel (mode {image.mode}): values above 255 become white. "
             "Divide them first if that is not meant."
         )
-    return image if image.mode == "RGB" else image.convert("RGB")  # type: ignore[no-any-return]
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _check_pixels(image: Any, name: str) -> None:

@@ -79,7 +79,7 @@ def as_array(picture: Picture) -> Array:
 
 
 def as_picture(image: Any, channels: str | ChannelDimension | None = None) -> Picture:
-    """An image of Pillow or an array as this module handles it. channels: where the array has them, found where None."""
+    """An image of Pillow or an array as this module handles it. channels: where an array has them, found if None."""
     if is_pil(image):
         picture: Picture = image if image.mode in _BYTES else as_array(image)
     else:
@@ -105,6 +105,13 @@ def _channels_first(array: Array, channels: str | ChannelDimension | None) -> Ar
         )
     last = array.shape[0] not in known if channels is None else ChannelDimension(channels) is ChannelDimension.LAST
     return array.transpose(2, 0, 1) if last else array
+
+
+def is_scaled(picture: Picture) -> bool:
+    """Whether pixels are floats from 0 to 1."""
+    if not isinstance(picture, np.ndarray) or picture.dtype.kind != "f":
+        return False
+    return bool(picture.min() >= 0 and 0 < picture.max() <= 1)
 
 
 def to_pil(array: Array) -> tuple[Image, bool]:
@@ -144,7 +151,7 @@ def to_rgb(picture: Picture) -> Picture:
     if "A" in picture.getbands() or picture.info.get("transparency") is not None:
         layer = picture.convert("RGBA")
         white = pillow().new("RGBA", picture.size, (255, 255, 255, 255))
-        return pillow().alpha_composite(white, layer).convert("RGB")  # type: ignore[no-any-return]
+        return pillow().alpha_composite(white, layer).convert("RGB")
     return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
@@ -167,15 +174,15 @@ def resize(picture: Picture, size: tuple[int, int], resample: int, backend: str 
     height, width = size
     if height < 1 or width < 1 or height * width > _MOST_PIXELS:
         raise InputError(
-            f"An image of {size_of(picture)[0]} × {size_of(picture)[1]} would be resized to {height} × {width} (height × "
-            f"width), which is not from 1 to {_MOST_PIXELS:,} pixels: see size={{…}}, and is the image that narrow?"
+            f"An image of {size_of(picture)[0]} × {size_of(picture)[1]} would be resized to {height} × {width} (height "
+            f"× width), which is not from 1 to {_MOST_PIXELS:,} pixels: see size={{…}}, and is the image that narrow?"
         )
     if backend == "torchvision" and resample in _OF_TORCH:
         return _resize_by_torch(as_array(picture), size, _OF_TORCH[PILImageResampling(resample)])
     if not isinstance(picture, np.ndarray):
-        return picture.resize((width, height), resample)  # type: ignore[arg-type]
+        return picture.resize((width, height), resample)
     image, scaled = to_pil(picture)
-    array = as_array(image.resize((width, height), resample))  # type: ignore[arg-type]
+    array = as_array(image.resize((width, height), resample))
     return (array.astype(np.float64) * (1 / 255)).astype(np.float32) if scaled else array
 
 
@@ -277,7 +284,8 @@ def _computed(
         if means is None or stds is None:
             return array * np.float32(scale or 1)
         by = np.float32(1.0 / scale) if scale is not None else np.float32(1)
-        return (array - np.float32(means)[:, None, None] * by) / (np.float32(stds)[:, None, None] * by)
+        mean, std = (np.array(values, np.float32)[:, None, None] for values in (means, stds))
+        return (array - mean * by) / (std * by)
     if scale is not None:
         array = (array.astype(np.float64) * scale).astype(np.float32)
     if means is None or stds is None:
