@@ -22,6 +22,8 @@ from ..ops.activations import activation
 from ..ops.layout import Layout
 from ..ops.step import Step
 from ..outputs import CLIPTextModelOutput, CLIPVisionModelOutput
+from ..processing import BaseImageProcessor, PILImageResampling, ProcessorMixin
+from ..processing.transforms import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from ..tokenization import ByteLevelTokenizer
 from .bert import head_width
 
@@ -119,6 +121,29 @@ class CLIPTokenizer(ByteLevelTokenizer):
 
 
 CLIPTokenizerFast = CLIPTokenizer
+
+
+class CLIPImageProcessor(BaseImageProcessor):
+    """RGB images, the middle 224 × 224 pixels of the shortest edge at 224."""
+
+    do_resize = True
+    size = {"shortest_edge": 224}
+    resample = PILImageResampling.BICUBIC
+    default_to_square = False
+    do_center_crop = True
+    crop_size = {"height": 224, "width": 224}
+    do_convert_rgb = True
+    do_rescale = True
+    do_normalize = True
+    image_mean = OPENAI_CLIP_MEAN
+    image_std = OPENAI_CLIP_STD
+
+
+class CLIPProcessor(ProcessorMixin):
+    """CLIP's image processor and tokenizer."""
+
+    image_processor_class = CLIPImageProcessor
+    tokenizer_class = CLIPTokenizer
 
 
 class CLIPAttention(EitherAttention):
@@ -371,6 +396,8 @@ class CLIPForImageClassification(CLIPPreTrainedModel, vision.ImageClassification
 
 MODEL_TYPES = {"clip": CLIPConfig, "clip_text_model": CLIPTextConfig, "clip_vision_model": CLIPVisionConfig}
 TOKENIZER = CLIPTokenizer
+IMAGE_PROCESSOR = CLIPImageProcessor
+PROCESSOR = CLIPProcessor
 HEADS = {
     "base": CLIPModel,
     "zero-shot-image-classification": CLIPModel,

@@ -17,6 +17,8 @@ from ..config import PretrainedConfig
 from ..modeling import OPTIONS
 from ..ops.layout import Layout
 from ..outputs import ModelOutput
+from ..processing import BaseImageProcessor, PILImageResampling
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD
 from . import vit
 
 
@@ -35,6 +37,20 @@ class DeiTForImageClassificationWithTeacherOutput(ModelOutput):
     distillation_logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+class DeiTImageProcessor(BaseImageProcessor):
+    """Images to squares of 256 pixels, of which the middle 224 are read."""
+
+    do_resize = True
+    size = {"height": 256, "width": 256}
+    resample = PILImageResampling.BICUBIC
+    do_center_crop = True
+    crop_size = {"height": 224, "width": 224}
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
 
 
 class DeiTEmbeddings(vit.ViTEmbeddings):
@@ -112,6 +128,7 @@ class DeiTForImageClassificationWithTeacher(DeiTPreTrainedModel, vision.ImageCla
 
 MODEL_TYPES = {"deit": DeiTConfig}
 TOKENIZER = None
+IMAGE_PROCESSOR = DeiTImageProcessor
 HEADS = {
     "base": DeiTModel,
     "masked-image-modeling": DeiTForMaskedImageModeling,

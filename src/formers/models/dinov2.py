@@ -24,6 +24,8 @@ from ..modeling import OPTIONS
 from ..ops.activations import activation
 from ..ops.step import Step
 from ..optimize import Block
+from ..processing import BaseImageProcessor, PILImageResampling
+from ..processing.transforms import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from . import vit
 
 
@@ -53,6 +55,22 @@ class Dinov2Config(BackboneConfig):
     apply_layernorm: bool = True
     reshape_hidden_states: bool = True
     use_mask_token: bool = True
+
+
+class BitImageProcessor(BaseImageProcessor):
+    """RGB images, the middle 224 × 224 pixels of the shortest edge at 224."""
+
+    do_resize = True
+    size = {"shortest_edge": 224}
+    resample = PILImageResampling.BICUBIC
+    default_to_square = False
+    do_center_crop = True
+    crop_size = {"height": 224, "width": 224}
+    do_convert_rgb = True
+    do_rescale = True
+    do_normalize = True
+    image_mean = OPENAI_CLIP_MEAN
+    image_std = OPENAI_CLIP_STD
 
 
 class Dinov2Embeddings(vit.ViTEmbeddings):
@@ -208,6 +226,7 @@ class Dinov2Backbone(Maps, Dinov2Model):
 
 MODEL_TYPES = {"dinov2": Dinov2Config}
 TOKENIZER = None
+IMAGE_PROCESSOR = BitImageProcessor
 HEADS = {
     "base": Dinov2Model,
     "image-classification": Dinov2ForImageClassification,

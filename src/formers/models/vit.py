@@ -22,6 +22,8 @@ from ..ops.activations import activation
 from ..ops.step import Step
 from ..optimize import Block
 from ..outputs import BaseModelOutput
+from ..processing import BaseImageProcessor, PILImageResampling
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD
 from ..pruning import keep, remaining
 from .bert import head_width
 
@@ -47,6 +49,18 @@ class ViTConfig(PretrainedConfig):
     encoder_stride: int = 16
     pooler_output_size: int | None = None
     pooler_act: str = "tanh"
+
+
+class ViTImageProcessor(BaseImageProcessor):
+    """Images to squares of 224 pixels."""
+
+    do_resize = True
+    size = {"height": 224, "width": 224}
+    resample = PILImageResampling.BILINEAR
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
 
 
 class ViTPatchEmbeddings(nn.Module):
@@ -264,6 +278,7 @@ class ViTForImageClassification(ViTPreTrainedModel, vision.ImageClassification):
 
 MODEL_TYPES = {"vit": ViTConfig}
 TOKENIZER = None
+IMAGE_PROCESSOR = ViTImageProcessor
 HEADS = {
     "base": ViTModel,
     "masked-image-modeling": ViTForMaskedImageModeling,

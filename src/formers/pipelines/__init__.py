@@ -253,7 +253,7 @@ _OLDER = {"image_processor": "feature_extractor"}
 
 def _part(part: str, given: dict[str, Any], model: Any, name: str | None, hub: dict[str, Any]) -> Any:
     """A tokenizer, image processor or processor: what was given, what a processor holds, or else the model's own."""
-    from .. import auto
+    from .. import auto, auto_processing
 
     found = given[part] if given[part] is not None else given.get(_OLDER.get(part, ""))
     found = getattr(given["processor"], part, None) if found is None else found
@@ -273,7 +273,8 @@ def _part(part: str, given: dict[str, Any], model: Any, name: str | None, hub: d
         own = {key: hub[key] for key in hub if key not in ("revision", "subfolder")}
         if str(found) == name and name == getattr(model.config, "name_or_path", name):
             own = {**hub, "revision": getattr(model.config, "_commit_hash", None) or hub.get("revision")}
-        found = getattr(auto, _LOADS[part]).from_pretrained(str(found), **own, **options)
+        home = auto if part == "tokenizer" else auto_processing
+        found = getattr(home, _LOADS[part]).from_pretrained(str(found), **own, **options)
     return found
 
 

@@ -1,0 +1,106 @@
+"""zero-shot-image-classification: which of labels named in the call fits a picture, by a model of both.
+
+Source: Radford et al. 2021 (arXiv 2103.00020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ArgumentError
+from .base import Task
+from .choices import checked_labels, checked_template
+from .image_classification import images_of
+from .images import ImagePipeline
+
+
+class ZeroShotImageClassificationPipeline(ImagePipeline):
+    """How well each of some labels fits a picture, from a model with a tower for each; see ImagePipeline.
+
+    The vectors of labels are computed once for all pictures, and kept for the next call.
+
+    Args:
+        candidate_labels: a list of labels, or one string with commas between them.
+        hypothesis_template: the sentence that each is put into, with {} for the label: "This is a photo of {}.".
+        tokenizer_kwargs: a dictionary of the tokenizer's arguments.
+        timeout: seconds to wait for a URL.
+    """
+
+    _kept: tuple[Any, Tensor] | None = None
+
+    def _sanitize_parameters(
+        self,
+        candidate_labels: str | Sequence[str] | None = None,
+        hypothesis_template: str | None = None,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        **unknown: Any,
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        self.reject(set(unknown))
+        inside: dict[str, Any] = {} if tokenizer_kwargs is None else {"tokenizer_kwargs": dict(tokenizer_kwargs)}
+        if candidate_labels is not None:
+            inside["candidate_labels"] = checked_labels(candidate_labels)
+        if hypothesis_template is not None:
+            inside["hypothesis_template"] = checked_template(hypothesis_template)
+        return {} if timeout is None else {"timeout": timeout}, inside, {}
+
+    def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Compare pictures with labels, which may be the second argument; `image` or `images` is the first by name.
+
+        Returns:
+            For a picture a list of {"score": float, "label": str}, the best first; a list of these for a list.
+        """
+        inputs = images_of(inputs, kwargs, "image")
+        if len(args) == 1 and "candidate_labels" not in kwargs:
+            return super().__call__(inputs, candidate_labels=args[0], **kwargs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
+        labels = parameters.get("candidate_labels")
+        if not labels:
+            raise ArgumentError("candidate_labels are needed: the labels to choose from, as a list.")
+        template = parameters.get("hypothesis_template", "This is a photo of {}.")
+        vectors = self._of_texts([template.format(label) for label in labels], parameters.get("tokenizer_kwargs", {}))
+        pictures = self.model.get_image_features(**model_inputs)
+        return {"logits": self.model.compared(pictures, vectors)}
+
+    def _of_texts(self, texts: list[str], options: dict[str, Any]) -> Tensor:
+        """The vectors of texts, (labels, D): those of the last call where texts and weights are the same."""
+        weights = [(id(p), 0 if p.is_inference() else p._version) for p in self.model.parameters()]
+        key = (texts, options, weights, self.model.device)
+        if self._kept is None or self._kept[0] != key:
+            usual: dict[str, Any] = {"padding": True}
+            if self._sigmoid():  # which was trained with texts of one length alone
+                usual = {"padding": "max_length", "max_length": 64, "truncation": True}
+            encoded = self.tokenizer(texts, return_tensors="pt", **{**usual, **options})
+            moved = self._ensure_tensor_on_device(dict(encoded), self.device)
+            read = {name: value for name, value in moved.items() if name in self.model.inputs()}
+            self._kept = key, self.model.get_text_features(**read)
+        return self._kept[1]
+
+    def _sigmoid(self) -> bool:
+        """Whether each label has a probability of its own, as in models with a bias for that."""
+        return hasattr(self.model, "logit_bias")
+
+    def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Any:
+        for found in super()._batch_outputs(items, parameters):
+            yield {**found, "candidate_labels": parameters.get("candidate_labels")}
+
+    def postprocess(self, model_outputs: Any) -> list[dict[str, Any]]:
+        """Labels of one picture, the best first."""
+        logits = model_outputs["logits"][0]
+        scores = (logits.sigmoid() if self._sigmoid() else logits.softmax(-1)).tolist()
+        pairs = zip(scores, model_outputs["candidate_labels"], strict=True)
+        return [{"score": score, "label": label} for score, label in sorted(pairs, key=lambda pair: -pair[0])]
+
+
+TASK = Task(
+    name="zero-shot-image-classification",
+    pipeline=ZeroShotImageClassificationPipeline,
+    auto="AutoModelForZeroShotImageClassification",
+    default=("openai/clip-vit-base-patch32", "3d74acf"),
+    reads=("image_processor", "tokenizer"),
+)
