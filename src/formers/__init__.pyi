@@ -224,6 +224,20 @@ from .models.camembert import (
     CamembertTokenizer as CamembertTokenizer,
     CamembertTokenizerFast as CamembertTokenizerFast,
 )
+from .models.clip import (
+    CLIPConfig as CLIPConfig,
+    CLIPForImageClassification as CLIPForImageClassification,
+    CLIPImageProcessor as CLIPImageProcessor,
+    CLIPModel as CLIPModel,
+    CLIPPreTrainedModel as CLIPPreTrainedModel,
+    CLIPProcessor as CLIPProcessor,
+    CLIPTextConfig as CLIPTextConfig,
+    CLIPTextModel as CLIPTextModel,
+    CLIPTokenizer as CLIPTokenizer,
+    CLIPTokenizerFast as CLIPTokenizerFast,
+    CLIPVisionConfig as CLIPVisionConfig,
+    CLIPVisionModel as CLIPVisionModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,
@@ -253,10 +267,12 @@ from .models.deit import (
     DeiTForImageClassificationWithTeacher as DeiTForImageClassificationWithTeacher,
     DeiTForImageClassificationWithTeacherOutput as DeiTForImageClassificationWithTeacherOutput,
     DeiTForMaskedImageModeling as DeiTForMaskedImageModeling,
+    DeiTImageProcessor as DeiTImageProcessor,
     DeiTModel as DeiTModel,
     DeiTPreTrainedModel as DeiTPreTrainedModel,
 )
 from .models.dinov2 import (
+    BitImageProcessor as BitImageProcessor,
     Dinov2Config as Dinov2Config,
     Dinov2ForImageClassification as Dinov2ForImageClassification,
     Dinov2Model as Dinov2Model,
@@ -632,6 +648,7 @@ from .models.vit import (
     ViTConfig as ViTConfig,
     ViTForImageClassification as ViTForImageClassification,
     ViTForMaskedImageModeling as ViTForMaskedImageModeling,
+    ViTImageProcessor as ViTImageProcessor,
     ViTModel as ViTModel,
     ViTPreTrainedModel as ViTPreTrainedModel,
 )

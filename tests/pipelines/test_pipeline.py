@@ -31,6 +31,9 @@ TASKS = [
     "conversational",
     "feature-extraction",
     "fill-mask",
+    "image-classification",
+    "image-feature-extraction",
+    "image-to-text",
     "multiple-choice",
     "ner",
     "next-sentence",
@@ -45,7 +48,10 @@ TASKS = [
     "text2text-generation",
     "token-classification",
     "translation",
+    "visual-question-answering",
+    "vqa",
     "zero-shot-classification",
+    "zero-shot-image-classification",
 ]
 PACKAGED = Path(formers.__file__).parent / "packaged" / "sentiment"
 
@@ -114,9 +120,9 @@ def test_the_task_from_the_model(architecture: str, kind: type[Pipeline], make: 
 
 
 def test_a_model_whose_task_is_not_here(classifier_folder: Path, tmp_path: Path) -> None:
-    config = (classifier_folder / "config.json").read_text().replace("BertForSequenceClass", "BertForImageClass")
+    config = (classifier_folder / "config.json").read_text().replace("BertForSequenceClassification", "BertForObjectDetection")
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(errors.ArgumentError, match=r"BertForImageClassification.*text-classification"):
+    with pytest.raises(errors.ArgumentError, match=r"BertForObjectDetection.*text-classification"):
         pipeline(model=tmp_path)
 
 

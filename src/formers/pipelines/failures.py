@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from ..errors import ArgumentError, InputError
+from ..errors import ArgumentError, FormersError, InputError
 
 # an error that names more inputs than this would be longer than anybody reads
 _NAMED = 20
@@ -27,10 +27,10 @@ class Failed:
     error: Exception
     name: str
 
-    def result(self) -> InputError:
+    def result(self) -> FormersError:
         """The error as a result: its message names the input, and it keeps nothing of the work in memory."""
         error: Exception = self.error
-        if not isinstance(error, InputError) or self.name not in str(error):
+        if not isinstance(error, FormersError) or self.name not in str(error):
             error = InputError(f"{self.name}: {type(self.error).__name__}: {self.error}")
             error.__cause__ = self.error
         seen: BaseException | None = error

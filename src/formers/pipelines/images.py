@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ..errors import ArgumentError, FormersError, InputError
+from ..errors import ArgumentError, InputError, NotFoundError
 from ..machine import processors
-from ..processing.reading import load_image
+from ..processing.reading import check_source, load_image
 from .base import Pipeline
 from .failures import add_note, place
 
@@ -54,6 +54,15 @@ class ImagePipeline(Pipeline):
         iterable = hasattr(inputs, "__iter__") or (hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"))
         return "stream" if iterable else "one"
 
+    def check_input(self, item: Any, name: str, **parameters: Any) -> None:
+        """Raise NotFoundError or InputError for a picture whose file is not there; see Pipeline.check_input."""
+        if item is None:
+            raise InputError(f"{name} is None; a picture is needed.")
+        try:
+            check_source(item)
+        except NotFoundError as error:
+            raise error if name == place(None, 0) else NotFoundError(f"{name}: {error}") from error
+
     def pixels(self, image: Any, timeout: float | None = None, **options: Any) -> dict[str, Any]:
         """What the image processor makes of one picture: tensors (1, …), numbers in the model's type."""
         arrays = isinstance(image, Tensor) or (hasattr(image, "__array__") and not hasattr(image, "convert"))
@@ -71,10 +80,15 @@ class ImagePipeline(Pipeline):
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """The same for several, in threads."""
-        names = [place(first, index) for index in range(len(inputs))]
 
         def one(index: int) -> Mapping[str, Any]:
-            return named(names[index], lambda: self.preprocess(inputs[index], **parameters), first, index)
+            try:
+                return self.preprocess(inputs[index], **parameters)
+            except (InputError, NotFoundError) as error:
+                raise error if first is None else type(error)(f"{place(first, index)}: {error}") from error
+            except Exception as error:
+                add_note(error, first, [index])
+                raise
 
         return in_threads(one, range(len(inputs)))
 
@@ -102,21 +116,6 @@ class ImagePipeline(Pipeline):
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         return self.model(**model_inputs, **parameters)
-
-
-def named(name: str, make: Callable[[], Any], first: int | None, index: int) -> Any:
-    """What `make` gives; an error says which input it was."""
-    try:
-        return make()
-    except InputError as error:
-        if first is None or isinstance(error, ArgumentError):
-            raise
-        raise type(error)(f"{name}: {error}") from error
-    except FormersError:
-        raise
-    except Exception as error:
-        add_note(error, first, [index])
-        raise
 
 
 def in_threads(make: Callable[[Any], Any], items: Any) -> list[Any]:

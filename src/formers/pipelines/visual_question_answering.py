@@ -67,6 +67,7 @@ class VisualQuestionAnsweringPipeline(ImagePipeline):
         if not isinstance(item, Mapping) or "image" not in item or "question" not in item:
             raise InputError(f'{name} is {item!r:.60}; give {{"image": …, "question": …}}, or both as arguments.')
         read_side(item["question"], f"{name}: its question")
+        super().check_input(item["image"], f"{name}: its image")
 
     def preprocess(self, inputs: Any, timeout: float | None = None, **parameters: Any) -> Mapping[str, Any]:
         """The model's arguments for one question."""

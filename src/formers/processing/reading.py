@@ -266,6 +266,18 @@ def _text(text: str, timeout: float | None) -> tuple[Path | BinaryIO, str]:
     return _path(text)
 
 
+def check_source(image: Any) -> None:
+    """Raise what reading would where there is no such file; quick, so that all of a list can be looked at first."""
+    if not isinstance(image, (str, os.PathLike)):
+        return
+    text = os.fspath(image)
+    if isinstance(image, os.PathLike) or not (
+        text[:8].lower().startswith(("http://", "https://", "data:"))
+        or (len(text) > _SHORT and _BASE64.fullmatch(text))
+    ):
+        _path(text)
+
+
 def is_source(text: str) -> bool:
     """Whether a text is the address or the path of an image, and not words about one."""
     return text[:8].lower().startswith(("http://", "https://", "data:")) or _is_file(text)
