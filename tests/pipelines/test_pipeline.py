@@ -120,7 +120,11 @@ def test_the_task_from_the_model(architecture: str, kind: type[Pipeline], make: 
 
 
 def test_a_model_whose_task_is_not_here(classifier_folder: Path, tmp_path: Path) -> None:
-    config = (classifier_folder / "config.json").read_text().replace("BertForSequenceClassification", "BertForObjectDetection")
+    config = (
+        (classifier_folder / "config.json")
+        .read_text()
+        .replace("BertForSequenceClassification", "BertForObjectDetection")
+    )
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(errors.ArgumentError, match=r"BertForObjectDetection.*text-classification"):
         pipeline(model=tmp_path)

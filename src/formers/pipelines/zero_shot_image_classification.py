@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import ArgumentError
@@ -64,8 +65,8 @@ class ZeroShotImageClassificationPipeline(ImagePipeline):
             raise ArgumentError("candidate_labels are needed: the labels to choose from, as a list.")
         template = parameters.get("hypothesis_template", "This is a photo of {}.")
         vectors = self._of_texts([template.format(label) for label in labels], parameters.get("tokenizer_kwargs", {}))
-        pictures = self.model.get_image_features(**model_inputs)
-        return {"logits": self.model.compared(pictures, vectors)}
+        pictures = F.normalize(self.model.get_image_features(**model_inputs), dim=-1)
+        return {"logits": self.model.similarities(vectors, pictures).T}
 
     def _of_texts(self, texts: list[str], options: dict[str, Any]) -> Tensor:
         """The vectors of texts, (labels, D): those of the last call where texts and weights are the same."""
@@ -78,7 +79,7 @@ class ZeroShotImageClassificationPipeline(ImagePipeline):
             encoded = self.tokenizer(texts, return_tensors="pt", **{**usual, **options})
             moved = self._ensure_tensor_on_device(dict(encoded), self.device)
             read = {name: value for name, value in moved.items() if name in self.model.inputs()}
-            self._kept = key, self.model.get_text_features(**read)
+            self._kept = key, F.normalize(self.model.get_text_features(**read), dim=-1)
         return self._kept[1]
 
     def _sigmoid(self) -> bool:
