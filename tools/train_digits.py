@@ -1,4 +1,4 @@
-"""Train the two models of handwritten digits in src/formers/packaged: a ViT that labels them, and a CLIP that finds them.
+"""Train the models of handwritten digits in src/formers/packaged: a ViT that labels them, a CLIP that finds them.
 
     python tools/train_digits.py [--threads 2] [--epochs 80] [--out src/formers/packaged]
 

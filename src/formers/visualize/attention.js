@@ -210,6 +210,7 @@ function build() {
     button.onclick = () => choose({ head });
   }
   byId("picture").hidden = !picture;
+  document.body.classList.toggle("on-picture", Boolean(picture));
   if (picture) byId("patches").style.gridTemplate = `repeat(${picture.down}, 1fr) / repeat(${picture.across}, 1fr)`;
   options = tokens.map((token, i) => {
     const patch = picture && i >= picture.before;

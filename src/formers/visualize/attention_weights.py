@@ -181,7 +181,8 @@ def attention(
 def _of_pictures(model: Any, processor: Any) -> bool:
     """Whether it is a picture that is to be shown: by what the model reads, or of two towers by the processor."""
     alone = getattr(model, "main_input_name", None) == "pixel_values"
-    return alone or (hasattr(model, "vision_model") and hasattr(processor, "image_mean"))
+    prepare = getattr(processor, "image_processor", processor)
+    return alone or (hasattr(model, "vision_model") and hasattr(prepare, "image_mean"))
 
 
 def _checked(attentions: Any, count: int) -> list[Tensor]:
