@@ -5,7 +5,7 @@ Source: Kim et al. 2021 (arXiv 2102.03334), for those that are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import ArgumentError, InputError
@@ -101,7 +101,9 @@ class VisualQuestionAnsweringPipeline(ImagePipeline):
 
 
 def _together(image: Any, question: Any) -> Any:
-    """Pictures with questions: one with one, or each of several with each of the other."""
+    """Pictures with questions: one with one, or each of several with each of the other; of a stream one by one."""
+    if isinstance(image, Iterator):
+        return ({"image": one, "question": question} for one in image)
     images = list(image) if isinstance(image, list | tuple) else [image]
     questions = list(question) if isinstance(question, list | tuple) else [question]
     found = [{"image": one, "question": asked} for asked in questions for one in images]
