@@ -128,7 +128,28 @@ TRANSLATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "facebook/bart-large-cnn": ("BartForConditionalGeneration", {"max_position_embeddings": 1024}),
 }
 # of the tasks that write: their models, and the commits that are loaded
-USUAL = {"openai-community/gpt2": "607a30d", "google-t5/t5-base": "686f1db", "sshleifer/distilbart-cnn-12-6": "a4f8f3e"}
+USUAL = {
+    "google/vit-base-patch16-224": "3f49326",
+    "openai-community/gpt2": "607a30d",
+    "google-t5/t5-base": "686f1db",
+    "sshleifer/distilbart-cnn-12-6": "a4f8f3e",
+}
+# those that read pictures: the reference's classes, what they are made with, and the files of 4.20 for their processors
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+_HALF = {"do_normalize": True, "do_resize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2}
+PICTURES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "google/vit-base-patch16-224": (
+        "ViTForImageClassification",
+        {**_SMALL, "id2label": {0: "Egyptian cat", 1: "lynx, catamount", 2: "tabby, tabby cat"}},
+        {**_HALF, "feature_extractor_type": "ViTFeatureExtractor", "size": 224},
+    ),
+    "facebook/deit-base-distilled-patch16-224": (
+        "DeiTForImageClassificationWithTeacher",
+        {**_SMALL, "num_labels": 3},
+        {**_HALF, "feature_extractor_type": "DeiTFeatureExtractor", "size": 256, "do_center_crop": True,
+         "crop_size": 224, "resample": 3},
+    ),
+}  # fmt: skip
 BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 DISTILBERT = {"dim": 24, "n_layers": 2, "n_heads": 12, "hidden_dim": 48}
 
@@ -145,9 +166,22 @@ def make_hub(root: Path) -> Path:
         writers.write(root / name, architecture, template=not changes, **changes)
     for name, (architecture, says) in TRANSLATORS.items():
         writers.write(root / name, architecture, template=False, **says)
+    for name, given in PICTURES.items():
+        write_pictures(root / name, *given)
     for name, revision in USUAL.items():
         shutil.copytree(root / name, root / f"{name}@{revision}")
     return root
+
+
+def write_pictures(folder: Path, architecture: str, values: dict[str, Any], processor: dict[str, Any]) -> None:
+    """Write the files of a checkpoint that reads pictures."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    maker = getattr(transformers, architecture)
+    maker(maker.config_class(**values)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
 
 
 def write(model: Model, folder: Path, vocabulary: Path) -> None:

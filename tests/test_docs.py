@@ -26,6 +26,7 @@ from corpus import sst2
 from hub_models import MODELS, make_hub
 from hub_server import HubServer
 from huggingface_hub import constants
+from PIL import Image
 
 from formers import auto, registry
 from formers.hub import remote
@@ -82,6 +83,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (work / "all-MiniLM-L6-v2").symlink_to(Path(package.origin).parent / "model")
     lines = ("label\tsentence", *(f"{label}\t{text}" for label, text in sst2("train")[:400]))
     (work / "sst2-train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with Image.open(REPOSITORY / "src" / "formers" / "packaged" / "digits" / "7_seven.png") as seven:
+        seven.convert("RGB").save(work / "photo.jpg")
     monkeypatch.chdir(work)
     return work
 
