@@ -116,7 +116,7 @@ class AutoImageProcessor(_Auto):
         *,
         image_processor_classes: dict[str, type[BaseImageProcessor]] | None = None,
     ) -> None:
-        """Make `from_pretrained` use an image processor for checkpoints of `config_class`, and where a file names it."""
+        """Make `from_pretrained` use an image processor for a `config_class`, and where a file names it."""
         several = [*(image_processor_classes or {}).values()]
         given = [image_processor_class, fast_image_processor_class, slow_image_processor_class, *several]
         cls._register(config_class, next((c for c in given if c is not None), None), exist_ok)

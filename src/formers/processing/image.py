@@ -39,7 +39,7 @@ _NOT_SETTINGS = (*KINDS, "processor_class", "auto_map", "_valid_processor_keys",
 
 
 @cache
-def _keys(cls: type[BaseImageProcessor]) -> dict[str, str]:
+def _keys(cls: type[Any]) -> dict[str, str]:
     kinds = {name: kind for c in reversed(cls.__mro__) for name, kind in vars(c).get("__annotations__", {}).items()}
     return {name: str(kind) for name, kind in kinds.items() if "ClassVar" not in str(kind)}
 
@@ -130,9 +130,9 @@ class BaseImageProcessor:
         """What a model reads of one image or a list of them.
 
         Args:
-            images: paths, http(s) or data: addresses, base64, bytes, files, images of Pillow, arrays, tensors;
-                alone, in lists, or (N, …) arrays. What is no image in memory is made upright and RGB; images of Pillow and
-                arrays are taken as they are.
+            images: paths, http(s) and data: addresses, base64, bytes, files, images of Pillow, arrays, tensors;
+                alone, in lists, or (N, …) arrays. What is no image in memory is made upright and RGB; images of Pillow
+                and arrays are taken as they are.
             return_tensors: "pt" or "np"; lists of arrays where None.
             overrides: settings for this call.
 
