@@ -12,7 +12,7 @@ from families import IMAGE_CASES, IMAGES, difference, main_head, redraw
 from of_families import CHANGED, UNSEEN, facts
 
 from formers import registry
-from formers.errors import FormersError, InputError
+from formers.errors import ConfigError, FormersError, InputError
 from images.towers import batch, config_of, flat, gradients, in_files, pair, pixels
 
 TOLERANCE = 1e-5
@@ -162,7 +162,11 @@ def test_config_honoured(family: str, key: str) -> None:
     changes = {name: changed, **facts(family).together.get(name, {})}
     if part:
         changes = {part: {**registry.load(family).TINY[part], **changes}}
-    (shapes, out), (other_shapes, other_out) = result(), result(**changes)
+    try:
+        (shapes, out), (other_shapes, other_out) = result(), result(**changes)
+    except ConfigError:  # the other tower's vectors are not as wide
+        assert part
+        return
     differs = shapes != other_shapes or out.shape != other_out.shape or not torch.equal(out, other_out)  # type: ignore[union-attr,arg-type]
     training_only = {name: "training only"} if "drop" in name else {}
     unseen = {**training_only, **OF_IMAGES, **UNSEEN, **facts(family).unseen}

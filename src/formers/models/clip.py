@@ -99,8 +99,8 @@ class CLIPTokenizer(ByteLevelTokenizer):
     @classmethod
     def _open(cls, vocab_file: Any, merges_file: Any, tokenizer_file: Any, tokenizer_object: Any) -> Tokenizer:
         made = super()._open(vocab_file, merges_file, tokenizer_file, tokenizer_object)
-        spaces = decoders.Replace("</w>", " ")
-        made.decoder = decoders.Sequence([decoders.ByteLevel(), spaces, decoders.Strip(" ", 0, 1)])
+        words, around = decoders.Replace("</w>", " "), decoders.Replace(Regex(r"^[\s\x1c-\x1f]+|[\s\x1c-\x1f]+$"), "")
+        made.decoder = decoders.Sequence([decoders.ByteLevel(), words, around])
         return made
 
     @classmethod
@@ -116,7 +116,9 @@ class CLIPTokenizer(ByteLevelTokenizer):
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
         """The longest text that checkpoints of that configuration read, in tokens."""
-        text = config.get("text_config", config)
+        text = config.get("text_config")
+        if not isinstance(text, dict):
+            return super().longest_input(config)
         return super().longest_input({"max_position_embeddings": CLIPTextConfig.max_position_embeddings, **text})
 
 
