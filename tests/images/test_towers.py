@@ -73,7 +73,7 @@ def no_dropping(*models: Any) -> None:
     for module in (module for model in models for module in model.modules()):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        for name in ("drop_prob", "drop_path_rate", "attention_dropout", "rate"):
+        for name in ("drop_prob", "drop_path_rate", "attention_dropout", "rate", "dropout", "activation_dropout"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
 
@@ -132,7 +132,7 @@ def test_defaults_are_the_references(family: str) -> None:
     assert theirs.to_dict().keys() <= known
 
 
-KEYS = [(f, key) for f in IMAGES if not CONFIGS[f].sub_configs for key in CONFIGS[f]]
+KEYS = [(f, key) for f in IMAGES if not CONFIGS[f].sub_configs for key in CONFIGS[f].keys()]  # noqa: SIM118
 
 
 @pytest.mark.parametrize(("family", "key"), KEYS)
