@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, IMAGE_CASES, SEQ2SEQ, SEQ2SEQ_CASES, main_head
+from families import CASES, FAMILIES, IMAGE_CASES, JOINED, SEQ2SEQ, SEQ2SEQ_CASES, main_head
 from tokenizers import Tokenizer, models
 
 import formers
@@ -85,6 +85,8 @@ def test_the_class_of_a_head_of_pictures(family: str, head: str) -> None:
     model = auto.from_config(config)
     assert type(model) is expected
     mapping = theirs._model_mapping
+    if head == "base" and family in JOINED:
+        return  # what has no model without a head is none there
     of_theirs = mapping[getattr(transformers, type(config).__name__)]
     assert expected.__name__ in [cls.__name__ for cls in (of_theirs if isinstance(of_theirs, tuple) else [of_theirs])]
 

@@ -420,7 +420,7 @@ def test_bad_input(family: str) -> None:
     ids = torch.tensor([[4, 5, 6]])
     with pytest.raises(formers.FormersError, match="decoder_input_ids is"):
         ours.generate(ids, decoder_input_ids=torch.tensor([5]))
-    with pytest.raises(formers.FormersError, match="needs a text to write from"):
+    with pytest.raises(formers.FormersError, match="something to write from: input_ids, inputs_embeds or"):
         ours.generate()
     with pytest.raises(formers.FormersError, match="99"):
         ours(input_ids=torch.tensor([[99]]), decoder_input_ids=ids)

@@ -634,6 +634,11 @@ from .models.tapas import (
     TapasPreTrainedModel as TapasPreTrainedModel,
     TapasTokenizer as TapasTokenizer,
 )
+from .models.trocr import (
+    TrOCRConfig as TrOCRConfig,
+    TrOCRForCausalLM as TrOCRForCausalLM,
+    TrOCRPreTrainedModel as TrOCRPreTrainedModel,
+)
 from .models.umt5 import (
     UMT5Config as UMT5Config,
     UMT5EncoderModel as UMT5EncoderModel,
@@ -643,6 +648,10 @@ from .models.umt5 import (
     UMT5ForTokenClassification as UMT5ForTokenClassification,
     UMT5Model as UMT5Model,
     UMT5PreTrainedModel as UMT5PreTrainedModel,
+)
+from .models.vision_encoder_decoder import (
+    VisionEncoderDecoderConfig as VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel as VisionEncoderDecoderModel,
 )
 from .models.vit import (
     ViTConfig as ViTConfig,

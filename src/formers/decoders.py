@@ -569,8 +569,9 @@ class DecoderModel(RotaryModel, DecoderBody):
 
 
 class LMHead(Decoding, heads.CausalLM):
-    """Predicts the next token. BIAS: whether its scores have one."""
+    """Predicts the next token. SCORES: what the layer is called that scores. BIAS: whether its scores have one."""
 
+    SCORES: ClassVar[str] = "lm_head"
     BIAS: ClassVar[bool] = False
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.CausalLMOutputWithPast
     KEYWORDS = (*heads.CausalLM.KEYWORDS, *Decoding.KEYWORDS)
@@ -580,11 +581,12 @@ class LMHead(Decoding, heads.CausalLM):
         super().__init__(config)
         self.add_body(config)
         self.vocab_size = config.vocab_size
-        self.lm_head = nn.Linear(getattr(config, self.WIDTH), config.vocab_size, bias=self.BIAS)
+        self.add_module(self.SCORES, nn.Linear(getattr(config, self.WIDTH), config.vocab_size, bias=self.BIAS))
         self.post_init()
 
     def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.lm_head(rows)
+        found: Tensor = getattr(self, self.SCORES)(rows)
+        return found
 
 
 class LastClassifier(Decoding, heads.SequenceClassification):

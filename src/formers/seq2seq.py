@@ -155,8 +155,9 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
     def first_inputs(self, inputs: dict[str, Any]) -> Tensor:
         """What the decoder reads where a call does not say."""
         raise InputError(
-            f"{type(self).__name__} needs decoder_input_ids beside input_ids: what the decoder has written so far, "
-            "which begins with config.decoder_start_token_id. model.generate(input_ids) of a model with a head writes."
+            f"{type(self).__name__} needs decoder_input_ids beside {self.main_input_name}: what the decoder has "
+            "written so far, which begins with config.decoder_start_token_id. "
+            f"model.generate({self.main_input_name}) of a model with a head writes."
         )
 
     def encoded(self, inputs: dict[str, Any], asked: dict[str, Any]) -> tuple[Any, tuple[Tensor, Layout]]:
@@ -169,8 +170,7 @@ class Seq2SeqPreTrainedModel(PreTrainedModel):
             assert memory is not None  # there is a first one
             return encoded, memory
         encoder = self.get_encoder()
-        own = (inputs.get(name) for name in ("input_ids", "attention_mask", "inputs_embeds"))
-        layout = encoder.layout(*own, reads_first=getattr(encoder, "pooler", None) is not None)
+        layout = encoder.layout_of_inputs(inputs, reads_first=getattr(encoder, "pooler", None) is not None)
         read = {name: inputs[name] for name in self.READ if inputs.get(name) is not None}
         body = encoder(**read, **asked, layout=layout, return_dict=True)
         rows = body.last_hidden_state

@@ -77,7 +77,7 @@ def no_dropping(*models: Any) -> None:
     for module in (module for model in models for module in model.modules()):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        for name in ("drop_prob", "drop_path_rate", "attention_dropout", "rate"):
+        for name in ("drop_prob", "drop_path_rate", "attention_dropout", "rate", "dropout", "activation_dropout"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
 

@@ -35,9 +35,10 @@ def pair(family: str, head: str, **changes: Any) -> tuple[Any, Any]:
     theirs_class = getattr(transformers, ours_class.__name__)
     values = config_of(family, head, **changes).to_dict()
     config = getattr(transformers, ours_class.config_class.__name__).from_dict(values)
-    theirs = theirs_class._from_config(
-        config, attn_implementation=kernel if theirs_class._supports_sdpa else "eager"
-    ).eval()
+    fused = (
+        theirs_class._supports_sdpa and not ours_class.config_class.sub_configs
+    )  # whose parts may have no such kernel
+    theirs = theirs_class._from_config(config, attn_implementation=kernel if fused else "eager").eval()
     redraw(theirs, fixed=False)
     generator = torch.Generator().manual_seed(5)
     for name, buffer in theirs.named_buffers():

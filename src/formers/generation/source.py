@@ -41,18 +41,23 @@ class Source:
 
 def read_source(model: Any, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
     """What of a call is for the encoder, taken out of `kwargs`, and run through it."""
-    ids, vectors, given = (kwargs.pop(name, None) for name in ("input_ids", "inputs_embeds", "encoder_outputs"))
-    if inputs is not None and ids is not None:
-        raise ArgumentError("generate got the texts twice, as inputs and as input_ids.")
-    ids, mask = inputs if ids is None else ids, kwargs.pop("attention_mask", None)
-    if ids is None and vectors is None and given is None:
-        raise InputError("generate needs a text to write from: input_ids, inputs_embeds or encoder_outputs.")
+    main, given, mask = model.main_input_name, kwargs.pop("encoder_outputs", None), kwargs.pop("attention_mask", None)
+    read = {name: value for name in model.READ if (value := kwargs.pop(name, None)) is not None}
+    if inputs is not None and main in read:
+        raise ArgumentError(f"generate got what is read twice, as inputs and as {main}.")
+    if inputs is not None:
+        read[main] = inputs
+    named = [name for name in (main, "inputs_embeds") if name in model.READ]
+    if given is None and not read.keys() & {*named}:
+        raise InputError(f"generate needs something to write from: {', '.join(named)} or encoder_outputs.")
+    if mask is not None and "attention_mask" not in model.inputs():
+        raise ArgumentError(f"generate takes no 'attention_mask' here: {type(model).__name__} reads {main}.")
+    ids = read.get("input_ids")
     pad = None if config.pad_token_id in _listed(config.eos_token_id) else config.pad_token_id  # an end is no padding
     if given is None and ids is not None and mask is None and pad is not None:
         mask = (ids != pad).long() if isinstance(ids, Tensor) and bool((ids == pad).any()) else None
     asked = {name: bool(getattr(config, name)) for name in ("output_attentions", "output_hidden_states")}
-    read = {name: kwargs.pop(name) for name in model.READ if name in kwargs}
-    read |= {"input_ids": ids, "inputs_embeds": vectors, "attention_mask": mask, "encoder_outputs": given}
+    read |= {"attention_mask": mask, "encoder_outputs": given}
     encoded, memory = model.encoded(read, asked)
     batch, start = memory[1].batch, kwargs.pop("decoder_input_ids", None)
     started = kwargs.pop("decoder_attention_mask", None)

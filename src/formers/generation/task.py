@@ -109,6 +109,7 @@ class Task:
         self.source = model.read_source(inputs, self.config, kwargs)
         if self.source is not None:  # whose decoder goes on from a prompt of its own
             inputs, kwargs["attention_mask"] = self.source.start, self.source.mask
+            takes.add("attention_mask")
         ids, vectors = kwargs.pop("input_ids", None), kwargs.pop("inputs_embeds", None)
         if inputs is not None and ids is not None:
             raise ArgumentError("generate got the prompts twice, as inputs and as input_ids.")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -34,6 +34,7 @@ class EncoderDecoderConfig(PretrainedConfig):
     """
 
     model_type = "encoder-decoder"
+    ENCODER: ClassVar[str] = "bert"  # the model_type of an encoder that is left out
     sub_configs = {"encoder": PretrainedConfig, "decoder": PretrainedConfig}
 
     encoder: PretrainedConfig | dict[str, Any] | None = None
@@ -43,14 +44,15 @@ class EncoderDecoderConfig(PretrainedConfig):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.encoder = self._part("encoder", {})
-        self.decoder = self._part("decoder", {"is_decoder": True, "add_cross_attention": True})
+        self.encoder = self._part("encoder", {"model_type": self.ENCODER})
+        of_decoder = {"model_type": "bert", "is_decoder": True, "add_cross_attention": True}
+        self.decoder = self._part("decoder", of_decoder)
 
     def _part(self, name: str, default: dict[str, Any]) -> PretrainedConfig:
         given, where = getattr(self, name), f"{type(self).__name__}.{name}"
         if isinstance(given, PretrainedConfig):
             return given
-        given = {"model_type": "bert", **default} if given is None else given
+        given = default if given is None else given
         kind = given.get("model_type") if isinstance(given, dict) else None
         if not isinstance(kind, str) or kind == type(self).model_type:
             raise ConfigError(
@@ -82,7 +84,10 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
     """Writes a text from another: `encoder` is a model without a head, `decoder` one that predicts the next token.
 
     It is made of a configuration, of both parts, or of both and the configuration.
+    HIDES_PADDING: whether the decoder sees no padding of what follows from labels.
     """
+
+    HIDES_PADDING: ClassVar[bool] = True
 
     config_class = EncoderDecoderConfig
     base_model_prefix = "encoder_decoder"
@@ -146,6 +151,10 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
         decoder, kind = self.decoder, type(self.decoder).__name__
         if getattr(self.encoder.config, "is_encoder_decoder", False):
             raise ConfigError(f"{type(self.encoder).__name__} writes itself; give a model that reads alone.")
+        if self.main_input_name not in self.encoder.arguments():
+            raise ConfigError(
+                f"{type(self.encoder).__name__} cannot be the encoder: it reads no {self.main_input_name}."
+            )
         if not hasattr(decoder, "compute_logits") or "encoder_hidden_states" not in decoder.arguments():
             raise ConfigError(f"{kind} cannot be the decoder: it takes no encoder_hidden_states.")
         if not decoder.causal():
@@ -264,7 +273,7 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
         given = [inputs.get(f"decoder_{name}") for name in ("input_ids", "inputs_embeds")]
         if labels is not None and given == [None, None]:
             ids = inputs["decoder_input_ids"] = self.prepare_decoder_input_ids_from_labels(labels)
-            if inputs.get("decoder_attention_mask") is None and padding is not None:
+            if self.HIDES_PADDING and inputs.get("decoder_attention_mask") is None and padding is not None:
                 inputs["decoder_attention_mask"] = (ids != padding).long()
         return super().compute(inputs)
 
