@@ -25,6 +25,7 @@ AUTO = {
     "sequence-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
     "question-answering": "AutoModelForQuestionAnswering",
+    "document-question-answering": "AutoModelForDocumentQuestionAnswering",
     "table-question-answering": "AutoModelForTableQuestionAnswering",
     "multiple-choice": "AutoModelForMultipleChoice",
     "next-sentence-prediction": "AutoModelForNextSentencePrediction",

@@ -18,6 +18,7 @@ _HOME = {
         "AutoConfig",
         "AutoModel",
         "AutoModelForCausalLM",
+        "AutoModelForDocumentQuestionAnswering",
         "AutoModelForMaskedLM",
         "AutoModelForMultipleChoice",
         "AutoModelForNextSentencePrediction",

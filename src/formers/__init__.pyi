@@ -4,6 +4,7 @@ from .auto import (
     AutoConfig as AutoConfig,
     AutoModel as AutoModel,
     AutoModelForCausalLM as AutoModelForCausalLM,
+    AutoModelForDocumentQuestionAnswering as AutoModelForDocumentQuestionAnswering,
     AutoModelForMaskedLM as AutoModelForMaskedLM,
     AutoModelForMultipleChoice as AutoModelForMultipleChoice,
     AutoModelForNextSentencePrediction as AutoModelForNextSentencePrediction,
@@ -342,6 +343,17 @@ from .models.granite import (
     GraniteForCausalLM as GraniteForCausalLM,
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
+)
+from .models.layoutlm import (
+    LayoutLMConfig as LayoutLMConfig,
+    LayoutLMForMaskedLM as LayoutLMForMaskedLM,
+    LayoutLMForQuestionAnswering as LayoutLMForQuestionAnswering,
+    LayoutLMForSequenceClassification as LayoutLMForSequenceClassification,
+    LayoutLMForTokenClassification as LayoutLMForTokenClassification,
+    LayoutLMModel as LayoutLMModel,
+    LayoutLMPreTrainedModel as LayoutLMPreTrainedModel,
+    LayoutLMTokenizer as LayoutLMTokenizer,
+    LayoutLMTokenizerFast as LayoutLMTokenizerFast,
 )
 from .models.led import (
     LEDConfig as LEDConfig,
