@@ -18,9 +18,18 @@ def reads_and_writes(family: str) -> bool:
     return bool(next(iter(registry.load(family).MODEL_TYPES.values())).is_encoder_decoder)
 
 
+def reads_images(cls: Any) -> bool:
+    """Whether a class of models reads pictures, alone or beside texts."""
+    return "pixel_values" in cls.inputs()
+
+
 JOINED = tuple(f for f in registry.families() if next(iter(registry.load(f).MODEL_TYPES.values())).sub_configs)
 SEQ2SEQ = tuple(f for f in registry.families() if f not in JOINED and reads_and_writes(f))
-FAMILIES = tuple(f for f in registry.families() if f not in (*SEQ2SEQ, *JOINED))  # of one stack of layers
+IMAGES = tuple(f for f in registry.families() if any(reads_images(cls) for cls in registry.load(f).HEADS.values()))
+IMAGE_CASES = [(f, h) for f in IMAGES for h in registry.load(f).HEADS]
+FAMILIES = tuple(  # of one stack of layers, for texts
+    f for f in registry.families() if f not in (*SEQ2SEQ, *JOINED) and (f not in IMAGES or facts(f).texts_alone)
+)
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
 SEQ2SEQ_CASES = [(f, h) for f in SEQ2SEQ for h in registry.load(f).HEADS]
 

@@ -56,14 +56,11 @@ class Body(PreTrainedModel):
         handed = layout is not None
         cache = inputs.get("past_key_values") if handed else self.take_cache(inputs)
         if layout is None:
-            layout = self.layout(
-                inputs.get("input_ids"),
-                inputs.get("attention_mask"),
-                inputs.get("inputs_embeds"),
+            layout = self.layout_of_inputs(
+                inputs,
                 keep_padding=cache is not None and not self.causal(),  # what comes before has columns, not rows
                 reads_first=pooler is not None or not self.causal(),
                 cache=cache,
-                pieces=self.pieces(inputs, cache),
             )
         embedded = self.embed(layout, {name: inputs.get(name) for name in self.EMBEDDED if name in self.SIGNATURE})
         shared = self.shared(embedded, layout, inputs)

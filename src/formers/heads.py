@@ -78,14 +78,11 @@ class Head(PreTrainedModel):
 
     def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         """Where the rows that the head reads are in their batch. flat: the base model's inputs."""
-        return self.layout(
-            flat.get("input_ids"),
-            flat.get("attention_mask"),
-            flat.get("inputs_embeds"),
+        return self.layout_of_inputs(
+            flat,
             keep_padding=self.needs_padding(inputs, targets),
             reads_first=self.READS in ("first", "pooled") or not self.causal(),
             cache=cache,
-            pieces=self.pieces(flat, cache),
         )
 
     def _reads_first_alone(self) -> bool:

@@ -410,6 +410,21 @@ class PreTrainedModel(Optimizable, Adapted, Masks):
             return Layout.of(mask, batch, columns, keep_padding=True, **place)
         return layout
 
+    def layout_of_inputs(
+        self,
+        inputs: dict[str, Any],
+        keep_padding: bool = False,
+        reads_first: bool = True,
+        cache: Cache | None = None,
+    ) -> Layout:
+        """The layout of the batch that a call's inputs are, checked; keywords as those of `layout`."""
+        return self.layout(
+            inputs.get("input_ids"),
+            inputs.get("attention_mask"),
+            inputs.get("inputs_embeds"),
+            *(keep_padding, reads_first, cache, self.pieces(inputs, cache)),
+        )
+
     def pieces(self, inputs: dict[str, Any], cache: Cache | None) -> Tensor | None:
         """Of each column which text of its row it is, (B, T), where the inputs of a call say that rows hold several."""
         return None

@@ -65,6 +65,10 @@ class Facts:
     longest: the tokens that the tokenizer gives where its files do not say, if it is not the configuration that does.
     types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
+    texts_alone: whether what reads pictures reads texts without them too, as families of texts do.
+    own_defaults: keys whose default is not the reference's newest.
+    inputs: from a model that reads pictures, its head, and whether labels are wanted, to a batch: see images/towers.py;
+        None for pictures alone.
     """
 
     causal: bool = False
@@ -88,6 +92,9 @@ class Facts:
     short_tuples: tuple[str, ...] = ()
     longest: int | None = None
     types_are_words: bool = False
+    texts_alone: bool = False
+    own_defaults: tuple[str, ...] = ()
+    inputs: Callable[[Any, str, bool], dict[str, Any]] | None = None
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained
     attentions: Callable[[Any], list[Any]] = attentions
 
