@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 import transformers
@@ -143,6 +144,18 @@ def test_optimized(mode: str, mask: str) -> None:
         assert ours.optimized is not None
         got = ours(**inputs)[0][real]
     assert difference(got, expected) < (TOLERANCE if mode == "float32" else 0.1)
+
+
+def test_adapters_around_biases() -> None:
+    """What an adapter adds counts before it is merged, as it does after."""
+    _, ours = pair("layoutlmv3", "base")
+    inputs, real = page(ours, "base", "right")
+    plain = ours(**inputs)[0][real]
+    names = ["rel_pos_bias", "rel_pos_x_bias", "rel_pos_y_bias"]
+    adapted: Any = peft.get_peft_model(ours, peft.LoraConfig(r=2, target_modules=names, init_lora_weights=False))
+    apart = adapted.eval()(**inputs)[0][real]
+    together = adapted.merge_and_unload()(**inputs)[0][real]
+    assert difference(together, apart) < TOLERANCE and difference(apart, plain) > 1e-3
 
 
 def test_parts_that_are_left_out() -> None:

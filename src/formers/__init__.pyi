@@ -355,6 +355,16 @@ from .models.layoutlm import (
     LayoutLMTokenizer as LayoutLMTokenizer,
     LayoutLMTokenizerFast as LayoutLMTokenizerFast,
 )
+from .models.layoutlmv3 import (
+    LayoutLMv3Config as LayoutLMv3Config,
+    LayoutLMv3ForQuestionAnswering as LayoutLMv3ForQuestionAnswering,
+    LayoutLMv3ForSequenceClassification as LayoutLMv3ForSequenceClassification,
+    LayoutLMv3ForTokenClassification as LayoutLMv3ForTokenClassification,
+    LayoutLMv3Model as LayoutLMv3Model,
+    LayoutLMv3PreTrainedModel as LayoutLMv3PreTrainedModel,
+    LayoutLMv3Tokenizer as LayoutLMv3Tokenizer,
+    LayoutLMv3TokenizerFast as LayoutLMv3TokenizerFast,
+)
 from .models.led import (
     LEDConfig as LEDConfig,
     LEDForConditionalGeneration as LEDForConditionalGeneration,

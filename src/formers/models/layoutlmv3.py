@@ -20,7 +20,7 @@ from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ConfigError, InputError, NotTensorError
-from ..layers import LAYER, STACK, HeadMasks, by_hand, first_column
+from ..layers import LAYER, STACK, HeadMasks, PatchConv, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.attention import attention
 from ..ops.bias import PairBias, buckets
@@ -92,24 +92,20 @@ LayoutLMv3TokenizerFast = LayoutLMv3Tokenizer
 class LayoutLMv3PatchEmbeddings(nn.Module):
     def __init__(self, config: LayoutLMv3Config) -> None:
         super().__init__()
-        self.proj = _Patches(config.num_channels, config.hidden_size, config.patch_size, stride=config.patch_size)
+        self.proj = PatchConv(config.num_channels, config.hidden_size, config.patch_size, stride=config.patch_size)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(B, channels, height, width) to (B, patches, D), row by row."""
         return self.proj(pixel_values.to(self.proj.weight.dtype)).flatten(2).transpose(1, 2)
 
 
-class _Patches(nn.Conv2d):
-    """A convolution over an image, none of whose patches are rows of a packed batch yet."""
-
-
 class LayoutLMv3TextEmbeddings(roberta.RobertaEmbeddings):
     """RoBERTa's, with the corners, the height and the width of each token's box side by side."""
 
-    def __init__(self, config: LayoutLMv3Config) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
         places, D, E = config.max_2d_position_embeddings, config.coordinate_size, config.shape_size
-        if 4 * D + 2 * E != config.hidden_size:
+        if config.hidden_size != 4 * D + 2 * E:
             raise ConfigError(
                 f"coordinate_size={D} and shape_size={E}: four times the first and twice the second is "
                 f"{4 * D + 2 * E}, and has to be hidden_size={config.hidden_size}."
@@ -141,8 +137,8 @@ def _given_bias(given: Mapping[str, Any]) -> PairBias | None:
 
 def _given_places(given: Mapping[str, Any]) -> Tensor:
     """What people who call the encoder by hand give, or else the columns, and boxes of zeros."""
-    rows, bbox, positions = (given.get(name) for name in ("hidden_states", "bbox", "position_ids"))
-    return places(len(rows), rows.shape[1], bbox, rows.device, positions)
+    rows = given["hidden_states"]
+    return places(len(rows), rows.shape[1], given.get("bbox"), rows.device, given.get("position_ids"))
 
 
 by_hand_layer = by_hand(*LAYER, "rel_pos", "rel_2d_pos", shared=_given_bias)
@@ -211,9 +207,12 @@ class LayoutLMv3Encoder(bert.BertEncoder):
             kinds += [(self.rel_pos_x_bias, *of_boxes), (self.rel_pos_y_bias, *of_boxes)]
         for (table, count, farthest), place in zip(kinds, places.unbind(-1), strict=False):
             behind = place[:, :, None] - place[:, None]
-            found = found + table.weight.T[buckets(behind, count, farthest)]  # (texts, n, n, H)
+            rows = table(
+                torch.eye(count, dtype=table.weight.dtype, device=place.device)
+            )  # with adapters around it, too
+            found = found + rows[buckets(behind, count, farthest)]  # (texts, n, n, H)
         scaled = found / bert.head_width(config) ** 0.5
-        return scaled.permute(0, 3, 1, 2).contiguous()  # type: ignore[union-attr]
+        return scaled.permute(0, 3, 1, 2).contiguous()
 
     @by_hand("hidden_states", "bbox", *STACK[1:], "position_ids", "patch_height", "patch_width", shared=_given_places)
     def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
@@ -390,7 +389,9 @@ class LayoutLMv3ForTokenClassification(LayoutLMv3PreTrainedModel, heads.TokenCla
         self.add_body(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
         few = config.num_labels < 10
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels) if few else LayoutLMv3ClassificationHead(config)
+        self.classifier = (
+            nn.Linear(config.hidden_size, config.num_labels) if few else LayoutLMv3ClassificationHead(config)
+        )
         self.post_init()
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:

@@ -261,7 +261,9 @@ def by_spans(
     width = value.shape[1] // (groups or heads) * heads
     parts = []  # split, not slices: its backward joins the parts' gradients once
     more: Any = [{}] * len(sizes) if added is None else [{"attn_mask": scores} for scores in added]
-    for span, extra, rows, *both in zip(layout.spans, more, query.split(counts), key.split(sizes), value.split(sizes), strict=True):
+    for span, extra, rows, *both in zip(
+        layout.spans, more, query.split(counts), key.split(sizes), value.split(sizes), strict=True
+    ):
         q = rows.view(span.texts, -1, heads, rows.shape[1] // heads).transpose(1, 2)
         k, v = (x.view(span.texts, -1, groups or heads, x.shape[1] // (groups or heads)).transpose(1, 2) for x in both)
         if groups and groups != heads:

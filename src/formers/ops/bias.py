@@ -114,7 +114,8 @@ def disentangled(
 class PairBias:
     """What the scores of each two rows of a text gain by what both rows are; made once for all layers of a pass.
 
-    make: from what rows are, (texts, T, k), to what is added, (texts, H, T, T). rows: k numbers of each row of `layout`.
+    make: from what rows are, (texts, T, k), to what is added, (texts, H, T, T).
+    rows: k numbers of each row of `layout`.
     """
 
     def __init__(self, make: Callable[[Tensor], Tensor], rows: Tensor, layout: Layout) -> None:

@@ -51,14 +51,14 @@ class BoxedWords(PreTrainedTokenizerFast):
         self.sep_token_box = _box(sep_token_box, "sep_token_box")
         self.pad_token_box = _box(pad_token_box, "pad_token_box")
         self.pad_token_label, self.only_label_first_subword = pad_token_label, only_label_first_subword
-        own: dict[str, Any] = {
+        kwargs |= {
             "cls_token_box": self.cls_token_box,
             "sep_token_box": self.sep_token_box,
             "pad_token_box": self.pad_token_box,
             "pad_token_label": pad_token_label,
             "only_label_first_subword": only_label_first_subword,
         }
-        super().__init__(*args, **own, **kwargs)
+        super().__init__(*args, **kwargs)
 
     def __call__(  # type: ignore[override]
         self,
@@ -101,8 +101,8 @@ class BoxedWords(PreTrainedTokenizerFast):
         }
         words, name = (text, "text") if text_pair is None else (text_pair, "text_pair")
         paired = text_pair is not None
-        batched = isinstance(text, list | tuple) and (paired or bool(text) and isinstance(text[0], list | tuple))
-        for kind, value in ((name, words), *(((name, page) for page in words) if batched else ())):
+        batched = isinstance(text, list | tuple) and (paired or (bool(text) and isinstance(text[0], list | tuple)))
+        for value in (words, *(words if batched and isinstance(words, list | tuple) else ())):
             if not isinstance(value, list | tuple):
                 raise ArgumentError(
                     f"{name} is a {type(value).__name__}; {type(self).__name__} reads the words of a page, a list of "
@@ -149,11 +149,11 @@ class BoxedWords(PreTrainedTokenizerFast):
         """The ids of a page; arguments as those of the call."""
         return self(text, text_pair, *args, **kwargs)["input_ids"]
 
-    def encode_plus(self, text: Any, text_pair: Any = None, *args: Any, **kwargs: Any) -> BatchEncoding:  # type: ignore[override]
+    def encode_plus(self, text: Any, text_pair: Any = None, *args: Any, **kwargs: Any) -> BatchEncoding:
         """The call's older name, for one page."""
         return self(text, text_pair, *args, **kwargs)
 
-    def batch_encode_plus(  # type: ignore[override]
+    def batch_encode_plus(
         self, batch_text_or_text_pairs: Any, is_pair: bool | None = None, boxes: Any = None, **kwargs: Any
     ) -> BatchEncoding:
         """The call's older name, for several pages; with `is_pair`, each is a question and its words."""
@@ -201,7 +201,7 @@ def _box(given: Any, where: str) -> Box:
         box = []
     if len(box) != 4:
         raise InputError(
-            f"{where} is {str(given):.60}; a box is four integers, x0, y0, x1, y1, in thousandths of the page: of "
+            f"{where} is {given!s:.60}; a box is four integers, x0, y0, x1, y1, in thousandths of the page: of "
             "pixels 1000 * x // width and 1000 * y // height."
         )
     return box
