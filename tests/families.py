@@ -105,6 +105,7 @@ def written_out(theirs: Any) -> None:
     theirs.config._attn_implementation = "eager"
 
 
+ANSWERS = ("question-answering", "document-question-answering")  # the heads that find a span
 MASKS = {
     "none": [[1] * 9] * 3,
     "right": [[1] * 9, [1] * 5 + [0] * 4, [1] * 2 + [0] * 7],
@@ -131,6 +132,8 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         inputs["input_ids"] = ids.where(ids != padding, padding + 1).masked_fill(keep == 0, padding)
     if "token_type_ids" in model.inputs():  # a model without a table of types looks them up among its words
         inputs["token_type_ids"] = types(config, draw, B, T)
+    if "bbox" in model.inputs():
+        inputs["bbox"] = boxes(draw, B, T)
     if not labels or head in ("text-encoding", "base"):
         pass
     elif head in ("masked-lm", "causal-lm"):
@@ -143,7 +146,7 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
             inputs[name] = draw(2, B)
     elif head == "token-classification":
         inputs["labels"] = draw(config.num_labels, B, T).masked_fill(keep == 0, -100)
-    elif head == "question-answering":
+    elif head in ANSWERS:
         inputs |= {"start_positions": draw(T + 3, B), "end_positions": draw(T + 3, B)}
     elif head == "multiple-choice":
         inputs["labels"] = draw(2, B)
@@ -162,6 +165,11 @@ def batch(model: Any, head: str, mask: str, labels: bool = True) -> dict[str, to
         per_choice = ("input_ids", "attention_mask", "token_type_ids")
         inputs = {k: torch.stack([v, v.flip(0)], 1) if k in per_choice else v for k, v in inputs.items()}
     return inputs
+
+
+def boxes(draw: Any, *shape: int) -> torch.Tensor:
+    """A box (x0, y0, x1, y1) for each token, in thousandths of the page."""
+    return torch.stack([draw(1001, *shape, 2).sort(-1).values for _ in range(2)], -2).transpose(-1, -2).flatten(-2)
 
 
 def types(config: Any, draw: Any, *shape: int) -> torch.Tensor:

@@ -43,13 +43,12 @@ def one_head(family: str, head: str) -> bool:
 
 
 def linears(theirs: Any) -> list[str]:
-    """The linear layers below the head."""
+    """The linear layers below the head, but for those that are read as tables of biases."""
     kinds = (torch.nn.Linear, transformers.pytorch_utils.Conv1D)
     body, head = theirs.base_model, theirs.get_output_embeddings()
     below = f"{theirs.base_model_prefix}." if body is not theirs else ""
-    return [
-        f"{below}{name}" for name, module in body.named_modules() if isinstance(module, kinds) and module is not head
-    ]
+    found = [name for name, module in body.named_modules() if isinstance(module, kinds) and module is not head]
+    return [f"{below}{name}" for name in found if not name.endswith("_bias")]
 
 
 def adapted(family: str, head: str, make: Make, **changes: Any) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models
 
 import formers
 from formers import registry
+from formers.tokenization import BoxedWords
 
 AUTO = {
     "base": "AutoModel",
@@ -25,6 +26,7 @@ AUTO = {
     "sequence-classification": "AutoModelForSequenceClassification",
     "token-classification": "AutoModelForTokenClassification",
     "question-answering": "AutoModelForQuestionAnswering",
+    "document-question-answering": "AutoModelForDocumentQuestionAnswering",
     "table-question-answering": "AutoModelForTableQuestionAnswering",
     "multiple-choice": "AutoModelForMultipleChoice",
     "next-sentence-prediction": "AutoModelForNextSentencePrediction",
@@ -320,7 +322,8 @@ def test_the_tokenizer_of_a_model(family: str, tmp_path: Path) -> None:
     expected, (named, *_) = registry.load(family).TOKENIZER, registry.load(family).MODEL_TYPES
     tokenizer = formers.AutoTokenizer.from_pretrained(tmp_path, use_fast=False, trust_remote_code=True)
     assert type(tokenizer) is expected
-    assert list(tokenizer("hello").keys()) == expected.model_input_names
+    if not issubclass(expected, BoxedWords):  # which reads words, and those of another kind of file
+        assert list(tokenizer("hello").keys()) == expected.model_input_names
     (tmp_path / "config.json").unlink()
     assert type(formers.AutoTokenizer.from_pretrained(tmp_path, config=config_of(family))) is expected
     assert type(formers.AutoTokenizer.from_pretrained(tmp_path, tokenizer_type=named)) is expected

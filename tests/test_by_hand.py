@@ -58,7 +58,7 @@ def test_layers_return_tuples_and_weights_when_asked(family: str) -> None:
             assert difference(both[0][keep.bool()], alone[0][keep.bool()]) < 1e-6
         if hasattr(stack(ours), "embedding_hidden_mapping_in"):
             rows = rows[..., : ours.config.embedding_size]
-        everything = stack(ours)(rows, mask, output_hidden_states=True, output_attentions=True)
+        everything = stack(ours)(rows, attention_mask=mask, output_hidden_states=True, output_attentions=True)
         assert len(everything.hidden_states) == len(everything.attentions) + 1
         as_tuple = stack(ours)(rows, attention_mask=mask, return_dict=False)
         assert isinstance(as_tuple, tuple) and difference(as_tuple[0], everything[0]) < 1e-5

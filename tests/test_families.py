@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from families import CASES, FAMILIES, MASKS, batch, difference, is_causal, pair, rates, written_out
+from families import ANSWERS, CASES, FAMILIES, MASKS, batch, difference, is_causal, pair, rates, written_out
 from of_families import facts
 
 TOLERANCE = 1e-5
@@ -53,7 +53,7 @@ def test_eval(family: str, head: str, mask: str, kernel: str) -> None:
         for a, b in zip(ours_value, theirs_value, strict=True):
             if name == "attentions":
                 a, b = a.transpose(1, 2), b.transpose(1, 2)  # queries first
-            whole = head == "question-answering" and name.endswith("logits")
+            whole = head in ANSWERS and name.endswith("logits")
             assert difference(a if whole else real(keep, a), b if whole else real(keep, b)) < TOLERANCE, name
 
 

@@ -56,8 +56,9 @@ def test_position_ids_and_embeddings(family: str, mask: str) -> None:
         assert difference(got * seen, expected * seen) < 1e-5
     width = ours.get_input_embeddings().embedding_dim
     embeds = torch.randn(3, 9, width, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    got, expected = both(theirs, ours, inputs_embeds=embeds, **inputs)
-    assert difference(got * seen, expected * seen) < 1e-5
+    if facts(family).embeds:
+        got, expected = both(theirs, ours, inputs_embeds=embeds, **inputs)
+        assert difference(got * seen, expected * seen) < 1e-5
     ours(inputs_embeds=embeds, **inputs)[0].sum().backward()
     assert embeds.grad is not None and bool(embeds.grad.any())
 

@@ -394,6 +394,27 @@ from .models.granite import (
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
 )
+from .models.layoutlm import (
+    LayoutLMConfig as LayoutLMConfig,
+    LayoutLMForMaskedLM as LayoutLMForMaskedLM,
+    LayoutLMForQuestionAnswering as LayoutLMForQuestionAnswering,
+    LayoutLMForSequenceClassification as LayoutLMForSequenceClassification,
+    LayoutLMForTokenClassification as LayoutLMForTokenClassification,
+    LayoutLMModel as LayoutLMModel,
+    LayoutLMPreTrainedModel as LayoutLMPreTrainedModel,
+    LayoutLMTokenizer as LayoutLMTokenizer,
+    LayoutLMTokenizerFast as LayoutLMTokenizerFast,
+)
+from .models.layoutlmv3 import (
+    LayoutLMv3Config as LayoutLMv3Config,
+    LayoutLMv3ForQuestionAnswering as LayoutLMv3ForQuestionAnswering,
+    LayoutLMv3ForSequenceClassification as LayoutLMv3ForSequenceClassification,
+    LayoutLMv3ForTokenClassification as LayoutLMv3ForTokenClassification,
+    LayoutLMv3Model as LayoutLMv3Model,
+    LayoutLMv3PreTrainedModel as LayoutLMv3PreTrainedModel,
+    LayoutLMv3Tokenizer as LayoutLMv3Tokenizer,
+    LayoutLMv3TokenizerFast as LayoutLMv3TokenizerFast,
+)
 from .models.led import (
     LEDConfig as LEDConfig,
     LEDForConditionalGeneration as LEDForConditionalGeneration,

@@ -190,6 +190,12 @@ class AutoModelForQuestionAnswering(_AutoModel):
     HEAD = "question-answering"
 
 
+class AutoModelForDocumentQuestionAnswering(_AutoModel):
+    """With a head that finds answer spans among the words of a page."""
+
+    HEAD = "document-question-answering"
+
+
 class AutoModelForTableQuestionAnswering(_AutoModel):
     """With a head that selects cells of a table, and what to do with them."""
 

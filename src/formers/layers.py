@@ -202,6 +202,10 @@ class ColumnConv(nn.Conv1d):
     """A convolution over columns, (B, D, T): for a module of ours, which unpacks its rows for it."""
 
 
+class PatchConv(nn.Conv2d):
+    """A convolution over images, (B, C, H, W): what it makes of them is not packed yet."""
+
+
 def keeps_padding(modules: Iterable[nn.Module], outermost: nn.Module | None = None) -> bool:
     """Whether some module has to see whole batches, (B, T, D): one with a hook, or one that other people wrote.
 

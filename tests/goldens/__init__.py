@@ -27,6 +27,11 @@ def _case(model: str, config: dict[str, Any] | None = None, **call: Any) -> dict
     return {"model": model, "config": {**base, **(config or {})}, "prune": call.pop("prune", None), "call": call}
 
 
+_BOXES = {
+    "bbox": [[[0, 0, 0, 0], [1, 2, 5, 3], [2, 2, 2, 9], [0, 7, 6, 8]], [[3, 4, 7, 9]] * 4],
+    "attention_mask": RIGHT,
+}
+_PAGE = {"max_2d_position_embeddings": 10}
 _RELATIVE = {"position_embedding_type": "relative_key"}
 _BOTH = {"position_embedding_type": "relative_key_query"}
 CASES = {
@@ -39,6 +44,9 @@ CASES = {
     "distilbert head_mask": _case("DistilBertModel", attention_mask=RIGHT, head_mask=TWO_LAYERS),
     "pruned": _case("BertModel", attention_mask=RIGHT, prune={0: [1], 1: [0, 3]}, output_attentions=True),
     "distilbert pruned": _case("DistilBertModel", attention_mask=RIGHT, prune={0: [1], 1: [0, 3]}),
+    "layoutlm": _case("LayoutLMModel", _PAGE, **_BOXES, head_mask=[1.0, 0.0, 0.5, 1.0], output_attentions=True),
+    "layoutlm words": _case("LayoutLMForMaskedLM", _PAGE, **_BOXES, head_mask=TWO_LAYERS),
+    "layoutlm relative_key": _case("LayoutLMModel", {**_PAGE, **_RELATIVE}, **_BOXES, output_attentions=True),
     "mask per query": _case("BertModel", attention_mask=PER_QUERY, output_attentions=True),
 }
 

@@ -56,6 +56,7 @@ class Facts:
     between: changes of TINY with which nothing stands between one layer and the next.
     smooth: whether small changes of vectors make small ones of outputs everywhere: no choice among experts, say.
     per_query: whether the reference takes masks for each query that are added to scores.
+    embeds: whether the reference takes vectors in place of words, without anything else.
     fused: changes of TINY with which `optimize` has a form for the layers; None where it has none.
     windows: whether some layers see only the nearest columns.
     always: whether causality and windows hold also under masks for each query.
@@ -85,6 +86,7 @@ class Facts:
     between: Mapping[str, Any] = field(default_factory=dict)
     smooth: bool = True
     per_query: bool = True
+    embeds: bool = True
     fused: Mapping[str, Any] | None = field(default_factory=dict)
     windows: bool = False
     always: bool = False

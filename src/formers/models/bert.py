@@ -96,10 +96,25 @@ class BertEmbeddings(nn.Module):
         layout: Layout | None = None,
     ) -> Tensor:
         layout = whole_batch(self, input_ids, inputs_embeds) if layout is None else layout
-        if inputs_embeds is None:  # (B, T) ids -> rows of D
-            rows = lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
-        else:
-            rows = layout.pack(inputs_embeds)
+        rows = self.words(layout, input_ids, inputs_embeds)
+        return self.placed(rows, layout, input_ids, token_type_ids, position_ids, past_key_values_length)
+
+    def words(self, layout: Layout, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        """Rows of D: of words by their ids (B, T), or as they are given (B, T, D)."""
+        if inputs_embeds is not None:
+            return layout.pack(inputs_embeds)
+        return lookup(self.word_embeddings, layout.pack(input_ids), layout, "input_ids", "vocab_size")
+
+    def placed(
+        self,
+        rows: Tensor,
+        layout: Layout,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        past_key_values_length: int = 0,
+    ) -> Tensor:
+        """Rows with types and positions added, normalised."""
         positions = (
             self.positions(layout, rows, input_ids) + past_key_values_length
             if position_ids is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..errors import InputError
 from .layout import Layout, is_tracing
 
 if TYPE_CHECKING:
+    from .bias import PairBias
     from .step import Step
 
 # from query (B, H, Q, d), key (B, H, K, d), and how far each key is behind each query, (Q, K), to what is added to the
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Bias = Callable[[Tensor, Tensor, Tensor], Tensor]
 # from how many tokens of its text are before each key, (1 or B, K), to what is added to its scores, (1 or B, H, 1, K)
 ByPlace = Callable[[Tensor], Tensor]
-Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+Kernel = Callable[..., Tensor]  # from q, k, v, and maybe what is added to their scores
 _FEW = 64  # queries, and keys
 
 
@@ -36,6 +37,7 @@ def attention(
     memory: Layout | None = None,
     bias: Bias | None = None,
     by_place: ByPlace | None = None,
+    pairs: PairBias | None = None,
     causal: bool = False,
     window: int | None = None,
     scale: float | None = None,
@@ -53,6 +55,7 @@ def attention(
     bias: what is added to scores, from the positions of queries and keys; called for texts of each length where no
         padding is within a text.
     by_place: instead of `bias`, what is added to the scores of a key, wherever the query is; it counts real tokens.
+    pairs: instead of both, what is added by what query and key are, in a model that is neither causal nor has windows.
     causal: no query sees a later key. The last query stands at the last key.
     window: how far a query sees. As the reference counts: causal, the nearest `window` keys, itself included; else that
         many on either side. None for all. A mask that is given for each query replaces both.
@@ -90,6 +93,8 @@ def attention(
     packed = fused and layout.index is not None and memory is None
     if packed and (not by_column or layout.contiguous):
         sdpa: Any = partial(F.scaled_dot_product_attention, scale=scale, dropout_p=dropout)
+        if pairs is not None:
+            return (by_spans(sdpa, query, key, value, layout, heads, groups, added=pairs.of_spans),)
         if softcap is not None:
             capped = lambda q, k, v, attn_mask: written(q, k, v, attn_mask)[0]  # noqa: E731
             run = _with_scores(capped, bias, by_place, causal, window)
@@ -108,7 +113,7 @@ def attention(
     k, v = _each_head(k, heads), _each_head(v, heads)
     Q, K = q.shape[2], k.shape[2]
     places = None if by_place is None else keys.places(q.device).clamp(min=0)
-    scores = _added(q, k, bias, by_place, places)
+    scores = _added(q, k, bias, by_place, places) if pairs is None else pairs.whole
     hidden = scores_hidden(keys, Q, K, q, causal=causal, window=window)
     if hidden is not None:
         if hidden.shape[1] not in (1, heads):
@@ -241,6 +246,7 @@ def by_spans(
     heads: int,
     groups: int | None = None,
     first: bool = False,
+    added: Sequence[Tensor] | None = None,
 ) -> Tensor:
     """Attention on packed rows (N, H·d) as they are: a call for each span of texts of one length, no padding, no mask.
 
@@ -248,17 +254,21 @@ def by_spans(
     order of their columns, so it may be causal.
     groups: G, heads of keys and values, when they are fewer.
     first: `query` has only column 0 of each text, in the order of the spans, (B, H·d); so has what is returned.
+    added: for each span what its scores gain; the kernel then takes it as `attn_mask`.
     """
     sizes = [span.texts * span.new for span in layout.spans]
     counts = [span.texts for span in layout.spans] if first else sizes
     width = value.shape[1] // (groups or heads) * heads
     parts = []  # split, not slices: its backward joins the parts' gradients once
-    for span, rows, *both in zip(layout.spans, query.split(counts), key.split(sizes), value.split(sizes), strict=True):
+    more: Any = [{}] * len(sizes) if added is None else [{"attn_mask": scores} for scores in added]
+    for span, extra, rows, *both in zip(
+        layout.spans, more, query.split(counts), key.split(sizes), value.split(sizes), strict=True
+    ):
         q = rows.view(span.texts, -1, heads, rows.shape[1] // heads).transpose(1, 2)
         k, v = (x.view(span.texts, -1, groups or heads, x.shape[1] // (groups or heads)).transpose(1, 2) for x in both)
         if groups and groups != heads:
             k, v = _each_head(k, heads), _each_head(v, heads)
-        parts.append(kernel(q, k, v).transpose(1, 2).reshape(-1, width))  # (texts · length, H · d)
+        parts.append(kernel(q, k, v, **extra).transpose(1, 2).reshape(-1, width))  # (texts · length, H · d)
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from .layout import Layout
 
 
 def relative_key(query: Tensor, key: Tensor, distance: Tensor, table: Tensor, with_key: bool = False) -> Tensor:
@@ -106,3 +109,26 @@ def disentangled(
             scores = (rows @ near.transpose(1, 2)).gather(-1, place.expand(B, H, T, T))
             bias = bias + (scores if sign == 1 else scores.transpose(-1, -2))
     return bias / d**0.5
+
+
+class PairBias:
+    """What the scores of each two rows of a text gain by what both rows are; made once for all layers of a pass.
+
+    make: from what rows are, (texts, T, k), to what is added, (texts, H, T, T).
+    rows: k numbers of each row of `layout`.
+    """
+
+    def __init__(self, make: Callable[[Tensor], Tensor], rows: Tensor, layout: Layout) -> None:
+        self.make, self.rows, self.layout = make, rows, layout
+
+    @cached_property
+    def whole(self) -> Tensor:
+        """(1 or B, H, T, T) of whole batches; at padding it is whatever zeros give."""
+        return self.make(self.layout.unpack(self.rows))
+
+    @cached_property
+    def of_spans(self) -> list[Tensor]:
+        """(texts, H, length, length) of the texts of each span."""
+        spans = self.layout.spans
+        parts = self.rows.split([span.texts * span.new for span in spans])
+        return [self.make(part.unflatten(0, (span.texts, -1))) for span, part in zip(spans, parts, strict=True)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError, NotTensorError, RangeError
 from .checks import batch_shape
-from .layout import Layout
+from .layout import Layout, is_tracing
 
 
 def whole_batch(module: nn.Module, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Layout:
@@ -31,6 +31,40 @@ def packed_ids(ids: Tensor, layout: Layout, name: str) -> Tensor:
     if ids.is_floating_point():
         raise InputError(f"{name} is {ids.dtype}; it should be integers: {name}.long().")
     return layout.pack(ids)
+
+
+def packed_boxes(
+    bbox: Tensor | None, layout: Layout, device: torch.device, limit: int, ordered: bool = False
+) -> Tensor:
+    """Rows of four numbers from the boxes of tokens, integers (B, T, 4), or (1, T, 4) for all; zeros without boxes.
+
+    A box is (x0, y0, x1, y1) in thousandths of its page, numbers below `limit`; `ordered`: with x0 ≤ x1 and y0 ≤ y1.
+    """
+    B, T = layout.batch, layout.columns
+    if bbox is None:
+        return layout.pack(torch.zeros(1, T, 4, dtype=torch.long, device=device))
+    if not isinstance(bbox, Tensor):
+        raise NotTensorError(f"bbox is a {type(bbox).__name__}, not a tensor; torch.tensor(…) makes one of a list.")
+    if tuple(bbox.shape) not in ((B, T, 4), (1, T, 4)) or bbox.is_floating_point():
+        raise InputError(
+            f"bbox has shape {tuple(bbox.shape)} and type {bbox.dtype}, but the batch is ({B}, {T}): give four "
+            f"integers for each token, {(B, T, 4)}: x0, y0, x1, y1 in thousandths of the page, 0 to 1000."
+        )
+    boxes = layout.pack(bbox)
+    if is_tracing() or boxes.device.type == "meta":
+        return boxes
+    wrong = ((boxes < 0) | (boxes >= limit)).any(-1)
+    if ordered:
+        wrong = wrong | (boxes[..., 2:] < boxes[..., :2]).any(-1)
+    if bool(wrong.any()):
+        row = int(wrong.flatten().nonzero()[0])
+        text, column = divmod(row if layout.index is None else int(layout.index[row]), T)
+        raise RangeError(
+            f"bbox[{text}, {column}] is {boxes.reshape(-1, 4)[row].tolist()}: a box is (x0, y0, x1, y1) in thousandths "
+            f"of the page, integers from 0 to 1000{', x0 ≤ x1 and y0 ≤ y1' if ordered else ''} (and below "
+            f"max_2d_position_embeddings, {limit}). Of pixels: 1000 * x // width, 1000 * y // height."
+        )
+    return boxes
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ cutting.py     very long texts, cut where that cannot change the tokens kept
 wordpiece.py   the recipe for vocab.txt; basic.py: its steps in plain Python
 byte_level.py  the recipe for vocab.json with merges.txt; marked.py: where tokens say that a word goes on ("@@")
 tabular.py     the recipe for a question and a table, over that of vocab.txt; tables.py: numbers and dates in tables
+boxed.py       words with their boxes on a page, over any recipe
 sentencepiece.py  the recipe for .model files
 frames.py      what special tokens are put around texts; languages.py: texts that say their language, and targets
 """
@@ -18,6 +19,7 @@ from tokenizers import AddedToken, Encoding
 
 from .base import PreTrainedTokenizerFast
 from .basic import BasicTokenizer, WordpieceTokenizer
+from .boxed import BoxedWords
 from .byte_level import ByteLevelTokenizer
 from .encoding import BatchEncoding
 from .frames import ROBERTA_FRAME
@@ -37,6 +39,7 @@ __all__ = [
     "AddedToken",
     "BasicTokenizer",
     "BatchEncoding",
+    "BoxedWords",
     "ByteLevelTokenizer",
     "CharSpan",
     "Encoding",

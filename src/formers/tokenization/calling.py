@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -30,6 +30,9 @@ _COLUMNS = {
     "return_special_tokens_mask": ("special_tokens_mask", "special_tokens_mask"),
     "return_offsets_mapping": ("offset_mapping", "offsets"),
 }
+
+
+_SAMPLES = "overflow_to_sample_mapping"
 
 
 class Calling(Rows):
@@ -85,8 +88,15 @@ class Calling(Rows):
         return found
 
     def _encode(
-        self, text: Any, pair: Any, given: dict[str, Any], name: str = "text", single: bool = False
+        self,
+        text: Any,
+        pair: Any,
+        given: dict[str, Any],
+        name: str = "text",
+        single: bool = False,
+        beside: Callable[[Encoding, int], dict[str, Any]] | None = None,
     ) -> BatchEncoding:
+        """beside: from a row, and the number of the text that it is of, to further columns of that row."""
         given = dict(given)
         watched = given.get("max_length") is None and given.get("verbose", True)
         made = arguments.settings(self, given)
@@ -103,6 +113,9 @@ class Calling(Rows):
         as_text = self.split_special_tokens if as_text is None else bool(as_text)
         encodings = self._run(batch, made, specials, as_text, name, overflow)
         columns, rows = self._columns(encodings, overflow, wanted)
+        if beside is not None:
+            more = [beside(*row) for row in zip(rows, columns.get(_SAMPLES, range(len(rows))), strict=True)]
+            columns |= {key: [row[key] for row in more] for key in (more[0] if more else ())}
         if watched:
             self._warn_if_too_long(max(map(len, rows), default=0))
         if not batch.batched and kind is None and not overflow:
@@ -168,7 +181,7 @@ class Calling(Rows):
         if wanted.get("return_length"):
             columns["length"] = [len(row) for row in rows]
         if samples is not None:
-            columns["overflow_to_sample_mapping"] = samples
+            columns[_SAMPLES] = samples
         return columns, rows
 
     def _warn_if_too_long(self, longest: int) -> None:

@@ -45,12 +45,12 @@ class TwoSided(PreTrainedTokenizerFast):
         return made
 
     def _encode(
-        self, text: Any, pair: Any, given: dict[str, Any], name: str = "text", single: bool = False
+        self, text: Any, pair: Any, given: dict[str, Any], name: str = "text", single: bool = False, beside: Any = None
     ) -> BatchEncoding:
         if not self._is_target and (name == "text_target" or self._targeting):
-            found: BatchEncoding = self.for_targets()._encode(text, pair, given, name, single)
+            found: BatchEncoding = self.for_targets()._encode(text, pair, given, name, single, beside)
             return found
-        return super()._encode(text, pair, given, name, single)
+        return super()._encode(text, pair, given, name, single, beside)
 
     @contextmanager
     def as_target_tokenizer(self) -> Iterator[None]:

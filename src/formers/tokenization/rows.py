@@ -150,8 +150,11 @@ class Rows(SpecialTokens):
     def _pad_rows(self, rows: list[dict[str, Any]], made: arguments.Settings, with_mask: bool) -> list[dict[str, Any]]:
         main = self.model_input_names[0]
         length = padded_length([len(row[main]) for row in rows], made)
-        fill = {main: self.pad_token_id or 0, "token_type_ids": self.pad_token_type_id}
-        return [pad_row(row, main, length, made.padding_side, fill, with_mask) for row in rows]
+        return [pad_row(row, main, length, made.padding_side, self._filling(), with_mask) for row in rows]
+
+    def _filling(self) -> dict[str, Any]:
+        """What columns hold at padding."""
+        return {self.model_input_names[0]: self.pad_token_id or 0, "token_type_ids": self.pad_token_type_id}
 
 
 _PREPARE_ARGUMENTS = (

@@ -17,7 +17,6 @@ from ..errors import ArgumentError, InputError
 from ..logging import logger
 from . import arguments
 from .encoding import BatchEncoding
-from .ids import pad_row, padded_length
 from .tables import Table, Values, column_values, normalized, ranks, relations, values_in
 from .types import Choice, PaddingStrategy, TensorType
 from .wordpiece import WordPieceTokenizer
@@ -274,11 +273,9 @@ class TableTokenizer(WordPieceTokenizer):
             raise InputError(f"There are {count} questions and answer_coordinates of {len(given)}: as many are needed.")
         return [None if cells is None else {(int(row), int(column)) for row, column in cells} for cells in given]
 
-    def _pad_rows(self, rows: list[dict[str, Any]], made: arguments.Settings, with_mask: bool) -> list[dict[str, Any]]:
-        length = padded_length([len(row["input_ids"]) for row in rows], made)
+    def _filling(self) -> dict[str, Any]:
         fill = {"input_ids": self.pad_token_id or 0, "token_type_ids": [self.pad_token_type_id] * _KINDS}
-        fill |= {"labels": 0, "numeric_values": float("nan"), "numeric_values_scale": 1.0}
-        return [pad_row(row, "input_ids", length, made.padding_side, fill, with_mask) for row in rows]
+        return fill | {"labels": 0, "numeric_values": float("nan"), "numeric_values_scale": 1.0}
 
     def convert_logits_to_predictions(
         self, data: Any, logits: Any, logits_agg: Any = None, cell_classification_threshold: float = 0.5
