@@ -25,12 +25,16 @@ def reads_images(cls: Any) -> bool:
 
 JOINED = tuple(f for f in registry.families() if next(iter(registry.load(f).MODEL_TYPES.values())).sub_configs)
 SEQ2SEQ = tuple(f for f in registry.families() if f not in JOINED and reads_and_writes(f))
-IMAGES = tuple(f for f in registry.families() if any(reads_images(cls) for cls in registry.load(f).HEADS.values()))
+IMAGES = tuple(
+    f
+    for f in registry.families()
+    if not facts(f).texts_alone and any(reads_images(cls) for cls in registry.load(f).HEADS.values())
+)
 IMAGE_CASES = [(f, h) for f in IMAGES for h in registry.load(f).HEADS]
 FAMILIES = tuple(  # of one stack of layers, for texts; what has a head alone is a part of others
     f
     for f in registry.families()
-    if f not in (*SEQ2SEQ, *JOINED) and "base" in registry.load(f).HEADS and (f not in IMAGES or facts(f).texts_alone)
+    if f not in (*SEQ2SEQ, *JOINED) and "base" in registry.load(f).HEADS and f not in IMAGES
 )
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
 SEQ2SEQ_CASES = [(f, h) for f in SEQ2SEQ for h in registry.load(f).HEADS]

@@ -410,8 +410,10 @@ from .models.layoutlmv3 import (
     LayoutLMv3ForQuestionAnswering as LayoutLMv3ForQuestionAnswering,
     LayoutLMv3ForSequenceClassification as LayoutLMv3ForSequenceClassification,
     LayoutLMv3ForTokenClassification as LayoutLMv3ForTokenClassification,
+    LayoutLMv3ImageProcessor as LayoutLMv3ImageProcessor,
     LayoutLMv3Model as LayoutLMv3Model,
     LayoutLMv3PreTrainedModel as LayoutLMv3PreTrainedModel,
+    LayoutLMv3Processor as LayoutLMv3Processor,
     LayoutLMv3Tokenizer as LayoutLMv3Tokenizer,
     LayoutLMv3TokenizerFast as LayoutLMv3TokenizerFast,
 )
@@ -624,6 +626,20 @@ from .models.roformer import (
     RoFormerSinusoidalPositionalEmbedding as RoFormerSinusoidalPositionalEmbedding,
     RoFormerTokenizer as RoFormerTokenizer,
     RoFormerTokenizerFast as RoFormerTokenizerFast,
+)
+from .models.siglip import (
+    SiglipConfig as SiglipConfig,
+    SiglipForImageClassification as SiglipForImageClassification,
+    SiglipImageProcessor as SiglipImageProcessor,
+    SiglipModel as SiglipModel,
+    SiglipPreTrainedModel as SiglipPreTrainedModel,
+    SiglipProcessor as SiglipProcessor,
+    SiglipTextConfig as SiglipTextConfig,
+    SiglipTextModel as SiglipTextModel,
+    SiglipTokenizer as SiglipTokenizer,
+    SiglipTokenizerFast as SiglipTokenizerFast,
+    SiglipVisionConfig as SiglipVisionConfig,
+    SiglipVisionModel as SiglipVisionModel,
 )
 from .models.smollm3 import (
     SmolLM3Config as SmolLM3Config,

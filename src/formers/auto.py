@@ -261,12 +261,6 @@ class AutoModelForVisualQuestionAnswering(_AutoModel):
     HEAD = "visual-question-answering"
 
 
-class AutoModelForDocumentQuestionAnswering(_AutoModel):
-    """With a head that finds answer spans in the words of a page."""
-
-    HEAD = "document-question-answering"
-
-
 class AutoBackbone(_AutoModel):
     """Gives maps of a picture's features, of some of its layers."""
 

@@ -120,7 +120,7 @@ class Optimizable(Pretrained):
     def _tokenizer(self) -> Any:
         """The tokenizer that was saved with the model; None when there is none."""
         family = registry.family_of(self.config.model_type)
-        if family is None or not self.config.name_or_path:
+        if family is None or family.TOKENIZER is None or not self.config.name_or_path:
             return None
         try:
             if gguf.is_gguf(self.config.name_or_path):

@@ -38,7 +38,8 @@ INTERPOLATED = (*OPTIONS[:2], "interpolate_pos_encoding", OPTIONS[2])
 
 def of_pictures(config: Any) -> Any:
     """Of a model's configuration the one of the part that reads pictures: itself where there are no parts."""
-    return getattr(config, "vision_config", config)
+    parts = (getattr(config, name, None) for name in ("vision_config", "encoder"))
+    return next((part for part in parts if part is not None), config)
 
 
 class _Sized(Protocol):

@@ -16,6 +16,7 @@ from of_families import facts
 from safetensors.torch import load_file
 
 from formers import registry
+from formers.vision import of_pictures
 
 transformers.utils.logging.disable_progress_bar()
 Tensors = dict[str, torch.Tensor]
@@ -71,7 +72,7 @@ def gradients(theirs: Any, ours: Any) -> Tensors:
 
 def pixels(model: Any, count: int = 2, size: tuple[int, int] | None = None) -> torch.Tensor:
     """Pictures (B, C, H, W) of the size that the model is for, or of another."""
-    config = getattr(model.config, "vision_config", model.config)
+    config = of_pictures(model.config)
     side = config.image_size
     height, width = size or (tuple(side) if isinstance(side, list | tuple) else (side, side))
     generator = torch.Generator().manual_seed(3)

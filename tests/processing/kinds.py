@@ -18,7 +18,7 @@ from formers.processing.transforms import (
 )
 
 _SKIMAGE, _SKLEARN = Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images"
-_NAMES = "astronaut.png camera.png chelsea.png coffee.png brick.png page.png text.png rocket.jpg".split()
+_NAMES = ["astronaut.png", "camera.png", "chelsea.png", "coffee.png", "brick.png", "page.png", "text.png", "rocket.jpg"]
 PHOTOS = [
     str(p) for p in (*(_SKIMAGE / n for n in _NAMES), _SKLEARN / "china.jpg", _SKLEARN / "flower.jpg") if p.exists()
 ]

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ConfigError, InputError, NotTensorError
+from ..errors import ArgumentError, ConfigError, InputError, NotTensorError
+from ..extra import library
 from ..layers import LAYER, STACK, HeadMasks, PatchConv, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.attention import attention
@@ -28,6 +29,14 @@ from ..ops.embedding import packed_boxes
 from ..ops.layout import Layout
 from ..ops.step import Step
 from ..outputs import BaseModelOutput
+from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling, ProcessorMixin
+from ..processing.transforms import (
+    IMAGENET_STANDARD_MEAN,
+    IMAGENET_STANDARD_STD,
+    Picture,
+    as_array,
+    to_pil,
+)
 from ..tokenization import BoxedWords
 from . import bert, layoutlm, roberta
 
@@ -87,6 +96,99 @@ class LayoutLMv3Tokenizer(BoxedWords, roberta.RobertaTokenizer):
 
 
 LayoutLMv3TokenizerFast = LayoutLMv3Tokenizer
+
+
+class LayoutLMv3ImageProcessor(BaseImageProcessor):
+    """Pages to squares of 224 pixels, and the words on them with their boxes, 0 to 1000, as Tesseract reads them.
+
+    apply_ocr: read words (`words`, `boxes`), for which pytesseract and the program tesseract must be there.
+    ocr_lang: their language, as Tesseract calls it; tesseract_config: further options of it, "--psm 6".
+    """
+
+    skip_tensor_conversion = ("words", "boxes")
+
+    do_resize = True
+    size = {"height": 224, "width": 224}
+    resample = PILImageResampling.BILINEAR
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
+    apply_ocr: bool = True
+    ocr_lang: str | None = None
+    tesseract_config: str | None = ""
+
+    def one(self, picture: Picture) -> Any:
+        words = read_words(picture, self.ocr_lang, self.tesseract_config) if self.apply_ocr else None
+        return super().one(picture), words
+
+    def batch(self, made: list[Any]) -> dict[str, Any]:
+        found = super().batch([image for image, _ in made])
+        if self.apply_ocr:
+            found["words"] = [words for _, (words, _) in made]
+            found["boxes"] = [boxes for _, (_, boxes) in made]
+        return found
+
+
+def read_words(
+    picture: Picture, language: str | None = None, options: str | None = None
+) -> tuple[list[str], list[list[int]]]:
+    """The words on a page, and each one's box: left, top, right, bottom, in thousandths of the page."""
+    tesseract: Any = library(
+        "pytesseract", "Reading words off a page (or give them, with apply_ocr=False)", "pytesseract"
+    )
+    page, _ = to_pil(as_array(picture))
+    try:
+        found = tesseract.image_to_data(page, lang=language, output_type="dict", config=options or "")
+    except tesseract.TesseractNotFoundError as error:
+        raise ArgumentError(
+            "pytesseract starts the program tesseract, which is not there: install it (apt install tesseract-ocr), or "
+            "give words and boxes, with apply_ocr=False."
+        ) from error
+    words, boxes = [], []
+    places = zip(*(found[key] for key in ("text", "left", "top", "width", "height")), strict=True)
+    for word, left, top, width, height in places:
+        if word.strip():
+            words.append(word)
+            edges = ((left, page.width), (top, page.height), (left + width, page.width), (top + height, page.height))
+            boxes.append([int(1000 * (edge / whole)) for edge, whole in edges])
+    return words, boxes
+
+
+class LayoutLMv3Processor(ProcessorMixin):
+    """LayoutLMv3's image processor and tokenizer: a page, and its words as Tesseract reads them or as they are given."""
+
+    image_processor_class = LayoutLMv3ImageProcessor
+    tokenizer_class = LayoutLMv3Tokenizer
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "bbox", "attention_mask", "pixel_values"]
+
+    def __call__(  # type: ignore[override]  # the reference's order, which has more than images and texts
+        self,
+        images: Any,
+        text: Any = None,
+        text_pair: Any = None,
+        boxes: Any = None,
+        word_labels: Any = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """What a model reads of pages, and of questions about them where `text` is given beside `text_pair`, the words."""
+        own = self.image_processor
+        of_images, of_text = self._shared_out(kwargs)
+        reads = of_images.get("apply_ocr", getattr(own, "apply_ocr", False))
+        if reads and (boxes is not None or word_labels is not None):
+            raise ArgumentError("boxes and word_labels are of words that are given, and apply_ocr=True reads them.")
+        seen = own(images, **of_images)
+        words, found = seen.data.pop("words", None), seen.data.pop("boxes", None)
+        if reads and text is not None and text_pair is None:
+            text, text_pair = ([text] if isinstance(text, str) else text), words
+        text, boxes = (words if text is None else text), (found if boxes is None else boxes)
+        encoded = dict(self.tokenizer(text, text_pair, boxes=boxes, word_labels=word_labels, **of_text))
+        if (rows := encoded.get("overflow_to_sample_mapping")) is not None:
+            seen["pixel_values"] = [seen["pixel_values"][int(row)] for row in rows]
+        return BatchFeature({**encoded, **seen})
 
 
 class LayoutLMv3PatchEmbeddings(nn.Module):
@@ -418,6 +520,8 @@ class LayoutLMv3ForQuestionAnswering(LayoutLMv3PreTrainedModel, heads.QuestionAn
 
 MODEL_TYPES = {"layoutlmv3": LayoutLMv3Config}
 TOKENIZER = LayoutLMv3Tokenizer
+IMAGE_PROCESSOR = LayoutLMv3ImageProcessor
+PROCESSOR = LayoutLMv3Processor
 HEADS = {
     "base": LayoutLMv3Model,
     "sequence-classification": LayoutLMv3ForSequenceClassification,

@@ -25,6 +25,8 @@ from ..ops import losses
 from ..ops.attention import attention
 from ..ops.layout import Layout
 from ..ops.step import Step
+from ..processing import BaseImageProcessor, PILImageResampling, ProcessorMixin
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD
 from ..tokenization import SentencePieceTokenizer
 from . import clip
 from .bert import head_width
@@ -121,6 +123,29 @@ class SiglipTokenizer(SentencePieceTokenizer):
 
 _NO_MARKS = str.maketrans("", "", string.punctuation)
 SiglipTokenizerFast = SiglipTokenizer
+
+
+class SiglipImageProcessor(BaseImageProcessor):
+    """RGB images to squares of 224 pixels."""
+
+    do_resize = True
+    size = {"height": 224, "width": 224}
+    resample = PILImageResampling.BICUBIC
+    default_to_square = False
+    do_convert_rgb = True
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
+
+
+class SiglipProcessor(ProcessorMixin):
+    """Siglip's image processor and tokenizer."""
+
+    image_processor_class = SiglipImageProcessor
+    tokenizer_class = SiglipTokenizer
+
+
 LAYER = ("hidden_states", "attention_mask", "output_attentions")
 
 
@@ -191,9 +216,7 @@ class ProbeAttention(nn.Module):
         query = nn.functional.linear(probe, self.in_proj_weight[:D], self.in_proj_bias[:D])
         key, value = nn.functional.linear(rows, self.in_proj_weight[D:], self.in_proj_bias[D:]).chunk(2, dim=-1)
         step = Step(Layout(layout.batch, 1))
-        return self.out_proj(
-            attention(query, key, value, step, heads=self.heads, memory=layout, kernel=self.kernel)[0]
-        )
+        return self.out_proj(attention(query, key, value, step, heads=self.heads, memory=layout, kernel=self.kernel)[0])
 
 
 class SiglipMultiheadAttentionPoolingHead(nn.Module):
@@ -371,6 +394,8 @@ MODEL_TYPES = {
     "siglip_vision_model": SiglipVisionConfig,
 }
 TOKENIZER = SiglipTokenizer
+IMAGE_PROCESSOR = SiglipImageProcessor
+PROCESSOR = SiglipProcessor
 HEADS = {
     "base": SiglipModel,
     "zero-shot-image-classification": SiglipModel,

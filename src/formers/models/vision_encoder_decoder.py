@@ -7,7 +7,11 @@ Source: Li et al. 2021 (arXiv 2109.10282).
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
 
 from .. import registry, seq2seq
 from ..modeling import OPTIONS
@@ -47,6 +51,13 @@ class VisionEncoderDecoderModel(encoder_decoder.EncoderDecoderModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Replace it."""
         self.decoder.set_input_embeddings(value)
+
+    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
+        """Pictures, and texts of random tokens, which is what the decoder makes of them too."""
+        images, draw = self.encoder._sample(None)[0], torch.Generator().manual_seed(0)
+        size = (len(images["pixel_values"]), 12)
+        ids = torch.randint(self.decoder.config.vocab_size, size, generator=draw).to(self.device)
+        return [self.whole_batch({**images, "decoder_input_ids": ids})]
 
 
 MODEL_TYPES = {"vision-encoder-decoder": VisionEncoderDecoderConfig}
