@@ -220,6 +220,27 @@ from .models.camembert import (
     CamembertTokenizer as CamembertTokenizer,
     CamembertTokenizerFast as CamembertTokenizerFast,
 )
+from .models.chinese_clip import (
+    ChineseCLIPConfig as ChineseCLIPConfig,
+    ChineseCLIPModel as ChineseCLIPModel,
+    ChineseCLIPPreTrainedModel as ChineseCLIPPreTrainedModel,
+    ChineseCLIPTextConfig as ChineseCLIPTextConfig,
+    ChineseCLIPTextModel as ChineseCLIPTextModel,
+    ChineseCLIPVisionConfig as ChineseCLIPVisionConfig,
+    ChineseCLIPVisionModel as ChineseCLIPVisionModel,
+)
+from .models.clip import (
+    CLIPConfig as CLIPConfig,
+    CLIPForImageClassification as CLIPForImageClassification,
+    CLIPModel as CLIPModel,
+    CLIPPreTrainedModel as CLIPPreTrainedModel,
+    CLIPTextConfig as CLIPTextConfig,
+    CLIPTextModel as CLIPTextModel,
+    CLIPTokenizer as CLIPTokenizer,
+    CLIPTokenizerFast as CLIPTokenizerFast,
+    CLIPVisionConfig as CLIPVisionConfig,
+    CLIPVisionModel as CLIPVisionModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,
@@ -563,6 +584,30 @@ from .models.roformer import (
     RoFormerTokenizer as RoFormerTokenizer,
     RoFormerTokenizerFast as RoFormerTokenizerFast,
 )
+from .models.siglip import (
+    SiglipConfig as SiglipConfig,
+    SiglipForImageClassification as SiglipForImageClassification,
+    SiglipModel as SiglipModel,
+    SiglipPreTrainedModel as SiglipPreTrainedModel,
+    SiglipTextConfig as SiglipTextConfig,
+    SiglipTextModel as SiglipTextModel,
+    SiglipTokenizer as SiglipTokenizer,
+    SiglipTokenizerFast as SiglipTokenizerFast,
+    SiglipVisionConfig as SiglipVisionConfig,
+    SiglipVisionModel as SiglipVisionModel,
+)
+from .models.siglip2 import (
+    Siglip2Config as Siglip2Config,
+    Siglip2ForImageClassification as Siglip2ForImageClassification,
+    Siglip2Model as Siglip2Model,
+    Siglip2PreTrainedModel as Siglip2PreTrainedModel,
+    Siglip2TextConfig as Siglip2TextConfig,
+    Siglip2TextModel as Siglip2TextModel,
+    Siglip2Tokenizer as Siglip2Tokenizer,
+    Siglip2TokenizerFast as Siglip2TokenizerFast,
+    Siglip2VisionConfig as Siglip2VisionConfig,
+    Siglip2VisionModel as Siglip2VisionModel,
+)
 from .models.smollm3 import (
     SmolLM3Config as SmolLM3Config,
     SmolLM3ForCausalLM as SmolLM3ForCausalLM,
@@ -602,6 +647,10 @@ from .models.umt5 import (
     UMT5ForTokenClassification as UMT5ForTokenClassification,
     UMT5Model as UMT5Model,
     UMT5PreTrainedModel as UMT5PreTrainedModel,
+)
+from .models.vision_text_dual_encoder import (
+    VisionTextDualEncoderConfig as VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel as VisionTextDualEncoderModel,
 )
 from .models.vit import (
     ViTConfig as ViTConfig,

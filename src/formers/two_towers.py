@@ -191,7 +191,9 @@ class TwoTowers(PreTrainedModel):
             raise ArgumentError(f"{method} takes {len(names)} arguments ({', '.join(names)}), got {len(args)}.")
         if unknown := kwargs.keys() - {*names, *more}:
             name = min(unknown)
-            raise ArgumentError(f"{method} takes no {name!r}.{near(name, names)} It takes {', '.join((*names, *more))}.")
+            raise ArgumentError(
+                f"{method} takes no {name!r}.{near(name, names)} It takes {', '.join((*names, *more))}."
+            )
         inputs = dict(zip(names, args, strict=False)) | kwargs
         return inputs | self.options(**{n: inputs.get(n) for n in OPTIONS[:2]})
 
@@ -270,9 +272,9 @@ class TowerEncoder(nn.Module):
             self.layers, rows, step, head_masks, checkpointing=self.gradient_checkpointing and self.training
         )
 
-    forward = by_hand(
-        "inputs_embeds", "attention_mask", "output_attentions", "output_hidden_states", "return_dict"
-    )(run)
+    forward = by_hand("inputs_embeds", "attention_mask", "output_attentions", "output_hidden_states", "return_dict")(
+        run
+    )
 
 
 def _among(names: tuple[str, ...], inputs: dict[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def test_defaults_are_the_references(family: str) -> None:
 
 
 PARTS = {f: {"": CONFIGS[f]} if not CONFIGS[f].sub_configs else CONFIGS[f].sub_configs for f in IMAGES}
-KEYS = [(f, f"{part}.{key}".lstrip(".")) for f in IMAGES for part, kind in PARTS[f].items() for key in kind.keys()]
+KEYS = [(f, f"{part}.{key}".lstrip(".")) for f in IMAGES for part, kind in PARTS[f].items() for key in (*kind.keys(),)]
 
 
 @pytest.mark.parametrize(("family", "key"), KEYS)

@@ -190,9 +190,7 @@ class ProbeAttention(nn.Module):
         query = nn.functional.linear(probe, self.in_proj_weight[:D], self.in_proj_bias[:D])
         key, value = nn.functional.linear(rows, self.in_proj_weight[D:], self.in_proj_bias[D:]).chunk(2, dim=-1)
         step = Step(Layout(layout.batch, 1))
-        return self.out_proj(
-            attention(query, key, value, step, heads=self.heads, memory=layout, kernel=self.kernel)[0]
-        )
+        return self.out_proj(attention(query, key, value, step, heads=self.heads, memory=layout, kernel=self.kernel)[0])
 
 
 class SiglipMultiheadAttentionPoolingHead(nn.Module):
