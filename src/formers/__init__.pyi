@@ -224,6 +224,15 @@ from .models.camembert import (
     CamembertTokenizer as CamembertTokenizer,
     CamembertTokenizerFast as CamembertTokenizerFast,
 )
+from .models.chinese_clip import (
+    ChineseCLIPConfig as ChineseCLIPConfig,
+    ChineseCLIPModel as ChineseCLIPModel,
+    ChineseCLIPPreTrainedModel as ChineseCLIPPreTrainedModel,
+    ChineseCLIPTextConfig as ChineseCLIPTextConfig,
+    ChineseCLIPTextModel as ChineseCLIPTextModel,
+    ChineseCLIPVisionConfig as ChineseCLIPVisionConfig,
+    ChineseCLIPVisionModel as ChineseCLIPVisionModel,
+)
 from .models.clip import (
     CLIPConfig as CLIPConfig,
     CLIPForImageClassification as CLIPForImageClassification,
@@ -641,6 +650,18 @@ from .models.siglip import (
     SiglipVisionConfig as SiglipVisionConfig,
     SiglipVisionModel as SiglipVisionModel,
 )
+from .models.siglip2 import (
+    Siglip2Config as Siglip2Config,
+    Siglip2ForImageClassification as Siglip2ForImageClassification,
+    Siglip2Model as Siglip2Model,
+    Siglip2PreTrainedModel as Siglip2PreTrainedModel,
+    Siglip2TextConfig as Siglip2TextConfig,
+    Siglip2TextModel as Siglip2TextModel,
+    Siglip2Tokenizer as Siglip2Tokenizer,
+    Siglip2TokenizerFast as Siglip2TokenizerFast,
+    Siglip2VisionConfig as Siglip2VisionConfig,
+    Siglip2VisionModel as Siglip2VisionModel,
+)
 from .models.smollm3 import (
     SmolLM3Config as SmolLM3Config,
     SmolLM3ForCausalLM as SmolLM3ForCausalLM,
@@ -689,6 +710,10 @@ from .models.umt5 import (
 from .models.vision_encoder_decoder import (
     VisionEncoderDecoderConfig as VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel as VisionEncoderDecoderModel,
+)
+from .models.vision_text_dual_encoder import (
+    VisionTextDualEncoderConfig as VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel as VisionTextDualEncoderModel,
 )
 from .models.vit import (
     ViTConfig as ViTConfig,

@@ -82,9 +82,8 @@ class Features(Tensor):
     attentions: tuple[Tensor, ...] | None
 
     @classmethod
-    def of(cls, found: Any) -> Tensor:
-        """The `pooler_output` of what a tower returned, which the rest goes with."""
-        vectors: Tensor = found.pooler_output
+    def of(cls, vectors: Tensor, found: Any) -> Tensor:
+        """The vectors that were made of what a tower returned."""
         if is_tracing():
             return vectors
         made = vectors.as_subclass(cls)
@@ -114,10 +113,12 @@ class TwoTowers(PreTrainedModel):
     """Compares texts with pictures. It has `text_model`, `vision_model`, and what `project_text`, `project_images` and
     `similarities` use.
 
+    PROJECTED: whether outputs of towers have the vectors of the space as their `pooler_output`.
     TEXT, IMAGE: what each tower reads, in the order in which `get_text_features` and `get_image_features` take it.
     """
 
     OUTPUT: ClassVar[Any] = outputs.CLIPOutput
+    PROJECTED: ClassVar[bool] = True
     TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids")
     IMAGE: ClassVar[tuple[str, ...]] = ("pixel_values",)
     SIGNATURE = ("input_ids", "pixel_values", "attention_mask", "position_ids", "return_loss", *OPTIONS)
@@ -138,7 +139,9 @@ class TwoTowers(PreTrainedModel):
         """
         asked = self.options(**{n: inputs.get(n) for n in OPTIONS[:2]})
         image, text = self.read_images(inputs | asked), self.read_text(inputs | asked)
-        both = (text.pooler_output, image.pooler_output)
+        both = (self.project_text(text), self.project_images(image))
+        if self.PROJECTED:
+            text.pooler_output, image.pooler_output = both
         texts, images = (vectors / vectors.norm(dim=-1, keepdim=True) for vectors in both)
         logits = self.similarities(texts, images)
         loss = self.loss(logits) if inputs.get("return_loss") else None
@@ -146,16 +149,12 @@ class TwoTowers(PreTrainedModel):
         return self.returned(found, inputs.get("return_dict"))
 
     def read_text(self, inputs: dict[str, Any]) -> Any:
-        """What the text tower returns, its `pooler_output` projected, (B, E)."""
-        found = self.text_model(**_among(self.TEXT, inputs), return_dict=True)
-        found.pooler_output = self.project_text(found)
-        return found
+        """What the text tower returns."""
+        return self.text_model(**_among(self.TEXT, inputs), return_dict=True)
 
     def read_images(self, inputs: dict[str, Any]) -> Any:
-        """What the tower of pictures returns, its `pooler_output` projected, (I, E)."""
-        found = self.vision_model(**_among((*self.IMAGE, *self.KEYWORDS), inputs), return_dict=True)
-        found.pooler_output = self.project_images(found)
-        return found
+        """What the tower of pictures returns."""
+        return self.vision_model(**_among((*self.IMAGE, *self.KEYWORDS), inputs), return_dict=True)
 
     def project_text(self, text: Any) -> Tensor:
         """(B, D) to (B, E), of what the tower returned."""
@@ -177,11 +176,13 @@ class TwoTowers(PreTrainedModel):
 
     def get_text_features(self, *args: Any, **kwargs: Any) -> Tensor:
         """The vectors (B, E) of texts, not of length 1; the arguments are TEXT's, then the options of `forward`."""
-        return Features.of(self.read_text(self._named("get_text_features", self.TEXT, args, kwargs)))
+        found = self.read_text(self._named("get_text_features", self.TEXT, args, kwargs))
+        return Features.of(self.project_text(found), found)
 
     def get_image_features(self, *args: Any, **kwargs: Any) -> Tensor:
         """The vectors (I, E) of pictures, not of length 1; the arguments are IMAGE's, then the options of `forward`."""
-        return Features.of(self.read_images(self._named("get_image_features", self.IMAGE, args, kwargs, self.KEYWORDS)))
+        found = self.read_images(self._named("get_image_features", self.IMAGE, args, kwargs, self.KEYWORDS))
+        return Features.of(self.project_images(found), found)
 
     def _named(
         self, method: str, own: tuple[str, ...], args: tuple[Any, ...], kwargs: Any, more: tuple[str, ...] = ()

@@ -17,12 +17,23 @@ def texts(model: Any, count: int = 2) -> dict[str, torch.Tensor]:
     return {"input_ids": ids.clamp(max=config.vocab_size - 1)}
 
 
+def patches(model: Any) -> dict[str, torch.Tensor]:
+    """Two pictures of as many patches, and of different shapes."""
+    config = getattr(model.config, "vision_config", model.config)
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn(2, 12, config.num_channels * config.patch_size**2, generator=generator)
+    mask, shapes = torch.ones(2, 12, dtype=torch.long), torch.tensor([[3, 4], [6, 2]])
+    return {"pixel_values": values, "pixel_attention_mask": mask, "spatial_shapes": shapes}
+
+
 def inputs(model: Any, head: str, labels: bool) -> dict[str, Any]:
     """Texts, pictures, or pairs of both with their loss, as the head reads them."""
     from images.towers import pixels
 
     reads, given = type(model).inputs(), dict[str, Any]()
-    if "pixel_values" in reads:
+    if "spatial_shapes" in reads:
+        given |= patches(model)
+    elif "pixel_values" in reads:
         given["pixel_values"] = pixels(model)
     if "input_ids" in reads:
         given |= texts(model)

@@ -8,7 +8,6 @@ Letters: B batch, T columns, D width of a tower, H heads, P patches.
 from __future__ import annotations
 
 import string
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -290,7 +289,7 @@ class SiglipVisionTransformer(SiglipPreTrainedModel, vision.ImageBody):
     KEYWORDS = ("interpolate_pos_encoding", "attention_mask")
     WORDS = "embeddings.patch_embedding"
     NORM = "post_layernorm"
-    EMBEDDINGS: ClassVar[Callable[[Any], nn.Module]] = SiglipVisionEmbeddings
+    EMBEDDINGS: ClassVar[Any] = SiglipVisionEmbeddings
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -315,10 +314,11 @@ class SiglipTextModel(SiglipPreTrainedModel, two_towers.Around):
     config_class: Any = SiglipTextConfig
     base_model_prefix = "text_model"
     SIGNATURE = SiglipTextTransformer.SIGNATURE
+    TOWER: ClassVar[Any] = SiglipTextTransformer
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.text_model = SiglipTextTransformer(config)
+        self.text_model = self.TOWER(config)
         self.post_init()
 
 
@@ -328,10 +328,11 @@ class SiglipVisionModel(SiglipPreTrainedModel, two_towers.Around, vision.ReadsIm
     config_class: Any = SiglipVisionConfig
     base_model_prefix = "vision_model"
     SIGNATURE, KEYWORDS = SiglipVisionTransformer.SIGNATURE, SiglipVisionTransformer.KEYWORDS
+    TOWER: ClassVar[Any] = SiglipVisionTransformer
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.vision_model = SiglipVisionTransformer(config)
+        self.vision_model = self.TOWER(config)
         self.post_init()
 
 

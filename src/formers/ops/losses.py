@@ -168,7 +168,5 @@ def pairs_apart(logits: Tensor) -> Tensor:
 def _square(logits: Tensor) -> int:
     texts, pictures = logits.shape
     if texts != pictures:
-        raise InputError(
-            f"return_loss=True with {texts} texts and {pictures} pictures: the loss is of pairs, a text for each picture."
-        )
+        raise InputError(f"return_loss=True with {texts} texts and {pictures} pictures: the loss is of pairs of both.")
     return texts
