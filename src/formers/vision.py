@@ -228,6 +228,15 @@ class ImageClassification(ReadsImages, heads.SequenceClassification):
         return self.classifier(first_column(rows))
 
 
+class PooledImageClassification(ImageClassification):
+    """Label a picture by the body's vector of it, which may be of all its patches."""
+
+    READS = "pooled"
+
+    def _reads_first_alone(self) -> bool:
+        return False
+
+
 class MaskedImageModeling(ReadsImages, heads.Head):
     """Paint hidden patches. bool_masked_pos (B, P): 1 hides a patch; `reconstruction` (B, C, H, W).
 
