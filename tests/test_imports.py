@@ -15,7 +15,7 @@ ROOMS = [
     "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
     "config", "tokenization", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "adapters", "pruning", "optimizing", "layers", "cross_attention", "masks", "generation", "modeling",
-    "bodies", "heads", "vision", "backbone", "segmentation", "decoders",
+    "bodies", "heads", "vision", "backbone", "segmentation", "convolutional", "decoders",
     "experts", "seq2seq", "models", "auto", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",

@@ -12,7 +12,7 @@ def inputs(model: Any, head: str, labels: bool) -> dict[str, Any]:
     config, generator = model.config, torch.Generator().manual_seed(1)
     side = config.image_size
     height, width = (side, side) if isinstance(side, int) else side
-    given: dict[str, Any] = {"pixel_values": torch.randn(2, 3, height, width, generator=generator)}
+    given: dict[str, Any] = {"pixel_values": torch.randn(2, config.num_channels, height, width, generator=generator)}
     if head == "masked-visual-words":
         hidden = torch.zeros(2, (height // config.patch_size) * (width // config.patch_size), dtype=torch.bool)
         hidden[0, :4] = hidden[1, 2:5] = True
@@ -36,6 +36,7 @@ OF_SEGMENTS = (
 )
 FACTS = Facts(
     inputs=inputs,
+    own_defaults=("pool_scales",),  # a tuple there
     unseen={
         **dict.fromkeys(OF_SEGMENTS, "the head that labels pixels"),
         "vocab_size": "the head that names visual words",
@@ -47,11 +48,11 @@ FACTS = Facts(
     forms=(
         ("base", {"use_mean_pooling": False, "layer_scale_init_value": 0.0}),
         ("image-classification", {"use_relative_position_bias": False, "use_absolute_position_embeddings": False}),
-        ("image-classification", {"use_shared_relative_position_bias": False, "num_labels": 0}),
-        ("image-classification", {"use_relative_position_bias": False, "use_shared_relative_position_bias": False}),
+        ("image-classification", {"use_shared_relative_position_bias": True, "num_labels": 0}),
+        ("image-classification", {"use_relative_position_bias": False, "use_shared_relative_position_bias": True}),
         ("semantic-segmentation", {"use_auxiliary_head": False}),
         ("semantic-segmentation", {"auxiliary_concat_input": True, "auxiliary_num_convs": 2}),
-        ("backbone", {"add_fpn": True}),
+        ("backbone", {"add_fpn": True, "use_shared_relative_position_bias": True}),
         ("backbone", {"use_mean_pooling": False, "reshape_hidden_states": False, "out_indices": [0, 3]}),
     ),
 )

@@ -355,6 +355,14 @@ class BeitForSemanticSegmentation(BeitPreTrainedModel, segmentation.Pyramid, seg
 class BeitBackbone(segmentation.Pyramid, PatchBackbone, BeitModel):
     """The encoder, for models built on top of it; `add_fpn` gives maps of four sizes."""
 
+    RENAMES = {  # as 5.x writes these of a backbone, and no others
+        f"beit.{name}": name
+        for name in (
+            *("layernorm.weight", "layernorm.bias"),
+            "encoder.relative_position_bias.relative_position_bias_table",
+        )
+    }
+
     def __init__(self, config: BeitConfig) -> None:
         super().__init__(config, add_pooling_layer=False)
         if config.add_fpn:
@@ -386,7 +394,6 @@ TINY = {
     "use_mask_token": True,
     "use_absolute_position_embeddings": True,
     "use_relative_position_bias": True,
-    "use_shared_relative_position_bias": True,
     "auxiliary_channels": 12,
     "pool_scales": [1, 2],
     "out_indices": [1, 2, 3, 4],
