@@ -419,7 +419,7 @@ class BackboneOutput(ModelOutput):
 
 @dataclass
 class BaseModelOutputWithNoAttention(ModelOutput):
-    """`last_hidden_state` (B, D, H, W), the map of the last stage; `hidden_states` one map for the stem and each stage."""
+    """`last_hidden_state` (B, D, H, W), of the last stage; `hidden_states`: one map for the stem and each stage."""
 
     last_hidden_state: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None

@@ -214,7 +214,7 @@ class ImageClassification(ReadsImages, heads.SequenceClassification):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ImageClassifierOutput
     READS = "first"
-    KEYWORDS = (heads.ITEMS, "attention_mask")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask")
 
     def made_classifier(self, width: int) -> nn.Module:
         """A last layer, of rows of that width."""

@@ -136,7 +136,8 @@ class BeitRelativePositionBias(nn.Module):
 
     def forward(self, window_size: Grid | None = None, *_: Any, **__: Any) -> Tensor:
         """(1, H, T, T), of a grid of another size where that is given."""
-        table, (h, w) = self.relative_position_bias_table, self.window_size
+        table: Tensor = self.relative_position_bias_table
+        h, w = self.window_size
         grid = window_size or self.window_size
         if grid != self.window_size:
             squares = table[:-3].view(1, 2 * h - 1, 2 * w - 1, -1).permute(0, 3, 1, 2)
@@ -148,7 +149,7 @@ class BeitRelativePositionBias(nn.Module):
 
 @dataclass(frozen=True)
 class Apart:
-    """What all layers know of distances: the grid of patches, None for the configuration's, and the biases they share."""
+    """What all layers know of distances: the grid of patches, None for the model's own, and biases that they share."""
 
     grid: Grid | None = None
     shared: Tensor | None = None
@@ -263,7 +264,7 @@ class BeitPreTrainedModel(vision.ReadsImages):
     config_class = BeitConfig
     base_model_prefix = "beit"
     SIGNATURE: ClassVar[tuple[str, ...]] = (*vision.INPUTS, "labels", *OPTIONS)
-    KEYWORDS = (heads.ITEMS, "attention_mask", "interpolate_pos_encoding")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask", "interpolate_pos_encoding")
     BUFFERS = ("relative_position_index",)
     OPTIONAL = ("pooler.",)
     TOKENS = ()
@@ -275,7 +276,7 @@ class BeitModel(BeitPreTrainedModel, vision.ImageBody):
 
     OUTPUT = BeitModelOutputWithPooling
     SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "head_mask", *OPTIONS)
-    KEYWORDS = ("attention_mask", "interpolate_pos_encoding")
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("attention_mask", "interpolate_pos_encoding")
     EMBEDDED = ("pixel_values", "bool_masked_pos")
 
     def __init__(self, config: BeitConfig, add_pooling_layer: bool = True) -> None:
