@@ -167,6 +167,14 @@ from .models.bart import (
     BartPretrainedModel as BartPretrainedModel,
     BartTokenizer as BartTokenizer,
 )
+from .models.beit import (
+    BeitConfig as BeitConfig,
+    BeitForImageClassification as BeitForImageClassification,
+    BeitForMaskedImageModeling as BeitForMaskedImageModeling,
+    BeitForSemanticSegmentation as BeitForSemanticSegmentation,
+    BeitModel as BeitModel,
+    BeitPreTrainedModel as BeitPreTrainedModel,
+)
 from .models.bert import (
     BertConfig as BertConfig,
     BertForMaskedLM as BertForMaskedLM,
@@ -602,6 +610,12 @@ from .models.qwen3_moe import (
     Qwen3MoeForTokenClassification as Qwen3MoeForTokenClassification,
     Qwen3MoeModel as Qwen3MoeModel,
     Qwen3MoePreTrainedModel as Qwen3MoePreTrainedModel,
+)
+from .models.resnet import (
+    ResNetConfig as ResNetConfig,
+    ResNetForImageClassification as ResNetForImageClassification,
+    ResNetModel as ResNetModel,
+    ResNetPreTrainedModel as ResNetPreTrainedModel,
 )
 from .models.roberta import (
     RobertaConfig as RobertaConfig,

@@ -76,7 +76,8 @@ class BackboneConfig(PretrainedConfig):
         numbers = [i % count for i in given] if whole else []
         if not whole or numbers != sorted({*numbers}):
             raise ConfigError(
-                f"{type(self).__name__}: out_indices={given!r}; give numbers from 0 to {count - 1}, ascending, in a list."
+                f"{type(self).__name__}: out_indices={given!r}; give a list of numbers, from 0 to {count - 1}, "
+                "ascending."
             )
         return numbers
 

@@ -453,3 +453,39 @@ class BackboneOutput(ModelOutput):
     feature_maps: tuple[Tensor, ...] | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class BaseModelOutputWithNoAttention(ModelOutput):
+    """`last_hidden_state` (B, D, H, W), of the last stage; `hidden_states`: one map for the stem and each stage."""
+
+    last_hidden_state: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class BaseModelOutputWithPoolingAndNoAttention(ModelOutput):
+    """As BaseModelOutputWithNoAttention, with `pooler_output`, (B, D) or (B, D, 1, 1): the mean of the last map."""
+
+    last_hidden_state: Tensor | None = None
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class ImageClassifierOutputWithNoAttention(ModelOutput):
+    """`logits` (B, C) of B pictures, before softmax."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SemanticSegmenterOutput(ModelOutput):
+    """`logits` (B, C, H, W) of places in B pictures, which may be fewer than there are pixels."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -250,7 +250,7 @@ class ImageClassification(ReadsImages, heads.SequenceClassification):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.ImageClassifierOutput
     READS = "first"
-    KEYWORDS = (heads.ITEMS, "attention_mask")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask")
 
     def made_classifier(self, width: int) -> nn.Module:
         """A last layer, of rows of that width."""
@@ -262,6 +262,15 @@ class ImageClassification(ReadsImages, heads.SequenceClassification):
 
     def compute_logits(self, rows: Tensor) -> Tensor:
         return self.classifier(first_column(rows))
+
+
+class PooledImageClassification(ImageClassification):
+    """Label a picture by the body's vector of it, which may be of all its patches."""
+
+    READS = "pooled"
+
+    def _reads_first_alone(self) -> bool:
+        return False
 
 
 class MaskedImageModeling(ReadsImages, heads.Head):

@@ -167,7 +167,7 @@ class Dinov2PreTrainedModel(vision.ReadsImages):
 
     config_class = Dinov2Config
     base_model_prefix = "dinov2"
-    SIGNATURE = (*vision.INPUTS, "labels", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*vision.INPUTS, "labels", *OPTIONS)
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -178,7 +178,7 @@ class Dinov2PreTrainedModel(vision.ReadsImages):
 class Dinov2Model(Dinov2PreTrainedModel, vision.ImageBody):
     """The encoder: hidden states (B, T, D), and the class token's, (B, D)."""
 
-    SIGNATURE = ("pixel_values", "bool_masked_pos", "head_mask", *OPTIONS)
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "head_mask", *OPTIONS)
     EMBEDDED = ("pixel_values", "bool_masked_pos")
     EMBEDDINGS: ClassVar[Any] = Dinov2Embeddings
     pooler = staticmethod(first_column)

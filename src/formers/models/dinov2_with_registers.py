@@ -6,6 +6,8 @@ Letters: B batch, P patches, R registers, T = 1 + R + P columns, D width.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -52,7 +54,7 @@ class Dinov2WithRegistersPreTrainedModel(dinov2.Dinov2PreTrainedModel):
 class Dinov2WithRegistersModel(Dinov2WithRegistersPreTrainedModel, dinov2.Dinov2Model):
     """The encoder: hidden states (B, T, D), and the class token's, (B, D)."""
 
-    SIGNATURE = dinov2.Dinov2Model.SIGNATURE
+    SIGNATURE: ClassVar[tuple[str, ...]] = dinov2.Dinov2Model.SIGNATURE
     EMBEDDINGS = Dinov2WithRegistersEmbeddings
 
 

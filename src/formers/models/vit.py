@@ -117,9 +117,9 @@ class ViTSelfAttention(EitherAttention):
         super().__init__()
         D, self.heads, self.rate = config.hidden_size, config.num_attention_heads, config.attention_probs_dropout_prob
         self.attention_head_size, self.kernel = head_width(config), config._attn_implementation
-        self.query = nn.Linear(D, D, bias=config.qkv_bias)
-        self.key = nn.Linear(D, D, bias=config.qkv_bias)
-        self.value = nn.Linear(D, D, bias=config.qkv_bias)
+        self.query = nn.Linear(D, D, bias=getattr(config, "qkv_bias", True))
+        self.key = nn.Linear(D, D, bias=getattr(config, "qkv_bias", True))
+        self.value = nn.Linear(D, D, bias=getattr(config, "qkv_bias", True))
 
     @vision.by_hand_layer
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
