@@ -172,6 +172,7 @@ from .models.beit import (
     BeitForImageClassification as BeitForImageClassification,
     BeitForMaskedImageModeling as BeitForMaskedImageModeling,
     BeitForSemanticSegmentation as BeitForSemanticSegmentation,
+    BeitImageProcessor as BeitImageProcessor,
     BeitModel as BeitModel,
     BeitPreTrainedModel as BeitPreTrainedModel,
 )
@@ -234,8 +235,10 @@ from .models.camembert import (
 )
 from .models.chinese_clip import (
     ChineseCLIPConfig as ChineseCLIPConfig,
+    ChineseCLIPImageProcessor as ChineseCLIPImageProcessor,
     ChineseCLIPModel as ChineseCLIPModel,
     ChineseCLIPPreTrainedModel as ChineseCLIPPreTrainedModel,
+    ChineseCLIPProcessor as ChineseCLIPProcessor,
     ChineseCLIPTextConfig as ChineseCLIPTextConfig,
     ChineseCLIPTextModel as ChineseCLIPTextModel,
     ChineseCLIPVisionConfig as ChineseCLIPVisionConfig,
@@ -254,6 +257,12 @@ from .models.clip import (
     CLIPTokenizerFast as CLIPTokenizerFast,
     CLIPVisionConfig as CLIPVisionConfig,
     CLIPVisionModel as CLIPVisionModel,
+)
+from .models.convnext import (
+    ConvNextConfig as ConvNextConfig,
+    ConvNextForImageClassification as ConvNextForImageClassification,
+    ConvNextModel as ConvNextModel,
+    ConvNextPreTrainedModel as ConvNextPreTrainedModel,
 )
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
@@ -667,8 +676,10 @@ from .models.siglip import (
 from .models.siglip2 import (
     Siglip2Config as Siglip2Config,
     Siglip2ForImageClassification as Siglip2ForImageClassification,
+    Siglip2ImageProcessor as Siglip2ImageProcessor,
     Siglip2Model as Siglip2Model,
     Siglip2PreTrainedModel as Siglip2PreTrainedModel,
+    Siglip2Processor as Siglip2Processor,
     Siglip2TextConfig as Siglip2TextConfig,
     Siglip2TextModel as Siglip2TextModel,
     Siglip2Tokenizer as Siglip2Tokenizer,

@@ -105,7 +105,7 @@ class Features(Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.pooler_output.__reduce_ex__(protocol)
 
-    def __repr__(self, **kwargs: Any) -> str:
+    def __repr__(self, **kwargs: Any) -> str:  # type: ignore[override]
         return repr(self.pooler_output)
 
 
@@ -121,8 +121,15 @@ class TwoTowers(PreTrainedModel):
     PROJECTED: ClassVar[bool] = True
     TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids")
     IMAGE: ClassVar[tuple[str, ...]] = ("pixel_values",)
-    SIGNATURE = ("input_ids", "pixel_values", "attention_mask", "position_ids", "return_loss", *OPTIONS)
-    KEYWORDS = ("interpolate_pos_encoding",)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        "input_ids",
+        "pixel_values",
+        "attention_mask",
+        "position_ids",
+        "return_loss",
+        *OPTIONS,
+    )
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding",)
     text_model: Any
     vision_model: Any
     logit_scale: nn.Parameter
@@ -298,8 +305,8 @@ class TextTower(Body):
 
     OUTPUT = outputs.BaseModelOutputWithPooling
     UNUSED = ()
-    SIGNATURE = ("input_ids", "attention_mask", "position_ids", *OPTIONS)
-    EMBEDDED = ("input_ids", "position_ids")
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids", *OPTIONS)
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("input_ids", "position_ids")
     WORDS = "embeddings.token_embedding"
 
     def stack(self, rows: Tensor, step: Step, head_masks: Any) -> outputs.BaseModelOutput:

@@ -227,7 +227,7 @@ class ImageBody(ReadsImages, Body):
     """A model of patches without a head: `embeddings`, a stack of layers, the norm NORM, and maybe a `pooler`."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPooling
-    KEYWORDS = ("attention_mask",)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("attention_mask",)
     EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
     UNUSED = ()
     NORM: ClassVar[str] = "layernorm"  # of the last rows; "" for none
@@ -281,7 +281,7 @@ class MaskedImageModeling(ReadsImages, heads.Head):
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.MaskedImageModelingOutput
     TARGETS = ()
-    KEYWORDS = (heads.ITEMS, "attention_mask")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask")
     decoder: Any
 
     def add_decoder(self, width: int) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ from ..ops.layout import Layout
 from ..ops.step import Step
 from ..optimize import Block
 from ..outputs import BaseModelOutput
+from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Array, Picture, as_array
 from . import vit
 
 Grid = tuple[int, int]
@@ -76,6 +79,49 @@ class BeitConfig(BackboneConfig):
             kwargs["out_indices"] = old
         super().__init__(*args, **kwargs)
         self.pool_scales = list(self.pool_scales)
+
+
+class BeitImageProcessor(BaseImageProcessor):
+    """Images to squares of 224 pixels, and maps of labels beside them.
+
+    do_reduce_labels: labels of maps count from 1, and 0, what has none, becomes 255, which losses pass over.
+    """
+
+    old_names = {"reduce_labels": "do_reduce_labels"}
+
+    do_resize = True
+    size = {"height": 224, "width": 224}
+    resample = PILImageResampling.BICUBIC
+    do_center_crop = False
+    crop_size = {"height": 224, "width": 224}
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
+    do_reduce_labels: bool = False
+
+    def preprocess(  # type: ignore[override]  # the reference has the maps second
+        self, images: Any, segmentation_maps: Any = None, return_tensors: Any = None, **overrides: Any
+    ) -> BatchFeature:
+        """As the others; segmentation_maps, images or arrays (H, W) of labels, give `labels` (N, H, W)."""
+        own = self.with_settings(overrides)
+        found = own.batch(own.each(own.one, own.listed(images)))
+        if segmentation_maps is not None:
+            plain = {"do_convert_rgb": False, "do_rescale": False, "do_normalize": False}
+            maps = self.with_settings({**overrides, **plain, "input_data_format": "channels_first"})
+            found["labels"] = maps.each(maps.labels, maps.listed(segmentation_maps, dimensions=2))
+        return own.feature(found, return_tensors)
+
+    def labels(self, picture: Picture) -> Array:
+        """(H, W) of int64: a map in the size of the images."""
+        if self.do_reduce_labels:
+            array = as_array(picture).copy()
+            array[array == 0] = 255
+            array -= 1
+            array[array == 254] = 255
+            picture = array
+        labels: Array = self.one(picture)
+        return labels[0].astype(np.int64)
 
 
 @dataclass
@@ -376,6 +422,7 @@ class BeitBackbone(segmentation.Pyramid, PatchBackbone, BeitModel):
 
 MODEL_TYPES = {"beit": BeitConfig}
 TOKENIZER = None
+IMAGE_PROCESSOR = BeitImageProcessor
 HEADS = {
     "base": BeitModel,
     "masked-visual-words": BeitForMaskedImageModeling,

@@ -11,9 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import two_towers, vision
+from .. import two_towers
+from ..layers import first_column
 from ..modeling import OPTIONS
+from ..processing import BaseImageProcessor, PILImageResampling, ProcessorMixin
+from ..processing.transforms import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from . import bert, clip
+from .bert import BertTokenizer
 
 
 class ChineseCLIPTextConfig(bert.BertConfig):
@@ -43,30 +47,53 @@ class ChineseCLIPConfig(two_towers.TwoTowersConfig):
     initializer_range: float = 0.02
 
 
+class ChineseCLIPImageProcessor(BaseImageProcessor):
+    """RGB images, the middle 224 × 224 pixels of the shortest edge at 224."""
+
+    do_resize = True
+    size = {"shortest_edge": 224}
+    resample = PILImageResampling.BICUBIC
+    default_to_square = False
+    do_center_crop = True
+    crop_size = {"height": 224, "width": 224}
+    do_convert_rgb = True
+    do_rescale = True
+    do_normalize = True
+    image_mean = OPENAI_CLIP_MEAN
+    image_std = OPENAI_CLIP_STD
+
+
+class ChineseCLIPProcessor(ProcessorMixin):
+    """ChineseCLIP's image processor and tokenizer."""
+
+    image_processor_class = ChineseCLIPImageProcessor
+    tokenizer_class = BertTokenizer
+
+
 class ChineseCLIPPreTrainedModel(clip.CLIPPreTrainedModel):
     """What Chinese-CLIP's models share."""
 
-    config_class: Any = ChineseCLIPConfig
+    config_class = ChineseCLIPConfig
     base_model_prefix = "chinese_clip"
 
 
 class ChineseCLIPTextModel(bert.BertModel):
     """BERT; `ChineseCLIPModel` has it without its pooler."""
 
-    config_class: Any = ChineseCLIPTextConfig
+    config_class = ChineseCLIPTextConfig
     base_model_prefix = "text_model"
 
 
 class ChineseCLIPVisionTransformer(clip.CLIPVisionTransformer):
     """As CLIP's."""
 
-    config_class: Any = ChineseCLIPVisionConfig
+    config_class = ChineseCLIPVisionConfig
 
 
 class ChineseCLIPVisionModel(clip.CLIPVisionModel):
     """The tower that reads pictures, by itself."""
 
-    config_class: Any = ChineseCLIPVisionConfig
+    config_class = ChineseCLIPVisionConfig
 
 
 class ChineseCLIPModel(ChineseCLIPPreTrainedModel, two_towers.TwoTowers):
@@ -91,7 +118,7 @@ class ChineseCLIPModel(ChineseCLIPPreTrainedModel, two_towers.TwoTowers):
         two_towers.TwoTowers._init_weights(self, module)
 
     def project_text(self, text: Any) -> Tensor:
-        return self.text_projection(vision.first_column(text.last_hidden_state))
+        return self.text_projection(first_column(text.last_hidden_state))
 
 
 MODEL_TYPES = {
@@ -100,6 +127,8 @@ MODEL_TYPES = {
     "chinese_clip_vision_model": ChineseCLIPVisionConfig,
 }
 TOKENIZER = bert.BertTokenizer
+IMAGE_PROCESSOR = ChineseCLIPImageProcessor
+PROCESSOR = ChineseCLIPProcessor
 HEADS = {
     "base": ChineseCLIPModel,
     "zero-shot-image-classification": ChineseCLIPModel,

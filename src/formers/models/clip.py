@@ -6,7 +6,7 @@ Letters: B batch, T columns, D width of a tower, F width of the feed-forward, E 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import two_towers, vision
 from ..config import PretrainedConfig
 from ..cross_attention import EitherAttention
-from ..layers import by_hand
+from ..layers import by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.layout import Layout
@@ -108,10 +108,10 @@ class CLIPTokenizer(ByteLevelTokenizer):
         return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(_WORDS), "removed", invert=True), words])
 
     def _around(self) -> None:
-        begin, end = (self.bos_token, self.bos_token_id), (self.eos_token, self.eos_token_id)
+        begin: Any = (self.bos_token, self.bos_token_id)
+        end: Any = (self.eos_token, self.eos_token_id)
         if None not in (*begin, *end):
-            both: Any = (end, begin)
-            self._tokenizer.post_processor = RobertaProcessing(*both, trim_offsets=False, add_prefix_space=False)
+            self._tokenizer.post_processor = RobertaProcessing(end, begin, trim_offsets=False, add_prefix_space=False)
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
@@ -224,7 +224,7 @@ class CLIPVisionEmbeddings(nn.Module):
 class CLIPPreTrainedModel(PreTrainedModel):
     """What CLIP's models share."""
 
-    config_class: Any = CLIPConfig
+    config_class: ClassVar[type[PretrainedConfig]] = CLIPConfig
     base_model_prefix = "clip"
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -285,8 +285,8 @@ class CLIPVisionTransformer(CLIPPreTrainedModel, vision.ImageBody):
     """The tower that reads pictures: hidden states (B, T, D), and of the first column through a norm (B, D)."""
 
     config_class = CLIPVisionConfig
-    SIGNATURE = ("pixel_values", *OPTIONS)
-    KEYWORDS = ("interpolate_pos_encoding", "attention_mask")
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding", "attention_mask")
     WORDS = "embeddings.patch_embedding"
     NORM = ""
 
@@ -302,7 +302,7 @@ class CLIPVisionTransformer(CLIPPreTrainedModel, vision.ImageBody):
         return self.pre_layrnorm(self.embeddings(**inputs))
 
     def vector(self, layout: Layout, rows: Tensor, inputs: dict[str, Any]) -> Tensor:
-        return self.post_layernorm(vision.first_column(rows))
+        return self.post_layernorm(first_column(rows))
 
 
 class CLIPTextModel(CLIPPreTrainedModel, two_towers.Around):
@@ -310,7 +310,7 @@ class CLIPTextModel(CLIPPreTrainedModel, two_towers.Around):
 
     config_class = CLIPTextConfig
     base_model_prefix = "text_model"
-    SIGNATURE = CLIPTextTransformer.SIGNATURE
+    SIGNATURE: ClassVar[tuple[str, ...]] = CLIPTextTransformer.SIGNATURE
 
     def __init__(self, config: CLIPTextConfig) -> None:
         super().__init__(config)
@@ -323,7 +323,8 @@ class CLIPVisionModel(CLIPPreTrainedModel, two_towers.Around, vision.ReadsImages
 
     config_class = CLIPVisionConfig
     base_model_prefix = "vision_model"
-    SIGNATURE, KEYWORDS = CLIPVisionTransformer.SIGNATURE, CLIPVisionTransformer.KEYWORDS
+    SIGNATURE: ClassVar[tuple[str, ...]] = CLIPVisionTransformer.SIGNATURE
+    KEYWORDS: ClassVar[tuple[str, ...]] = CLIPVisionTransformer.KEYWORDS
 
     def __init__(self, config: CLIPVisionConfig) -> None:
         super().__init__(config)
@@ -375,15 +376,15 @@ class CLIPModel(CLIPPreTrainedModel, two_towers.TwoTowers):
     def _init_weights(self, module: nn.Module) -> None:
         two_towers.TwoTowers._init_weights(self, module)
         if module in (self.visual_projection, self.text_projection):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5 * self.config.initializer_factor)  # type: ignore[arg-type,operator]
+            nn.init.normal_(module.weight, std=module.in_features**-0.5 * self.config.initializer_factor)
 
 
 class CLIPForImageClassification(CLIPPreTrainedModel, vision.ImageClassification):
     """Label a picture, of the mean of its patches."""
 
     base_model_prefix = "vision_model"
-    SIGNATURE = ("pixel_values", "labels", *OPTIONS)
-    KEYWORDS = (*vision.ImageClassification.KEYWORDS, "interpolate_pos_encoding")
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", "labels", *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = (*vision.ImageClassification.KEYWORDS, "interpolate_pos_encoding")
     READS = "tokens"
 
     def __init__(self, config: CLIPConfig) -> None:

@@ -156,7 +156,7 @@ def read_words(
 
 
 class LayoutLMv3Processor(ProcessorMixin):
-    """LayoutLMv3's image processor and tokenizer: a page, and its words as Tesseract reads them or as they are given."""
+    """LayoutLMv3's image processor and tokenizer: a page, and its words as Tesseract reads them or as are given."""
 
     image_processor_class = LayoutLMv3ImageProcessor
     tokenizer_class = LayoutLMv3Tokenizer
@@ -174,7 +174,7 @@ class LayoutLMv3Processor(ProcessorMixin):
         word_labels: Any = None,
         **kwargs: Any,
     ) -> BatchFeature:
-        """What a model reads of pages, and of questions about them where `text` is given beside `text_pair`, the words."""
+        """What a model reads of pages, and of questions on them where `text` is given beside `text_pair`, the words."""
         own = self.image_processor
         of_images, of_text = self._shared_out(kwargs)
         reads = of_images.get("apply_ocr", getattr(own, "apply_ocr", False))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import normalizers
@@ -25,6 +26,15 @@ from ..layers import keeps_padding
 from ..modeling import OPTIONS
 from ..ops.checks import read_mask
 from ..ops.layout import Layout
+from ..processing import BaseImageProcessor, PILImageResampling, ProcessorMixin
+from ..processing.transforms import (
+    IMAGENET_STANDARD_MEAN,
+    IMAGENET_STANDARD_STD,
+    Array,
+    Picture,
+    as_array,
+    size_of,
+)
 from . import gemma, siglip
 
 
@@ -73,6 +83,66 @@ class Siglip2Tokenizer(gemma.GemmaTokenizer):
 
 
 Siglip2TokenizerFast = Siglip2Tokenizer
+
+
+class Siglip2ImageProcessor(BaseImageProcessor):
+    """Images of their own aspects as rows of patches, at most `max_num_patches` of them, padded to so many.
+
+    Gives `pixel_values` (N, max_num_patches, patch_size² · C), `pixel_attention_mask` (N, max_num_patches) and
+    `spatial_shapes` (N, 2), how many patches each image has down and across.
+    """
+
+    model_input_names = ["pixel_values", "pixel_attention_mask", "spatial_shapes"]
+
+    do_resize = True
+    resample = PILImageResampling.BILINEAR
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
+    patch_size: int = 16
+    max_num_patches: int = 256
+
+    def resized(self, picture: Picture) -> Picture:
+        return self.resized_to(picture, _fitting(size_of(picture), self.patch_size, self.max_num_patches))
+
+    def one(self, picture: Picture) -> tuple[Array, tuple[int, int]]:
+        image, edge = as_array(super().one(picture)), self.patch_size
+        down, across = image.shape[1] // edge, image.shape[2] // edge
+        grid = image.reshape(image.shape[0], down, edge, across, edge)
+        return grid.transpose(1, 3, 2, 4, 0).reshape(down * across, -1), (down, across)
+
+    def batch(self, made: list[Any]) -> dict[str, Any]:
+        most = self.max_num_patches
+        masks = [(np.arange(most) < len(patches)).astype(np.int32) for patches, _ in made]
+        padded = [np.pad(patches, ((0, max(0, most - len(patches))), (0, 0))) for patches, _ in made]
+        return {
+            "pixel_values": padded,
+            "pixel_attention_mask": masks,
+            "spatial_shapes": [shape for _, shape in made],
+        }
+
+
+def _fitting(own: tuple[int, int], edge: int, most: int) -> tuple[int, int]:
+    """The largest height and width of whole patches, of nearly the image's aspect, with at most `most` patches."""
+
+    def scaled(scale: float) -> tuple[int, int]:
+        height, width = (max(edge, math.ceil(side * scale / edge) * edge) for side in own)
+        return height, width
+
+    low, high = 1e-6, 100.0
+    while high - low >= 1e-5:
+        middle = (low + high) / 2
+        height, width = scaled(middle)
+        low, high = (middle, high) if (height / edge) * (width / edge) <= most else (low, middle)
+    return scaled(low)
+
+
+class Siglip2Processor(ProcessorMixin):
+    """SigLIP 2's image processor and tokenizer."""
+
+    image_processor_class = Siglip2ImageProcessor
+    tokenizer_class = Siglip2Tokenizer
 
 
 def checked_patches(who: str, pixel_values: Any, spatial_shapes: Any, numbers: int) -> list[tuple[int, int]]:
@@ -131,7 +201,7 @@ class Siglip2VisionEmbeddings(nn.Module):
 class Siglip2PreTrainedModel(siglip.SiglipPreTrainedModel):
     """What SigLIP 2's models share."""
 
-    config_class: Any = Siglip2Config
+    config_class: ClassVar[type[PretrainedConfig]] = Siglip2Config
     base_model_prefix = "siglip2"
 
 
@@ -167,13 +237,13 @@ IMAGE = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
 class Siglip2TextTransformer(Siglip2PreTrainedModel, siglip.SiglipTextTransformer):
     """As SigLIP's."""
 
-    config_class: Any = Siglip2TextConfig
+    config_class = Siglip2TextConfig
 
 
 class Siglip2VisionTransformer(Siglip2PreTrainedModel, ReadsPatches, siglip.SiglipVisionTransformer):
     """The tower that reads pictures: hidden states (B, P, D), zeros at padding, and a vector of all patches (B, D)."""
 
-    config_class: Any = Siglip2VisionConfig
+    config_class = Siglip2VisionConfig
     SIGNATURE = (*IMAGE, *OPTIONS)
     KEYWORDS = ()
     EMBEDDED = ("pixel_values", "spatial_shapes")
@@ -191,7 +261,7 @@ class Siglip2VisionTransformer(Siglip2PreTrainedModel, ReadsPatches, siglip.Sigl
 class Siglip2TextModel(Siglip2PreTrainedModel, siglip.SiglipTextModel):
     """The tower that reads texts, by itself."""
 
-    config_class: Any = Siglip2TextConfig
+    config_class = Siglip2TextConfig
     base_model_prefix = "text_model"
     TOWER = Siglip2TextTransformer
 
@@ -199,7 +269,7 @@ class Siglip2TextModel(Siglip2PreTrainedModel, siglip.SiglipTextModel):
 class Siglip2VisionModel(Siglip2PreTrainedModel, ReadsPatches, siglip.SiglipVisionModel):
     """The tower that reads pictures, by itself."""
 
-    config_class: Any = Siglip2VisionConfig
+    config_class = Siglip2VisionConfig
     base_model_prefix = "vision_model"
     SIGNATURE, KEYWORDS = Siglip2VisionTransformer.SIGNATURE, Siglip2VisionTransformer.KEYWORDS
     TOWER = Siglip2VisionTransformer
@@ -236,6 +306,8 @@ MODEL_TYPES = {
     "siglip2_vision_model": Siglip2VisionConfig,
 }
 TOKENIZER = Siglip2Tokenizer
+IMAGE_PROCESSOR = Siglip2ImageProcessor
+PROCESSOR = Siglip2Processor
 HEADS = {
     "base": Siglip2Model,
     "zero-shot-image-classification": Siglip2Model,

@@ -52,7 +52,7 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
     """Compares texts with pictures: logits are cosines times a learned scale. It is made of a configuration, of both
     towers, or of both and the configuration."""
 
-    config_class: Any = VisionTextDualEncoderConfig
+    config_class = VisionTextDualEncoderConfig
     base_model_prefix = "vision_text_dual_encoder"
     PROJECTED = False
     KEYWORDS = ()
@@ -81,7 +81,8 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
         self.text_model = self._tower("text_config") if text_model is None else text_model
         # the same, so that changes reach both
         config.vision_config, config.text_config = self.vision_model.config, self.text_model.config
-        own = [nn.Linear(tower.config.hidden_size, config.projection_dim, bias=False) for tower in self.children()]
+        towers: tuple[Any, Any] = (self.vision_model, self.text_model)
+        own = [nn.Linear(tower.config.hidden_size, config.projection_dim, bias=False) for tower in towers]
         self.visual_projection, self.text_projection = own
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         for layer in own:
@@ -128,8 +129,8 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
     ) -> VisionTextDualEncoderModel:
         """A model of two checkpoints, in eval mode; the layers that bring both into one space are drawn anew.
 
-        Keywords that begin with vision_ or text_ are for the `from_pretrained` of a tower: keys of its configuration, or
-        `vision_config`; `vision_model` is a model to use. Others are keys of the whole's configuration.
+        Keywords that begin with vision_ or text_ are for the `from_pretrained` of a tower: keys of its configuration,
+        or `vision_config`; `vision_model` is a model to use. Others are keys of the whole's configuration.
         """
         names = {"vision": vision_model_name_or_path, "text": text_model_name_or_path}
         towers: dict[str, Any] = {}

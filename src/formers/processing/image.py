@@ -92,12 +92,12 @@ class BaseImageProcessor:
     @classmethod
     def keys(cls) -> list[str]:
         """The names of all settings."""
-        return list(_keys(cls))
+        return list(_keys(cls))  # type: ignore[arg-type]  # mypy takes __eq__ of instances for the class
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "backend" and value not in BACKENDS:
             raise InputError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {value!r}.")
-        if name in _keys(type(self)) and name not in ("backend", "timeout"):
+        if name in self.keys() and name not in ("backend", "timeout"):
             value = checked(name, value, getattr(type(self), name), self.default_to_square)
         super().__setattr__(name, value)
 
