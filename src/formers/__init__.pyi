@@ -228,6 +228,12 @@ from .models.camembert import (
     CamembertTokenizer as CamembertTokenizer,
     CamembertTokenizerFast as CamembertTokenizerFast,
 )
+from .models.convnext import (
+    ConvNextConfig as ConvNextConfig,
+    ConvNextForImageClassification as ConvNextForImageClassification,
+    ConvNextModel as ConvNextModel,
+    ConvNextPreTrainedModel as ConvNextPreTrainedModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,

@@ -193,7 +193,7 @@ class ImageBody(ReadsImages, Body):
     """A model of patches without a head: `embeddings`, a stack of layers, the norm NORM, and maybe a `pooler`."""
 
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPooling
-    KEYWORDS = ("attention_mask",)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("attention_mask",)
     EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
     UNUSED = ()
     NORM: ClassVar[str] = "layernorm"
