@@ -73,6 +73,17 @@ def test_pictures_of_another_size(family: str, head: str, size: tuple[int, int])
         compare(ours(**inputs, interpolate_pos_encoding=True), theirs(**inputs, interpolate_pos_encoding=True))
 
 
+FREE = [f for f in ("beit", "dinov2", "dinov2_with_registers") if f in IMAGES]
+
+
+@pytest.mark.parametrize("family", FREE)
+@pytest.mark.parametrize("size", [(40, 40), (48, 32)])
+def test_pictures_of_any_size(family: str, size: tuple[int, int]) -> None:
+    theirs, ours = pair(family, "image-classification")
+    with torch.no_grad():
+        compare(ours(pixels(ours, size=size)), theirs(pixels(ours, size=size)))
+
+
 def no_dropping(*models: Any) -> None:
     """Let nothing be dropped in training."""
     for module in (module for model in models for module in model.modules()):
