@@ -261,6 +261,7 @@ from .models.clip import (
 from .models.convnext import (
     ConvNextConfig as ConvNextConfig,
     ConvNextForImageClassification as ConvNextForImageClassification,
+    ConvNextImageProcessor as ConvNextImageProcessor,
     ConvNextModel as ConvNextModel,
     ConvNextPreTrainedModel as ConvNextPreTrainedModel,
 )

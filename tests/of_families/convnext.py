@@ -3,6 +3,7 @@
 from . import Facts
 
 FACTS = Facts(
+    fused=None,
     own_defaults=("depths", "hidden_sizes"),  # tuples there
     unseen={"layer_scale_init_value": "how new scales are set"},
     changed={"out_features": ["stage1"], "out_indices": [1], "num_stages": 1},

@@ -3,6 +3,7 @@
 from . import Facts
 
 FACTS = Facts(
+    fused=None,
     own_defaults=("depths", "hidden_sizes"),  # tuples there
     changed={"out_features": ["stage1"], "out_indices": [1], "layer_type": "basic", "hidden_act": "gelu"},
     together={

@@ -12,7 +12,11 @@ from torch import Tensor, nn
 
 from .. import convolutional, vision
 from ..backbone import BackboneConfig
+from ..errors import InputError
 from ..ops.activations import activation
+from ..processing import BaseImageProcessor, PILImageResampling
+from ..processing.sizes import SizeDict, target
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Picture, size_of
 
 
 class ConvNextConfig(BackboneConfig):
@@ -34,6 +38,36 @@ class ConvNextConfig(BackboneConfig):
     image_size: int | list[int] = 224
     out_features: list[str] | None = None
     out_indices: list[int] | None = None
+
+
+_WARPED = 384  # from this edge on, images become squares whole
+
+
+class ConvNextImageProcessor(BaseImageProcessor):
+    """Images to squares: from 384 pixels on whole, below that the middle of a larger one.
+
+    crop_pct: which part of the shortest edge the square below 384 pixels is.
+    """
+
+    do_resize = True
+    size = {"shortest_edge": 384}
+    default_to_square = False
+    resample = PILImageResampling.BICUBIC
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
+    crop_pct: float = 224 / 256
+
+    def resized(self, picture: Picture) -> Picture:
+        edge = self.size.shortest_edge  # type: ignore[attr-defined]  # settings are made a SizeDict
+        if not edge:
+            raise InputError(f"size={dict(self.size)} must have shortest_edge.")
+        if edge >= _WARPED:
+            return self.resized_to(picture, (edge, edge))
+        larger = SizeDict(shortest_edge=int(edge / self.crop_pct))
+        picture = self.resized_to(picture, target(size_of(picture), larger))
+        return self.cropped(picture, SizeDict(height=edge, width=edge))
 
 
 class ConvNextLayerNorm(nn.LayerNorm):
@@ -156,6 +190,7 @@ class ConvNextBackbone(ConvNextPreTrainedModel, convolutional.MapBackbone, convo
 
 MODEL_TYPES = {"convnext": ConvNextConfig}
 TOKENIZER = None
+IMAGE_PROCESSOR = ConvNextImageProcessor
 HEADS = {
     "base": ConvNextModel,
     "image-classification": ConvNextForImageClassification,

@@ -72,6 +72,7 @@ class Dinov2WithRegistersBackbone(dinov2.Maps, Dinov2WithRegistersModel):
 
 MODEL_TYPES = {"dinov2_with_registers": Dinov2WithRegistersConfig}
 TOKENIZER = None
+IMAGE_PROCESSOR = dinov2.BitImageProcessor
 HEADS = {
     "base": Dinov2WithRegistersModel,
     "image-classification": Dinov2WithRegistersForImageClassification,

@@ -14,6 +14,7 @@ from .. import convolutional
 from ..backbone import BackboneConfig
 from ..errors import ConfigError
 from ..ops.activations import activation
+from .convnext import ConvNextImageProcessor
 
 
 class ResNetConfig(BackboneConfig):
@@ -162,6 +163,7 @@ class ResNetBackbone(convolutional.MapBackbone, ResNetModel):
 
 MODEL_TYPES = {"resnet": ResNetConfig}
 TOKENIZER = None
+IMAGE_PROCESSOR = ConvNextImageProcessor
 HEADS = {"base": ResNetModel, "image-classification": ResNetForImageClassification, "backbone": ResNetBackbone}
 TINY = {
     "embedding_size": 12,

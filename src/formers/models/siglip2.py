@@ -10,6 +10,8 @@ Letters: B batch, P patches of the largest picture, C channels, p side of a patc
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -229,6 +231,17 @@ class ReadsPatches(vision.ReadsImages):
         values = torch.linspace(-1, 1, 8 * config.num_channels * down * across)
         shapes, mask = torch.tensor([[2, 2], [1, 3]]), torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
         return {"pixel_values": values.view(2, 4, -1), "pixel_attention_mask": mask, "spatial_shapes": shapes}
+
+    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
+        config = vision.of_pictures(self.config)
+        side, (down, across) = math.isqrt(config.num_patches), vision.sides(config, "patch_size")
+        whole = SimpleNamespace(num_channels=config.num_channels, image_size=[side * down, side * across])
+        images = vision.pictures(whole).to(self.device, self.dtype)
+        patches = images.unflatten(2, (side, down)).unflatten(4, (side, across))  # (B, C, side, p, side, p)
+        values = patches.permute(0, 2, 4, 3, 5, 1).reshape(len(images), side * side, -1)
+        ones = torch.ones(values.shape[:2], dtype=torch.long, device=self.device)
+        shapes = torch.tensor([[side, side]], device=self.device).expand(len(images), 2)
+        return [{"pixel_values": values, "pixel_attention_mask": ones, "spatial_shapes": shapes}]
 
 
 IMAGE = ("pixel_values", "pixel_attention_mask", "spatial_shapes")

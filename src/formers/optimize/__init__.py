@@ -197,8 +197,9 @@ def _slower(model: Any, sample: Sequence[Batch]) -> str:
     """Where the model as it is has been faster than what is derived: for one text, or for some; "" for neither."""
     texts = {name: value[:_TEXTS] for name, value in sample[0].items()}
     mask = mask_of(texts)
-    length = 0 if mask is None else int(mask[0].sum())
-    one = {name: value[:1] if name == "pixel_values" else value[:1, :length] for name, value in texts.items()}
+    length = None if mask is None else int(mask[0].sum())  # of the first; what is of a picture stays whole
+    of_pictures = ("pixel", "spatial")
+    one = {name: value[:1] if name.startswith(of_pictures) else value[:1, :length] for name, value in texts.items()}
     pieces = list(_pieces(model))
 
     def run(resting: bool, batch: Batch) -> None:
