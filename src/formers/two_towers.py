@@ -120,8 +120,15 @@ class TwoTowers(PreTrainedModel):
     PROJECTED: ClassVar[bool] = True
     TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids")
     IMAGE: ClassVar[tuple[str, ...]] = ("pixel_values",)
-    SIGNATURE = ("input_ids", "pixel_values", "attention_mask", "position_ids", "return_loss", *OPTIONS)
-    KEYWORDS = ("interpolate_pos_encoding",)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        "input_ids",
+        "pixel_values",
+        "attention_mask",
+        "position_ids",
+        "return_loss",
+        *OPTIONS,
+    )
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding",)
     text_model: Any
     vision_model: Any
     logit_scale: nn.Parameter
@@ -285,9 +292,9 @@ class TextTower(Body):
     """The tower that reads texts, without a projection: `embeddings`, `encoder` and `final_layer_norm`."""
 
     OUTPUT = outputs.BaseModelOutputWithPooling
-    UNUSED = ()
-    SIGNATURE = ("input_ids", "attention_mask", "position_ids", *OPTIONS)
-    EMBEDDED = ("input_ids", "position_ids")
+    UNUSED: ClassVar[tuple[str, ...]] = ()
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids", *OPTIONS)
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("input_ids", "position_ids")
     WORDS = "embeddings.token_embedding"
 
     def stack(self, rows: Tensor, step: Step, head_masks: Any) -> outputs.BaseModelOutput:

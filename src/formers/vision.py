@@ -195,9 +195,9 @@ class ImageBody(ReadsImages, Body):
     """A model of patches without a head: `embeddings`, a stack of layers, the norm NORM, and maybe a `pooler`."""
 
     OUTPUT = outputs.BaseModelOutputWithPooling
-    KEYWORDS = ("attention_mask",)
-    EMBEDDED = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
-    UNUSED = ()
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("attention_mask",)
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
+    UNUSED: ClassVar[tuple[str, ...]] = ()
     NORM: ClassVar[str] = "layernorm"  # of the last rows; "" for none
 
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
@@ -218,7 +218,7 @@ class ImageClassification(ReadsImages, heads.SequenceClassification):
 
     OUTPUT = outputs.ImageClassifierOutput
     READS = "first"
-    KEYWORDS = (heads.ITEMS, "attention_mask")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask")
 
     def add_classifier(self, width: int) -> None:
         """Make the last layer, of rows of that width."""
@@ -236,7 +236,7 @@ class MaskedImageModeling(ReadsImages, heads.Head):
 
     OUTPUT = outputs.MaskedImageModelingOutput
     TARGETS = ()
-    KEYWORDS = (heads.ITEMS, "attention_mask")
+    KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask")
     decoder: Any
 
     def add_decoder(self, width: int) -> None:

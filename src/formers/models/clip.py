@@ -6,7 +6,7 @@ Letters: B batch, T columns, D width of a tower, F width of the feed-forward, E 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, normalizers, pre_tokenizers
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import two_towers, vision
 from ..config import PretrainedConfig
 from ..cross_attention import EitherAttention
-from ..layers import by_hand
+from ..layers import by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.activations import activation
 from ..ops.layout import Layout
@@ -199,7 +199,7 @@ class CLIPVisionEmbeddings(nn.Module):
 class CLIPPreTrainedModel(PreTrainedModel):
     """What CLIP's models share."""
 
-    config_class: Any = CLIPConfig
+    config_class: ClassVar[Any] = CLIPConfig
     base_model_prefix = "clip"
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -260,8 +260,8 @@ class CLIPVisionTransformer(CLIPPreTrainedModel, vision.ImageBody):
     """The tower that reads pictures: hidden states (B, T, D), and of the first column through a norm (B, D)."""
 
     config_class = CLIPVisionConfig
-    SIGNATURE = ("pixel_values", *OPTIONS)
-    KEYWORDS = ("interpolate_pos_encoding", "attention_mask")
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding", "attention_mask")
     WORDS = "embeddings.patch_embedding"
     NORM = ""
 
@@ -277,7 +277,7 @@ class CLIPVisionTransformer(CLIPPreTrainedModel, vision.ImageBody):
         return self.pre_layrnorm(self.embeddings(**inputs))
 
     def vector(self, layout: Layout, rows: Tensor, inputs: dict[str, Any]) -> Tensor:
-        return self.post_layernorm(vision.first_column(rows))
+        return self.post_layernorm(first_column(rows))
 
 
 class CLIPTextModel(CLIPPreTrainedModel, two_towers.Around):
@@ -285,7 +285,7 @@ class CLIPTextModel(CLIPPreTrainedModel, two_towers.Around):
 
     config_class = CLIPTextConfig
     base_model_prefix = "text_model"
-    SIGNATURE = CLIPTextTransformer.SIGNATURE
+    SIGNATURE: ClassVar[tuple[str, ...]] = CLIPTextTransformer.SIGNATURE
 
     def __init__(self, config: CLIPTextConfig) -> None:
         super().__init__(config)
@@ -298,7 +298,8 @@ class CLIPVisionModel(CLIPPreTrainedModel, two_towers.Around, vision.ReadsImages
 
     config_class = CLIPVisionConfig
     base_model_prefix = "vision_model"
-    SIGNATURE, KEYWORDS = CLIPVisionTransformer.SIGNATURE, CLIPVisionTransformer.KEYWORDS
+    SIGNATURE: ClassVar[tuple[str, ...]] = CLIPVisionTransformer.SIGNATURE
+    KEYWORDS: ClassVar[tuple[str, ...]] = CLIPVisionTransformer.KEYWORDS
 
     def __init__(self, config: CLIPVisionConfig) -> None:
         super().__init__(config)
@@ -357,8 +358,8 @@ class CLIPForImageClassification(CLIPPreTrainedModel, vision.ImageClassification
     """Label a picture, of the mean of its patches."""
 
     base_model_prefix = "vision_model"
-    SIGNATURE = ("pixel_values", "labels", *OPTIONS)
-    KEYWORDS = (*vision.ImageClassification.KEYWORDS, "interpolate_pos_encoding")
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", "labels", *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = (*vision.ImageClassification.KEYWORDS, "interpolate_pos_encoding")
     READS = "tokens"
 
     def __init__(self, config: CLIPConfig) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -52,12 +52,12 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
     """Compares texts with pictures: logits are cosines times a learned scale. It is made of a configuration, of both
     towers, or of both and the configuration."""
 
-    config_class: Any = VisionTextDualEncoderConfig
+    config_class: ClassVar[Any] = VisionTextDualEncoderConfig
     base_model_prefix = "vision_text_dual_encoder"
     PROJECTED = False
-    KEYWORDS = ()
-    TEXT = ("input_ids", "attention_mask", "position_ids", "token_type_ids")
-    SIGNATURE = (
+    KEYWORDS: ClassVar[tuple[str, ...]] = ()
+    TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids", "token_type_ids")
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "pixel_values", "attention_mask", "position_ids", "return_loss", "token_type_ids"),
         *OPTIONS,
     )
@@ -128,8 +128,8 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
     ) -> VisionTextDualEncoderModel:
         """A model of two checkpoints, in eval mode; the layers that bring both into one space are drawn anew.
 
-        Keywords that begin with vision_ or text_ are for the `from_pretrained` of a tower: keys of its configuration, or
-        `vision_config`; `vision_model` is a model to use. Others are keys of the whole's configuration.
+        Keywords that begin with vision_ or text_ are for the `from_pretrained` of a tower: keys of its configuration,
+        or `vision_config`; `vision_model` is a model to use. Others are keys of the whole's configuration.
         """
         names = {"vision": vision_model_name_or_path, "text": text_model_name_or_path}
         towers: dict[str, Any] = {}

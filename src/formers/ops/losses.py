@@ -157,7 +157,7 @@ def pairs(logits: Tensor) -> Tensor:
 
 
 def pairs_apart(logits: Tensor) -> Tensor:
-    """How badly each text and picture (B, B) is told to belong together, or not to: summed over pictures, mean of texts.
+    """How badly each text and picture (B, B) is told to belong together, or not: summed over pictures, mean of texts.
 
     Source: Zhai et al. 2023 (arXiv 2303.15343), algorithm 1.
     """
