@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from .. import two_towers, vision
+from .. import two_towers
 from ..layers import first_column
 from ..modeling import OPTIONS
 from . import bert, clip

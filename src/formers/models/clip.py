@@ -108,8 +108,8 @@ class CLIPTokenizer(ByteLevelTokenizer):
     def _around(self) -> None:
         begin, end = (self.bos_token, self.bos_token_id), (self.eos_token, self.eos_token_id)
         if None not in (*begin, *end):
-            both: Any = (end, begin)
-            self._tokenizer.post_processor = RobertaProcessing(*both, trim_offsets=False, add_prefix_space=False)
+            around: Any = RobertaProcessing
+            self._tokenizer.post_processor = around(end, begin, trim_offsets=False, add_prefix_space=False)
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
@@ -351,7 +351,7 @@ class CLIPModel(CLIPPreTrainedModel, two_towers.TwoTowers):
     def _init_weights(self, module: nn.Module) -> None:
         two_towers.TwoTowers._init_weights(self, module)
         if module in (self.visual_projection, self.text_projection):
-            nn.init.normal_(module.weight, std=module.in_features**-0.5 * self.config.initializer_factor)  # type: ignore[arg-type,operator]
+            nn.init.normal_(module.weight, std=module.in_features**-0.5 * self.config.initializer_factor)
 
 
 class CLIPForImageClassification(CLIPPreTrainedModel, vision.ImageClassification):

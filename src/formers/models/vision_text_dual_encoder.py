@@ -81,7 +81,8 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
         self.text_model = self._tower("text_config") if text_model is None else text_model
         # the same, so that changes reach both
         config.vision_config, config.text_config = self.vision_model.config, self.text_model.config
-        own = [nn.Linear(tower.config.hidden_size, config.projection_dim, bias=False) for tower in self.children()]
+        widths = [part.hidden_size for part in (config.vision_config, config.text_config)]
+        own = [nn.Linear(width, config.projection_dim, bias=False) for width in widths]
         self.visual_projection, self.text_projection = own
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         for layer in own:
