@@ -304,7 +304,7 @@ class TextTower(Body):
     """The tower that reads texts, without a projection: `embeddings`, `encoder` and `final_layer_norm`."""
 
     OUTPUT = outputs.BaseModelOutputWithPooling
-    UNUSED = ()
+    UNUSED: ClassVar[tuple[str, ...]] = ()
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids", *OPTIONS)
     EMBEDDED: ClassVar[tuple[str, ...]] = ("input_ids", "position_ids")
     WORDS = "embeddings.token_embedding"

@@ -229,7 +229,7 @@ class ImageBody(ReadsImages, Body):
     OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.BaseModelOutputWithPooling
     KEYWORDS: ClassVar[tuple[str, ...]] = ("attention_mask",)
     EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "bool_masked_pos", "interpolate_pos_encoding")
-    UNUSED = ()
+    UNUSED: ClassVar[tuple[str, ...]] = ()
     NORM: ClassVar[str] = "layernorm"  # of the last rows; "" for none
 
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:

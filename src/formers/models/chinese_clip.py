@@ -6,7 +6,7 @@ Letters: B batch, D width of a tower, E width of the space.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -73,34 +73,34 @@ class ChineseCLIPProcessor(ProcessorMixin):
 class ChineseCLIPPreTrainedModel(clip.CLIPPreTrainedModel):
     """What Chinese-CLIP's models share."""
 
-    config_class = ChineseCLIPConfig
+    config_class: ClassVar[Any] = ChineseCLIPConfig
     base_model_prefix = "chinese_clip"
 
 
 class ChineseCLIPTextModel(bert.BertModel):
     """BERT; `ChineseCLIPModel` has it without its pooler."""
 
-    config_class = ChineseCLIPTextConfig
+    config_class: ClassVar[Any] = ChineseCLIPTextConfig
     base_model_prefix = "text_model"
 
 
 class ChineseCLIPVisionTransformer(clip.CLIPVisionTransformer):
     """As CLIP's."""
 
-    config_class = ChineseCLIPVisionConfig
+    config_class: ClassVar[Any] = ChineseCLIPVisionConfig
 
 
 class ChineseCLIPVisionModel(clip.CLIPVisionModel):
     """The tower that reads pictures, by itself."""
 
-    config_class = ChineseCLIPVisionConfig
+    config_class: ClassVar[Any] = ChineseCLIPVisionConfig
 
 
 class ChineseCLIPModel(ChineseCLIPPreTrainedModel, two_towers.TwoTowers):
     """Compares texts with pictures: logits are cosines times a learned scale."""
 
-    TEXT = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-    SIGNATURE = (
+    TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "pixel_values", "attention_mask", "token_type_ids", "position_ids", "return_loss"),
         *OPTIONS,
     )

@@ -111,7 +111,8 @@ class CLIPTokenizer(ByteLevelTokenizer):
         begin: Any = (self.bos_token, self.bos_token_id)
         end: Any = (self.eos_token, self.eos_token_id)
         if None not in (*begin, *end):
-            self._tokenizer.post_processor = RobertaProcessing(end, begin, trim_offsets=False, add_prefix_space=False)
+            around: Any = RobertaProcessing
+            self._tokenizer.post_processor = around(end, begin, trim_offsets=False, add_prefix_space=False)
 
     @classmethod
     def longest_input(cls, config: dict[str, Any]) -> int | None:
@@ -224,7 +225,7 @@ class CLIPVisionEmbeddings(nn.Module):
 class CLIPPreTrainedModel(PreTrainedModel):
     """What CLIP's models share."""
 
-    config_class: ClassVar[type[PretrainedConfig]] = CLIPConfig
+    config_class: ClassVar[Any] = CLIPConfig
     base_model_prefix = "clip"
 
     def _init_weights(self, module: nn.Module) -> None:

@@ -236,7 +236,7 @@ class SiglipMultiheadAttentionPoolingHead(nn.Module):
 class SiglipPreTrainedModel(PreTrainedModel):
     """What SigLIP's models share."""
 
-    config_class: ClassVar[type[PretrainedConfig]] = SiglipConfig
+    config_class: ClassVar[Any] = SiglipConfig
     base_model_prefix = "siglip"
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -262,7 +262,7 @@ class SiglipTextTransformer(SiglipPreTrainedModel, two_towers.TextTower):
 
     Texts are padded to one length for it, without a mask: the last column is read also where it is padding."""
 
-    config_class = SiglipTextConfig
+    config_class: ClassVar[Any] = SiglipTextConfig
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
@@ -284,7 +284,7 @@ class SiglipTextTransformer(SiglipPreTrainedModel, two_towers.TextTower):
 class SiglipVisionTransformer(SiglipPreTrainedModel, vision.ImageBody):
     """The tower that reads pictures: hidden states (B, P, D), and a vector of all patches (B, D)."""
 
-    config_class: ClassVar[type[PretrainedConfig]] = SiglipVisionConfig
+    config_class: ClassVar[Any] = SiglipVisionConfig
     SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", *OPTIONS)
     KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding", "attention_mask")
     WORDS = "embeddings.patch_embedding"
@@ -311,7 +311,7 @@ class SiglipVisionTransformer(SiglipPreTrainedModel, vision.ImageBody):
 class SiglipTextModel(SiglipPreTrainedModel, two_towers.Around):
     """The tower that reads texts, by itself."""
 
-    config_class = SiglipTextConfig
+    config_class: ClassVar[Any] = SiglipTextConfig
     base_model_prefix = "text_model"
     SIGNATURE: ClassVar[tuple[str, ...]] = SiglipTextTransformer.SIGNATURE
     TOWER: ClassVar[Any] = SiglipTextTransformer
@@ -325,7 +325,7 @@ class SiglipTextModel(SiglipPreTrainedModel, two_towers.Around):
 class SiglipVisionModel(SiglipPreTrainedModel, two_towers.Around, vision.ReadsImages):
     """The tower that reads pictures, by itself."""
 
-    config_class: ClassVar[type[PretrainedConfig]] = SiglipVisionConfig
+    config_class: ClassVar[Any] = SiglipVisionConfig
     base_model_prefix = "vision_model"
     SIGNATURE: ClassVar[tuple[str, ...]] = SiglipVisionTransformer.SIGNATURE
     KEYWORDS: ClassVar[tuple[str, ...]] = SiglipVisionTransformer.KEYWORDS
@@ -339,8 +339,7 @@ class SiglipVisionModel(SiglipPreTrainedModel, two_towers.Around, vision.ReadsIm
 
 class SiglipModel(SiglipPreTrainedModel, two_towers.TwoTowers):
     """Compares texts with pictures: logits are cosines times a learned scale, and a learned bias; their sigmoid says
-    how
-    likely both belong together."""
+    how likely both belong together."""
 
     TOWERS: ClassVar[tuple[Any, Any]] = (SiglipTextTransformer, SiglipVisionTransformer)
 
@@ -349,8 +348,8 @@ class SiglipModel(SiglipPreTrainedModel, two_towers.TwoTowers):
         text, pictures = config.text_config, config.vision_config
         if not pictures.vision_use_head or text.projection_size != pictures.hidden_size:
             raise ConfigError(
-                f"{type(self).__name__} compares vectors of one width: it needs vision_use_head=True and text_config's "
-                f"projection_size={text.projection_size} as wide as vision_config's hidden_size={pictures.hidden_size}."
+                f"{type(self).__name__} compares vectors of one width: it needs vision_use_head=True, and its text's "
+                f"projection_size={text.projection_size} as wide as its pictures' hidden_size={pictures.hidden_size}."
             )
         self.add_towers(*self.TOWERS)
         self.logit_scale = nn.Parameter(torch.zeros(1))

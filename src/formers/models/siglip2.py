@@ -203,7 +203,7 @@ class Siglip2VisionEmbeddings(nn.Module):
 class Siglip2PreTrainedModel(siglip.SiglipPreTrainedModel):
     """What SigLIP 2's models share."""
 
-    config_class: ClassVar[type[PretrainedConfig]] = Siglip2Config
+    config_class: ClassVar[Any] = Siglip2Config
     base_model_prefix = "siglip2"
 
 
@@ -250,16 +250,16 @@ IMAGE = ("pixel_values", "pixel_attention_mask", "spatial_shapes")
 class Siglip2TextTransformer(Siglip2PreTrainedModel, siglip.SiglipTextTransformer):
     """As SigLIP's."""
 
-    config_class = Siglip2TextConfig
+    config_class: ClassVar[Any] = Siglip2TextConfig
 
 
 class Siglip2VisionTransformer(Siglip2PreTrainedModel, ReadsPatches, siglip.SiglipVisionTransformer):
     """The tower that reads pictures: hidden states (B, P, D), zeros at padding, and a vector of all patches (B, D)."""
 
-    config_class = Siglip2VisionConfig
-    SIGNATURE = (*IMAGE, *OPTIONS)
-    KEYWORDS = ()
-    EMBEDDED = ("pixel_values", "spatial_shapes")
+    config_class: ClassVar[Any] = Siglip2VisionConfig
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*IMAGE, *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ()
+    EMBEDDED: ClassVar[tuple[str, ...]] = ("pixel_values", "spatial_shapes")
     EMBEDDINGS = Siglip2VisionEmbeddings
 
     def embed(self, layout: Layout, inputs: dict[str, Any]) -> Tensor:
@@ -274,7 +274,7 @@ class Siglip2VisionTransformer(Siglip2PreTrainedModel, ReadsPatches, siglip.Sigl
 class Siglip2TextModel(Siglip2PreTrainedModel, siglip.SiglipTextModel):
     """The tower that reads texts, by itself."""
 
-    config_class = Siglip2TextConfig
+    config_class: ClassVar[Any] = Siglip2TextConfig
     base_model_prefix = "text_model"
     TOWER = Siglip2TextTransformer
 
@@ -282,18 +282,26 @@ class Siglip2TextModel(Siglip2PreTrainedModel, siglip.SiglipTextModel):
 class Siglip2VisionModel(Siglip2PreTrainedModel, ReadsPatches, siglip.SiglipVisionModel):
     """The tower that reads pictures, by itself."""
 
-    config_class = Siglip2VisionConfig
+    config_class: ClassVar[Any] = Siglip2VisionConfig
     base_model_prefix = "vision_model"
-    SIGNATURE, KEYWORDS = Siglip2VisionTransformer.SIGNATURE, Siglip2VisionTransformer.KEYWORDS
+    SIGNATURE: ClassVar[tuple[str, ...]] = Siglip2VisionTransformer.SIGNATURE
+    KEYWORDS: ClassVar[tuple[str, ...]] = Siglip2VisionTransformer.KEYWORDS
     TOWER = Siglip2VisionTransformer
 
 
 class Siglip2Model(Siglip2PreTrainedModel, siglip.SiglipModel):
     """Compares texts with pictures, as SigLIP."""
 
-    IMAGE = IMAGE
-    SIGNATURE = ("input_ids", *IMAGE, "attention_mask", "position_ids", "return_loss", *OPTIONS)
-    KEYWORDS = ()
+    IMAGE: ClassVar[tuple[str, ...]] = IMAGE
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        "input_ids",
+        *IMAGE,
+        "attention_mask",
+        "position_ids",
+        "return_loss",
+        *OPTIONS,
+    )
+    KEYWORDS: ClassVar[tuple[str, ...]] = ()
     TOWERS = (Siglip2TextTransformer, Siglip2VisionTransformer)
 
 
@@ -301,8 +309,8 @@ class Siglip2ForImageClassification(Siglip2PreTrainedModel, ReadsPatches, siglip
     """Label a picture, of the mean of its patches."""
 
     base_model_prefix = "vision_model"
-    SIGNATURE = (*IMAGE, "labels", *OPTIONS)
-    KEYWORDS = siglip.SiglipForImageClassification.KEYWORDS[:1]
+    SIGNATURE: ClassVar[tuple[str, ...]] = (*IMAGE, "labels", *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = siglip.SiglipForImageClassification.KEYWORDS[:1]
     TOWER: ClassVar[Any] = Siglip2VisionTransformer
 
     def logits_of_texts(self, body: Any, layout: Layout, inputs: dict[str, Any]) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -52,12 +52,12 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
     """Compares texts with pictures: logits are cosines times a learned scale. It is made of a configuration, of both
     towers, or of both and the configuration."""
 
-    config_class = VisionTextDualEncoderConfig
+    config_class: ClassVar[Any] = VisionTextDualEncoderConfig
     base_model_prefix = "vision_text_dual_encoder"
     PROJECTED = False
-    KEYWORDS = ()
-    TEXT = ("input_ids", "attention_mask", "position_ids", "token_type_ids")
-    SIGNATURE = (
+    KEYWORDS: ClassVar[tuple[str, ...]] = ()
+    TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids", "token_type_ids")
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "pixel_values", "attention_mask", "position_ids", "return_loss", "token_type_ids"),
         *OPTIONS,
     )
@@ -81,8 +81,8 @@ class VisionTextDualEncoderModel(two_towers.TwoTowers):
         self.text_model = self._tower("text_config") if text_model is None else text_model
         # the same, so that changes reach both
         config.vision_config, config.text_config = self.vision_model.config, self.text_model.config
-        towers: tuple[Any, Any] = (self.vision_model, self.text_model)
-        own = [nn.Linear(tower.config.hidden_size, config.projection_dim, bias=False) for tower in towers]
+        widths = [part.hidden_size for part in (config.vision_config, config.text_config)]
+        own = [nn.Linear(width, config.projection_dim, bias=False) for width in widths]
         self.visual_projection, self.text_projection = own
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         for layer in own:
