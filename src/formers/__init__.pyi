@@ -722,6 +722,7 @@ from .models.trocr import (
     TrOCRConfig as TrOCRConfig,
     TrOCRForCausalLM as TrOCRForCausalLM,
     TrOCRPreTrainedModel as TrOCRPreTrainedModel,
+    TrOCRProcessor as TrOCRProcessor,
 )
 from .models.umt5 import (
     UMT5Config as UMT5Config,
@@ -740,6 +741,7 @@ from .models.vision_encoder_decoder import (
 from .models.vision_text_dual_encoder import (
     VisionTextDualEncoderConfig as VisionTextDualEncoderConfig,
     VisionTextDualEncoderModel as VisionTextDualEncoderModel,
+    VisionTextDualEncoderProcessor as VisionTextDualEncoderProcessor,
 )
 from .models.vit import (
     ViTConfig as ViTConfig,

@@ -5,13 +5,17 @@ Source: Li et al. 2021 (arXiv 2109.10282), https://github.com/microsoft/unilm/tr
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from torch import nn
 
 from ..config import PretrainedConfig
 from ..modeling import PreTrainedModel
+from ..processing import BatchFeature, ProcessorMixin
 from . import bart, m2m_100, roberta
+from .vit import ViTImageProcessor
 
 
 class TrOCRConfig(PretrainedConfig):
@@ -100,8 +104,28 @@ class TrOCRForCausalLM(TrOCRPreTrainedModel, bart.BartForCausalLM):
         return bart.BartForCausalLM.make_body(self, config)
 
 
+class TrOCRProcessor(ProcessorMixin):
+    """ViT's image processor, or DeiT's, and a tokenizer: of pictures with what is written on them it gives `labels`."""
+
+    image_processor_class = ViTImageProcessor
+    tokenizer_class = roberta.RobertaTokenizer
+
+    def __call__(self, *inputs: Any, text: Any = None, images: Any = None, **kwargs: Any) -> BatchFeature:
+        found = super().__call__(*inputs, text=text, images=images, **kwargs)
+        if "pixel_values" in found and "input_ids" in found:
+            return BatchFeature({"pixel_values": found["pixel_values"], "labels": found["input_ids"]})
+        return found
+
+    @contextmanager
+    def as_target_processor(self) -> Iterator[None]:
+        """For code of 4.20, which calls the processor with texts inside: it tells them from pictures anyway."""
+        yield
+
+
 MODEL_TYPES = {"trocr": TrOCRConfig}
 TOKENIZER = roberta.RobertaTokenizer
+IMAGE_PROCESSOR = ViTImageProcessor
+PROCESSOR = TrOCRProcessor
 HEADS = {"causal-lm": TrOCRForCausalLM}
 TINY = {
     "vocab_size": 99,

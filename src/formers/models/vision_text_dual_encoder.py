@@ -19,6 +19,7 @@ from ..classes import config_class, model_class, read_config
 from ..config import PretrainedConfig
 from ..errors import ArgumentError, ConfigError
 from ..modeling import OPTIONS, PreTrainedModel
+from ..processing import ProcessorMixin
 
 
 class VisionTextDualEncoderConfig(two_towers.TwoTowersConfig):
@@ -157,8 +158,13 @@ def _loaded(side: str, name: Any, model_args: tuple[Any, ...], kwargs: dict[str,
     return found.from_pretrained(name, *(model_args if side == "vision" else ()), config=config, **{**where, **kwargs})
 
 
+class VisionTextDualEncoderProcessor(ProcessorMixin):
+    """An image processor and a tokenizer, of whatever families the towers are."""
+
+
 MODEL_TYPES = {"vision-text-dual-encoder": VisionTextDualEncoderConfig}
 TOKENIZER = None  # that of the text's tower
+PROCESSOR = VisionTextDualEncoderProcessor
 HEADS = {"base": VisionTextDualEncoderModel}
 TINY = {
     "vision_config": {
