@@ -205,7 +205,7 @@ class CLIPPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module, narrower the more layers there are, all times `initializer_factor`."""
         super()._init_weights(module)
-        config, draw = self.config, nn.init.normal_
+        config, draw = vision.of_pictures(self.config), nn.init.normal_
         if isinstance(module, CLIPAttention | CLIPMLP):
             D, factor = config.hidden_size, config.initializer_factor
             added = D**-0.5 * (2 * config.num_hidden_layers) ** -0.5 * factor
