@@ -222,7 +222,7 @@ def test_nothing_in_the_source_runs_what_a_file_says() -> None:
                 allowed = {"runpy"} if where == "as_transformers.py" else set()
                 assert not {"pickle", "marshal", "shelve", "dill", "joblib", "runpy"} & set(names) - allowed, where
     own = {"__init__.py", "registry.py", "logging.py", "pipelines/__init__.py", "pipelines/registry.py"}
-    own.add("training/extra.py")
+    own.add("extra.py")
     old = {"old_paths/__init__.py", "old_paths/names.py", "as_transformers.py"}
     assert set(imports) <= own | old, "modules are named by our own code"
     assert set(readers) == {"checkpoints/torch_zip.py", "checkpoints/torch_legacy.py"}, "one reader of pickles"

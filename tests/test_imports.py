@@ -12,11 +12,11 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "formers"
 # a file imports from the rooms before its own, and from its own
 ROOMS = [
-    "version", "errors", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
-    "config", "tokenization", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
+    "version", "errors", "extra", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
+    "config", "tokenization", "processing", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "adapters", "pruning", "optimizing", "layers", "cross_attention", "masks", "generation", "modeling",
-    "bodies", "heads", "vision", "backbone", "decoders",
-    "experts", "seq2seq", "models", "auto", "fitting", "convert", "check",
+    "bodies", "heads", "vision", "two_towers", "backbone", "decoders", "seeing",
+    "experts", "seq2seq", "models", "auto", "auto_processing", "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",
 ]  # fmt: skip
@@ -69,6 +69,7 @@ def test_imports_go_up(path: Path) -> None:
         ("import formers; formers.PretrainedConfig()._repr_html_()", ["torch", "numpy", "IPython"]),
         ("from formers import visualize", ["matplotlib", "IPython"]),
         ("import formers.tokenization", ["torch"]),
+        ("import formers.processing", ["torch", "PIL", "tqdm"]),
         ("from formers import GenerationConfig, TextStreamer; GenerationConfig(top_k=5)", ["torch", "numpy"]),
         ("from formers import pipeline", ["torch", "transformers"]),
         ("from formers import Trainer, TrainingArguments", ["accelerate", "tensorboard", "transformers", "peft"]),

@@ -39,9 +39,9 @@ _HOME = {
         "AutoModelForVisualQuestionAnswering",
         "AutoModelForZeroShotImageClassification",
         "AutoModelWithLMHead",
-        "AutoProcessor",
         "AutoTokenizer",
     ),
+    "auto_processing": ("AutoFeatureExtractor", "AutoImageProcessor", "AutoProcessor"),
     "cache": ("Cache", "DynamicCache", "EncoderDecoderCache", "StaticCache"),
     "config": ("PretrainedConfig",),
     "errors": tuple(n for n, v in vars(errors).items() if isinstance(v, type) and issubclass(v, errors.FormersError)),
@@ -151,6 +151,7 @@ _HOME = {
         "ZeroShotClassificationPipeline",
         "pipeline",
     ),
+    "processing": ("BaseImageProcessor", "BatchFeature", "ProcessorMixin"),
     "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (
         "AddedToken",
@@ -208,8 +209,9 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 _ROOMS = (
     *("as_transformers", "auto", "generation", "heads", "hub", "logging", "modeling", "models", "ops", "outputs"),
-    *("pipelines", "sentences", "tokenization", "visualize"),
+    *("pipelines", "processing", "sentences", "tokenization", "visualize"),
 )
+_ENDINGS = ("Config", "Model", "Tokenizer", "TokenizerFast", "Processor")
 _BY_RULE = ("_available", "_MAPPING", "_MAPPING_NAMES")
 _RENAMED = {"PreTrainedConfig": "PretrainedConfig"}
 
@@ -237,7 +239,7 @@ def __getattr__(name: str) -> Any:
 def _public_classes() -> list[str]:
     families = [registry.load(f) for f in registry.families()]
     names = {n for f in families for n, v in vars(f).items() if isinstance(v, type) and v.__module__ == f.__name__}
-    return sorted(n for n in names if n.endswith(("Config", "Model", "Tokenizer", "TokenizerFast")) or "For" in n)
+    return sorted(n for n in names if n.endswith(_ENDINGS) or "For" in n)
 
 
 def explain_missing(name: str, paths: Iterable[str] = ()) -> str:

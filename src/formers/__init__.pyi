@@ -25,8 +25,12 @@ from .auto import (
     AutoModelForVisualQuestionAnswering as AutoModelForVisualQuestionAnswering,
     AutoModelForZeroShotImageClassification as AutoModelForZeroShotImageClassification,
     AutoModelWithLMHead as AutoModelWithLMHead,
-    AutoProcessor as AutoProcessor,
     AutoTokenizer as AutoTokenizer,
+)
+from .auto_processing import (
+    AutoFeatureExtractor as AutoFeatureExtractor,
+    AutoImageProcessor as AutoImageProcessor,
+    AutoProcessor as AutoProcessor,
 )
 from .cache import (
     Cache as Cache,
@@ -728,6 +732,11 @@ from .pipelines import (
     TranslationPipeline as TranslationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     pipeline as pipeline,
+)
+from .processing import (
+    BaseImageProcessor as BaseImageProcessor,
+    BatchFeature as BatchFeature,
+    ProcessorMixin as ProcessorMixin,
 )
 from .sentences import (
     CrossEncoder as CrossEncoder,

@@ -20,7 +20,8 @@ from .atomic import replacing
 from .checkpoints import open_checkpoint
 from .checkpoints.write import save_checkpoint
 from .config import ADAPTER_NAME, base_of_adapter, read_json, refuse_push
-from .errors import ArgumentError, CheckpointError, ConfigError, InputError, MissingNameError, NotFoundError, near
+from .errors import ArgumentError, CheckpointError, ConfigError, InputError, NotFoundError, near
+from .extra import library
 from .logging import logger
 from .ops.conv1d import Conv1D
 from .optimize import take_back
@@ -33,14 +34,7 @@ _IGNORED = {"low_cpu_mem_usage", "device_map", "max_memory", "offload_folder", "
 
 
 def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingNameError(
-            f'Adapters need the package peft, which cannot be imported ({error}): pip install "formers[adapters]".',
-            name="peft",
-        ) from error
-    return peft
+    return library("peft", "An adapter", '"formers[adapters]"')
 
 
 def _layers(model: nn.Module, wrappers: bool = True) -> Iterator[tuple[str, Any]]:

@@ -293,7 +293,7 @@ class AutoTokenizer:
             if family is None:
                 known = registry.model_types()
                 raise ArgumentError(f"tokenizer_type {wanted!r} is not one of {', '.join(known)}.{near(wanted, known)}")
-            found = family.TOKENIZER
+            found = getattr(family, "TOKENIZER", None)
         else:
             found = _named_class(pretrained_model_name_or_path, config, hub.hub_arguments(kwargs.copy()))
         return (found or PreTrainedTokenizer).from_pretrained(pretrained_model_name_or_path, *inputs, **kwargs)
@@ -312,29 +312,6 @@ class AutoTokenizer:
         if not exist_ok and config_class in classes.tokenizers:
             raise ArgumentError(f"{config_class.__name__} has a tokenizer already; pass exist_ok=True to replace it.")
         classes.tokenizers[config_class] = found
-
-
-class AutoProcessor:
-    """Finds what prepares a checkpoint's inputs: the tokenizer, for models that read text alone."""
-
-    def __init__(self) -> None:
-        raise _not_to_be_made(type(self))
-
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any
-    ) -> PreTrainedTokenizer:
-        """As AutoTokenizer. Raises ConfigError for a model that reads images or sound."""
-        if (file := gguf.given(pretrained_model_name_or_path, kwargs)) is not None:
-            return AutoTokenizer.from_pretrained(file, **kwargs)
-        source = hub.locate(pretrained_model_name_or_path, **hub.hub_arguments(kwargs.copy()))
-        for name in ("processor_config.json", "preprocessor_config.json"):
-            if source.file(name) is not None:
-                raise ConfigError(
-                    f"{source.where} has a {name}: it reads images or sound, which is not here yet. "
-                    "Its tokenizer is AutoTokenizer.from_pretrained(…)."
-                )
-        return AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
 
 
 def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, Any]) -> type[Any] | None:
@@ -358,4 +335,4 @@ def _named_class(name: Any, config: PretrainedConfig | None, where: dict[str, An
     if registered:
         return registered[0]
     family = registry.family_of(str(model_type)) if model_type and not named else None
-    return family.TOKENIZER if family else None
+    return getattr(family, "TOKENIZER", None) if family else None

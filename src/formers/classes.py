@@ -15,10 +15,11 @@ from .errors import ConfigError, near
 if TYPE_CHECKING:
     from .tokenization import PreTrainedTokenizer
 
-# what programs registered: by model_type; by head and configuration; by configuration
+# what programs registered: by model_type; by head and configuration; by configuration; by kind and configuration
 configs: dict[str, type[PretrainedConfig]] = {}
 models: dict[tuple[str, type[PretrainedConfig]], type[Any]] = {}
 tokenizers: dict[type[PretrainedConfig], type[PreTrainedTokenizer]] = {}
+processors: dict[type[Any], dict[type[PretrainedConfig], type[Any]]] = {}
 
 
 def config_class(model_type: str, where: str) -> type[PretrainedConfig]:
@@ -62,7 +63,7 @@ def tokenizer_class(config: type[PretrainedConfig]) -> type[PreTrainedTokenizer]
     if config in tokenizers:
         return tokenizers[config]
     family = registry.family_of(config.model_type)
-    found: type[PreTrainedTokenizer] | None = family.TOKENIZER if family else None
+    found: type[PreTrainedTokenizer] | None = getattr(family, "TOKENIZER", None) if family else None
     return found
 
 

@@ -8,9 +8,12 @@ and an error inside it surfaces as it is.
 from __future__ import annotations
 
 import importlib
+import re
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+
+_IMAGE_PROCESSOR = re.compile(r"(\w+?)(?:FeatureExtractor|ImageProcessorFast|ImageProcessorPil)")
 
 
 def _plain(name: str) -> str:
@@ -45,7 +48,15 @@ def family_of(model_type: str) -> ModuleType | None:
 
 
 def find_class(name: str) -> type | None:
-    """The public class `name` of a family file (`BertModel`, `BertConfig`, `BertTokenizer`), or None."""
+    """The public class `name` of a family file (`BertModel`, `BertConfig`, `BertTokenizer`), or None.
+
+    An image processor has four names: `ViTImageProcessor` is also `ViTFeatureExtractor`, as it was called first, and
+    `ViTImageProcessorFast` and `ViTImageProcessorPil`.
+    """
+    return _find(name) or ((other := _IMAGE_PROCESSOR.fullmatch(name)) and _find(f"{other[1]}ImageProcessor")) or None
+
+
+def _find(name: str) -> type | None:
     first = candidates(name)
     for candidate in (*first, *(family for family in _naming(name) if family not in first)):
         found = getattr(load(candidate), name, None)

@@ -19,9 +19,9 @@ import torch
 
 from .. import logging
 from ..errors import ArgumentError, near
+from ..extra import accelerate
 from .checking import LEVELS, check, read_numbers
 from .choices import IntervalStrategy, OptimizerNames, ParallelMode, SaveStrategy, SchedulerType
-from .extra import accelerate
 from .old_arguments import READ, REFUSED, WITHOUT_EFFECT, absent, readable, translated
 
 

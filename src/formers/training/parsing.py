@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ..errors import ArgumentError
-from .extra import extra
+from ..extra import library
 
 _TRUE, _FALSE = ("yes", "true", "t", "y", "1"), ("no", "false", "f", "n", "0")
 
@@ -124,7 +124,7 @@ class HfArgumentParser(argparse.ArgumentParser):
 
     def parse_yaml_file(self, yaml_file: Any, allow_extra_keys: bool = False) -> tuple[Any, ...]:
         """The same from a file of YAML."""
-        yaml: Any = extra("yaml", "parse_yaml_file", "train")
+        yaml: Any = library("yaml", "parse_yaml_file", '"formers[train]"')
         return self.parse_dict(yaml.safe_load(Path(yaml_file).read_text(encoding="utf-8")), allow_extra_keys)
 
 

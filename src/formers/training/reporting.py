@@ -7,9 +7,9 @@ import os
 from typing import Any
 
 from ..errors import ArgumentError, near
+from ..extra import library
 from ..logging import logger
 from .callbacks import TrainerCallback, TrainerState
-from .extra import extra
 
 
 def renamed(logs: dict[str, Any]) -> dict[str, Any]:
@@ -25,7 +25,7 @@ class TensorBoardCallback(TrainerCallback):
     """Writes the figures to `logging_dir`, for TensorBoard. tb_writer: a SummaryWriter of one's own."""
 
     def __init__(self, tb_writer: Any = None) -> None:
-        extra("tensorboard", "report_to='tensorboard'", "train")
+        library("tensorboard", "report_to='tensorboard'", '"formers[train]"')
         self.tb_writer = tb_writer
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, model: Any = None, **kwargs: Any) -> None:

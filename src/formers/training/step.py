@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .. import heads, logging
 from ..errors import ArgumentError, HeadError, InputError
+from ..extra import accelerate
 from ..modeling import PreTrainedModel
 from ..ops.losses import IGNORED
 from ..tokenization import PreTrainedTokenizerBase
@@ -30,7 +31,6 @@ from .choices import IntervalStrategy
 from .collators import DataCollatorWithPadding, default_data_collator
 from .data import Data, inner_model
 from .evaluating import Evaluating
-from .extra import accelerate
 from .reporting import reporters
 from .results import number_of_arguments
 from .saving import Saving

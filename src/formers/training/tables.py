@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, NotFoundError, near
-from .extra import extra
+from ..extra import library
 
 _PACKED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _SHOWN = 5  # places that an error names
@@ -309,7 +309,7 @@ def _conll(path: Path) -> Table:
 
 
 def _parquet(path: Path) -> Table:
-    extra("pyarrow", f"Reading {path.name}", "train")
+    library("pyarrow", f"Reading {path.name}", '"formers[train]"')
     import pyarrow
     from pyarrow import parquet
 
@@ -323,18 +323,18 @@ def _parquet(path: Path) -> Table:
 
 
 def _arrow(path: Path) -> Table:
-    library = extra("datasets", f"Reading {path.name}", "train")
-    return _of_dataset(path, library.Dataset.from_file(str(path)), [path])
+    datasets = library("datasets", f"Reading {path.name}", '"formers[train]"')
+    return _of_dataset(path, datasets.Dataset.from_file(str(path)), [path])
 
 
 def _saved(path: Path) -> Table:
     """What `save_to_disk` of the library datasets wrote."""
-    library: Any = extra("datasets", f"Reading the folder {path.name}", "train")
+    datasets: Any = library("datasets", f"Reading the folder {path.name}", '"formers[train]"')
     if (path / "dataset_dict.json").is_file():
         splits = ", ".join(repr(str(p)) for p in sorted(path.iterdir()) if p.is_dir())
         raise InputError(f"{str(path)!r} holds several data sets: give one of {splits}.")
     try:
-        found = library.load_from_disk(str(path))
+        found = datasets.load_from_disk(str(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{str(path)!r} is no folder that save_to_disk wrote: {error}.") from error
     return _of_dataset(path, found, sorted(path.glob("*.arrow")))

@@ -25,12 +25,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from .. import heads
 from ..errors import ArgumentError, FormersError, InputError
+from ..extra import accelerate
 from ..logging import logger, warn_once
 from . import seed
 from .callbacks import TRAINER_STATE_NAME, TrainerState, exported, watched
 from .choices import SaveStrategy
 from .data import inner_model, read
-from .extra import accelerate
 from .faults import Interrupt, NotFiniteError, explained, read_rows
 from .results import TrainOutput, has_length, speed_metrics
 from .saving import one_training
