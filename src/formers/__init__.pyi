@@ -224,6 +224,18 @@ from .models.camembert import (
     CamembertTokenizer as CamembertTokenizer,
     CamembertTokenizerFast as CamembertTokenizerFast,
 )
+from .models.clip import (
+    CLIPConfig as CLIPConfig,
+    CLIPForImageClassification as CLIPForImageClassification,
+    CLIPModel as CLIPModel,
+    CLIPPreTrainedModel as CLIPPreTrainedModel,
+    CLIPTextConfig as CLIPTextConfig,
+    CLIPTextModel as CLIPTextModel,
+    CLIPTokenizer as CLIPTokenizer,
+    CLIPTokenizerFast as CLIPTokenizerFast,
+    CLIPVisionConfig as CLIPVisionConfig,
+    CLIPVisionModel as CLIPVisionModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,
@@ -378,6 +390,13 @@ from .models.granite import (
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
 )
+from .models.idefics3 import (
+    Idefics3Config as Idefics3Config,
+    Idefics3ForConditionalGeneration as Idefics3ForConditionalGeneration,
+    Idefics3Model as Idefics3Model,
+    Idefics3PreTrainedModel as Idefics3PreTrainedModel,
+    Idefics3VisionConfig as Idefics3VisionConfig,
+)
 from .models.led import (
     LEDConfig as LEDConfig,
     LEDForConditionalGeneration as LEDForConditionalGeneration,
@@ -398,6 +417,12 @@ from .models.llama import (
     LlamaPreTrainedModel as LlamaPreTrainedModel,
     LlamaTokenizer as LlamaTokenizer,
     LlamaTokenizerFast as LlamaTokenizerFast,
+)
+from .models.llava import (
+    LlavaConfig as LlavaConfig,
+    LlavaForConditionalGeneration as LlavaForConditionalGeneration,
+    LlavaModel as LlavaModel,
+    LlavaPreTrainedModel as LlavaPreTrainedModel,
 )
 from .models.longt5 import (
     LongT5Config as LongT5Config,
@@ -596,6 +621,13 @@ from .models.smollm3 import (
     SmolLM3ForTokenClassification as SmolLM3ForTokenClassification,
     SmolLM3Model as SmolLM3Model,
     SmolLM3PreTrainedModel as SmolLM3PreTrainedModel,
+)
+from .models.smolvlm import (
+    SmolVLMConfig as SmolVLMConfig,
+    SmolVLMForConditionalGeneration as SmolVLMForConditionalGeneration,
+    SmolVLMModel as SmolVLMModel,
+    SmolVLMPreTrainedModel as SmolVLMPreTrainedModel,
+    SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
 from .models.t5 import (
     T5Config as T5Config,
