@@ -393,8 +393,10 @@ from .models.granite import (
 from .models.idefics3 import (
     Idefics3Config as Idefics3Config,
     Idefics3ForConditionalGeneration as Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessor as Idefics3ImageProcessor,
     Idefics3Model as Idefics3Model,
     Idefics3PreTrainedModel as Idefics3PreTrainedModel,
+    Idefics3Processor as Idefics3Processor,
     Idefics3VisionConfig as Idefics3VisionConfig,
 )
 from .models.led import (
@@ -421,8 +423,10 @@ from .models.llama import (
 from .models.llava import (
     LlavaConfig as LlavaConfig,
     LlavaForConditionalGeneration as LlavaForConditionalGeneration,
+    LlavaImageProcessor as LlavaImageProcessor,
     LlavaModel as LlavaModel,
     LlavaPreTrainedModel as LlavaPreTrainedModel,
+    LlavaProcessor as LlavaProcessor,
 )
 from .models.longt5 import (
     LongT5Config as LongT5Config,
@@ -625,8 +629,10 @@ from .models.smollm3 import (
 from .models.smolvlm import (
     SmolVLMConfig as SmolVLMConfig,
     SmolVLMForConditionalGeneration as SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessor as SmolVLMImageProcessor,
     SmolVLMModel as SmolVLMModel,
     SmolVLMPreTrainedModel as SmolVLMPreTrainedModel,
+    SmolVLMProcessor as SmolVLMProcessor,
     SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
 from .models.t5 import (

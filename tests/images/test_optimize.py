@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 from families import IMAGE_CASES, difference
-from images.towers import batch, flat, pair, pixels
 from of_families import facts
 
 import formers
 from formers import registry, vision
 from formers.optimize import stack_of
+from images.towers import batch, flat, pair, pixels
 
 
 def alike(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -7,8 +7,11 @@ of the vision model, s scale_factor, R = P / s² rows of a picture, E width of t
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +22,22 @@ from ..errors import InputError
 from ..layers import by_hand
 from ..modeling import OPTIONS
 from ..ops.layout import Layout
+from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling
+from ..processing.chats import ImageTextProcessor
+from ..processing.transforms import (
+    IMAGENET_STANDARD_MEAN,
+    IMAGENET_STANDARD_STD,
+    Array,
+    Picture,
+    pad,
+    pixel_mask,
+    size_of,
+)
+from ..tokenization import PreTrainedTokenizer
 from ..two_towers import TowerEncoder, TowerLayer
 from . import clip, llama
+
+_LARGEST = 4096  # pixels an edge, whatever the settings say
 
 
 class Idefics3VisionConfig(PretrainedConfig):
@@ -53,6 +70,165 @@ class Idefics3Config(seeing.SeeingConfig):
     image_token_id: int = 128257
     tie_word_embeddings: bool = False
     scale_factor: int = 2
+
+
+class Idefics3ImageProcessor(BaseImageProcessor):
+    """RGB images as tiles and, after them, the whole image in a tile's size.
+
+    Images may be in lists, one a text. Gives `pixel_values` (N, T, C, H, W) and `pixel_attention_mask` (N, T, H, W), T
+    the most tiles of a list; with return_row_col_info also `rows` and `cols`, how many tiles each image has down and
+    across, 0 for one that is whole.
+
+    size: `longest_edge` of an image; max_image_size: that of a tile.
+    do_image_splitting: make tiles; else each image becomes one tile.
+    """
+
+    model_input_names = ["pixel_values", "pixel_attention_mask"]
+    skip_tensor_conversion = ("rows", "cols")
+
+    do_convert_rgb = True
+    do_resize = True
+    size = {"longest_edge": 4 * 364}
+    resample = PILImageResampling.LANCZOS
+    do_rescale = True
+    do_normalize = True
+    image_mean = IMAGENET_STANDARD_MEAN
+    image_std = IMAGENET_STANDARD_STD
+    do_pad = True
+    do_image_splitting: bool = True
+    max_image_size: Any = {"longest_edge": 364}
+    return_row_col_info: bool = False
+
+    def preprocess(self, images: Any, return_tensors: Any = None, **overrides: Any) -> BatchFeature:
+        """As the others; lists in a list are the images of one text each."""
+        own = self.with_settings(overrides)
+        nested = isinstance(images, (list, tuple)) and all(isinstance(group, (list, tuple)) for group in images)
+        groups = [own.listed(group) if len(group) else [] for group in (images if nested else [images])]
+        made = iter(own.each(own.one, own.listed(groups)) if any(groups) else ())
+        return own.feature(own.batch([[next(made) for _ in group] for group in groups]), return_tensors)
+
+    def listed(self, images: Any, dimensions: int = 3) -> list[Any]:
+        """As the others, where some of the lists may be empty."""
+        if isinstance(images, list) and any(images) and all(isinstance(group, list) for group in images):
+            return [image for group in images for image in group]
+        return super().listed(images, dimensions)
+
+    def one(self, picture: Picture) -> tuple[list[Array], int, int]:
+        """The tiles of an image, and how many there are down and across."""
+        if self.do_resize:
+            picture = self.resized(picture)
+        edge = self.max_image_size["longest_edge"]
+        if not self.do_image_splitting:
+            return [self.numbers(self.resized_to(picture, (edge, edge)))], 0, 0
+        picture = self.resized_to(picture, _whole_tiles(size_of(picture), edge))
+        height, width = size_of(picture)
+        if max(height, width) <= edge:
+            return [self.numbers(picture)], 0, 0
+        rows, columns = height // edge, width // edge
+        tiled = self.numbers(picture)
+        tiles = [
+            tiled[:, edge * row : edge * (row + 1), edge * column : edge * (column + 1)]
+            for row in range(rows)
+            for column in range(columns)
+        ]
+        return [*tiles, self.numbers(self.resized_to(picture, (edge, edge)))], rows, columns
+
+    def resized(self, picture: Picture) -> Picture:
+        if self.size.longest_edge:
+            return self.resized_to(picture, _longest(size_of(picture), self.size.longest_edge))
+        if not self.size.height:
+            raise InputError(f"size={dict(self.size)} must have longest_edge, or height and width.")
+        return self.resized_to(picture, (self.size.height, self.size.width))
+
+    def batch(self, made: list[Any]) -> dict[str, Any]:
+        tiles = [[tile for image, _, _ in group for tile in image] for group in made]
+        found: dict[str, Any] = {"pixel_values": tiles}
+        if self.do_pad:
+            found = _padded(tiles)
+        if self.return_row_col_info:
+            found["rows"] = [[rows for _, rows, _ in group] for group in made]
+            found["cols"] = [[columns for _, _, columns in group] for group in made]
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: value for name, value in super().to_dict().items() if name != "return_row_col_info"}
+
+
+def _longest(own: tuple[int, int], edge: int) -> tuple[int, int]:
+    """The height and width whose longest edge is `edge`, the other one an even number of pixels."""
+    height, width = own
+    aspect = width / height
+    if width >= height:
+        width, height = edge, int(edge / aspect)
+        height += height % 2
+    else:
+        height, width = edge, int(edge * aspect)
+        width += width % 2
+    height, width = max(height, 1), max(width, 1)
+    aspect = width / height
+    if width >= height and width > _LARGEST:
+        return max(int(_LARGEST / aspect), 1), _LARGEST
+    if height > width and height > _LARGEST:
+        return _LARGEST, max(int(_LARGEST * aspect), 1)
+    return height, width
+
+
+def _whole_tiles(own: tuple[int, int], edge: int) -> tuple[int, int]:
+    """The next larger height and width that are multiples of a tile's edge."""
+    height, width = own
+    aspect = width / height
+    if width >= height:
+        width = math.ceil(width / edge) * edge
+        return math.ceil(int(width / aspect) / edge) * edge, width
+    height = math.ceil(height / edge) * edge
+    return height, math.ceil(int(height * aspect) / edge) * edge
+
+
+def _padded(tiles: list[list[Array]]) -> dict[str, Any]:
+    every = [tile for group in tiles for tile in group]
+    if not every:
+        raise InputError("There are no images: all the lists are empty.")
+    size = max(tile.shape[1] for tile in every), max(tile.shape[2] for tile in every)
+    shape = (len(tiles), max(map(len, tiles)))
+    values = np.zeros((*shape, every[0].shape[0], *size), np.float32)
+    masks = np.zeros((*shape, *size), np.int64)
+    for row, group in enumerate(tiles):
+        for column, (tile, full) in enumerate(zip(group, pad(group, size) if group else [], strict=True)):
+            values[row, column], masks[row, column] = full, pixel_mask(size_of(tile), size)
+    return {"pixel_values": values, "pixel_attention_mask": masks}
+
+
+class Idefics3Processor(ImageTextProcessor):
+    """An image becomes `image_seq_len` tokens, or where it is split, as many for each tile, with its row and column."""
+
+    image_processor_class = Idefics3ImageProcessor
+    tokenizer_class = PreTrainedTokenizer
+    unused_input_names = ("rows", "cols", "token_type_ids")
+    SETTINGS = {"image_seq_len": 169}
+    image_seq_len: int
+
+    def of_images(self) -> dict[str, Any]:
+        return {"return_row_col_info": True}
+
+    def _written(self, name: str, default: str) -> str:
+        return getattr(self.tokenizer, name, None) or default
+
+    def places(self, seen: Mapping[str, Any]) -> list[str]:
+        around, tiles = (
+            self._written("fake_image_token", "<fake_token_around_image>"),
+            self.image_token * self.image_seq_len,
+        )
+        whole = around + self._written("global_image_token", "<global-img>") + tiles + around
+        counts = [pair for texts in zip(seen["rows"], seen["cols"], strict=True) for pair in zip(*texts, strict=True)]
+
+        def split(rows: int, columns: int) -> str:
+            lines = (
+                "".join(f"{around}<row_{row}_col_{column}>{tiles}" for column in range(1, columns + 1)) + "\n"
+                for row in range(1, rows + 1)
+            )
+            return "".join(lines) + "\n"
+
+        return [(split(rows, columns) if rows else "") + whole for rows, columns in counts]
 
 
 class Idefics3VisionAttention(clip.CLIPAttention):
@@ -252,6 +428,8 @@ class Idefics3ForConditionalGeneration(Idefics3PreTrainedModel, seeing.SeeingLM)
 
 MODEL_TYPES = {"idefics3": Idefics3Config, "idefics3_vision": Idefics3VisionConfig}
 TOKENIZER = llama.LlamaTokenizer
+IMAGE_PROCESSOR = Idefics3ImageProcessor
+PROCESSOR = Idefics3Processor
 HEADS = {
     "base": Idefics3Model,
     "image-text-to-text": Idefics3ForConditionalGeneration,

@@ -7,16 +7,21 @@ the decoder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .. import outputs, seeing
 from ..classes import model_class
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..modeling import OPTIONS
 from ..ops.activations import activation
+from ..processing import BaseImageProcessor, PILImageResampling
+from ..processing.chats import ImageTextProcessor
+from ..processing.transforms import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD, Picture, as_array
 from . import clip, llama
 
 
@@ -32,8 +37,14 @@ class LlavaConfig(seeing.SeeingConfig):
     sub_configs = {"text_config": llama.LlamaConfig, "vision_config": clip.CLIPVisionConfig}
     DEFAULTS = {
         "vision_config": {
-            **{"intermediate_size": 4096, "hidden_size": 1024, "patch_size": 14, "image_size": 336},
-            **{"num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 32000, "projection_dim": 768},
+            "intermediate_size": 4096,
+            "hidden_size": 1024,
+            "patch_size": 14,
+            "image_size": 336,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "vocab_size": 32000,
+            "projection_dim": 768,
         }
     }
 
@@ -55,6 +66,73 @@ class LlavaConfig(seeing.SeeingConfig):
             raise ConfigError(
                 f"vision_feature_select_strategy={self.vision_feature_select_strategy!r}: it is 'default' or 'full'."
             )
+
+
+class LlavaImageProcessor(BaseImageProcessor):
+    """RGB images, the middle 224 × 224 pixels of the shortest edge at 224.
+
+    do_pad: make them square first, with the mean's colour around them.
+    """
+
+    do_resize = True
+    size = {"shortest_edge": 224}
+    default_to_square = False
+    resample = PILImageResampling.BICUBIC
+    do_center_crop = True
+    crop_size = {"height": 224, "width": 224}
+    do_convert_rgb = True
+    do_rescale = True
+    do_normalize = True
+    image_mean = OPENAI_CLIP_MEAN
+    image_std = OPENAI_CLIP_STD
+    do_pad = False
+
+    def one(self, picture: Picture) -> Any:
+        return super().one(self._squared(picture) if self.do_pad else picture)
+
+    def _squared(self, picture: Picture) -> Picture:
+        array = as_array(picture)
+        channels, height, width = array.shape
+        edge = max(height, width)
+        colour = np.array([int(mean * 255) for mean in self.image_mean or (0,)], array.dtype)
+        square = np.empty((channels, edge, edge), array.dtype)
+        square[:] = colour[:, None, None]
+        top, left = (edge - height) // 2, (edge - width) // 2
+        square[:, top : top + height, left : left + width] = array
+        return square
+
+    def batch(self, made: list[Any]) -> dict[str, Any]:
+        return {"pixel_values": made}
+
+
+class LlavaProcessor(ImageTextProcessor):
+    """An image becomes a token for each patch of `patch_size`, and for `num_additional_image_tokens` of the whole, less
+    one where vision_feature_select_strategy is "default"."""
+
+    image_processor_class = LlavaImageProcessor
+    tokenizer_class = llama.LlamaTokenizer
+    SETTINGS = {
+        "patch_size": None,
+        "vision_feature_select_strategy": None,
+        "image_token": "<image>",
+        "num_additional_image_tokens": 0,
+    }
+
+    def grouped(self, text: Any, images: Any) -> Any:
+        groups = super().grouped(text, images)
+        return None if groups is None else [image for group in groups for image in group]
+
+    def places(self, seen: Mapping[str, Any]) -> list[str]:
+        own: Any = self
+        if type(own.patch_size) is not int or own.patch_size < 1:
+            raise InputError(
+                f"patch_size={own.patch_size!r} does not say how many tokens an image needs: set "
+                "processor.patch_size and processor.vision_feature_select_strategy as the model's configuration has "
+                "them (vision_config.patch_size)."
+            )
+        more = own.num_additional_image_tokens - (own.vision_feature_select_strategy == "default")
+        sizes = (image.shape[-2:] for image in seen["pixel_values"])
+        return [self.image_token * ((h // own.patch_size) * (w // own.patch_size) + more) for h, w in sizes]
 
 
 class LlavaMultiModalProjector(nn.Module):
@@ -161,6 +239,8 @@ class LlavaForConditionalGeneration(LlavaPreTrainedModel, seeing.SeeingLM):
 
 MODEL_TYPES = {"llava": LlavaConfig}
 TOKENIZER = llama.LlamaTokenizer
+IMAGE_PROCESSOR = LlavaImageProcessor
+PROCESSOR = LlavaProcessor
 HEADS = {"base": LlavaModel, "image-text-to-text": LlavaForConditionalGeneration}
 TINY = {
     "text_config": {**llama.TINY, "model_type": "llama"},

@@ -21,6 +21,16 @@ class SmolVLMConfig(idefics3.Idefics3Config):
     sub_configs = {"text_config": llama.LlamaConfig, "vision_config": SmolVLMVisionConfig}
 
 
+class SmolVLMImageProcessor(idefics3.Idefics3ImageProcessor):
+    """As Idefics 3's."""
+
+
+class SmolVLMProcessor(idefics3.Idefics3Processor):
+    """As Idefics 3's."""
+
+    image_processor_class = SmolVLMImageProcessor
+
+
 class SmolVLMVisionAttention(idefics3.Idefics3VisionAttention):
     pass
 
@@ -68,6 +78,8 @@ class SmolVLMForConditionalGeneration(SmolVLMPreTrainedModel, idefics3.Idefics3F
 
 MODEL_TYPES = {"smolvlm": SmolVLMConfig, "smolvlm_vision": SmolVLMVisionConfig}
 TOKENIZER = llama.LlamaTokenizer
+IMAGE_PROCESSOR = SmolVLMImageProcessor
+PROCESSOR = SmolVLMProcessor
 HEADS = {
     "base": SmolVLMModel,
     "image-text-to-text": SmolVLMForConditionalGeneration,
