@@ -190,6 +190,29 @@ class CausalLMOutputWithPast(ModelOutput):
 
 
 @dataclass
+class MultimodalModelOutputWithPast(ModelOutput):
+    """As BaseModelOutputWithPast; `image_hidden_states` (rows, D): the rows of pictures among the words."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
+
+
+@dataclass
+class MultimodalCausalLMOutputWithPast(ModelOutput):
+    """As CausalLMOutputWithPast; `image_hidden_states` (rows, D): the rows of pictures among the words."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Any = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    image_hidden_states: Tensor | None = None
+
+
+@dataclass
 class MoeCausalLMOutputWithPast(ModelOutput):
     """As CausalLMOutputWithPast; `aux_loss`, above 1 where experts are chosen unevenly, is a part of `loss`."""
 

@@ -59,7 +59,8 @@ def in_files(theirs: Any, ours: Any) -> Tensors:
         theirs.save_pretrained(folder)
         found = load_file(f"{folder}/model.safetensors")
     names = ours.state_dict()
-    return {name if name in names else f"{ours.base_model_prefix}.{name}": x for name, x in found.items()}
+    other = {name: ours.RENAMES.get(name, f"{ours.base_model_prefix}.{name}") for name in found}
+    return {name if name in names else other[name]: x for name, x in found.items()}
 
 
 def gradients(theirs: Any, ours: Any) -> Tensors:
@@ -101,6 +102,8 @@ def flat(output: Any) -> dict[str, torch.Tensor]:
     """All tensors of an output, of outputs and tuples within it too, by their names."""
     found: dict[str, torch.Tensor] = {}
     for name, value in output.items():
+        if name == "image_hidden_states" and hasattr(value, "pooler_output"):  # SmolVLM's in the reference since 5.0
+            value = torch.cat(value.pooler_output)
         parts = value.items() if hasattr(value, "items") else enumerate(value) if isinstance(value, tuple) else None
         if parts is None:
             found[name] = value
