@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..errors import ArgumentError, InputError, NotFoundError
-from ..machine import processors
 from ..processing.reading import check_source, load_image
 from .base import Pipeline
 from .failures import add_note, place
+from .threads import in_threads
 
 _PIXELS = 256  # of a patch of 16 x 16, by which work is counted
 
@@ -116,11 +115,3 @@ class ImagePipeline(Pipeline):
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         return self.model(**model_inputs, **parameters)
-
-
-def in_threads(make: Callable[[Any], Any], items: Any) -> list[Any]:
-    """What `make` gives for each item, in their order; decoding and resizing use a processor each."""
-    if len(items) < 2:
-        return [make(item) for item in items]
-    with ThreadPoolExecutor(processors()) as pool:
-        return list(pool.map(make, items))

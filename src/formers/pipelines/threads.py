@@ -1,4 +1,5 @@
-"""As many threads as the process may use: torch starts one per core of the machine, where a container has fewer.
+"""As many threads as the process may use: torch starts one per core of the machine, where a container has fewer; and
+work that is shared out among them.
 
 Threads that wait for a processor hold up all others, as each product ends with the last of them.
 """
@@ -6,7 +7,10 @@ Threads that wait for a processor hold up all others, as each product ends with 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -36,3 +40,11 @@ def fit_threads() -> None:
 def _defaults() -> set[int]:
     """What torch starts with: all processors, or where two of them share a core, half as many."""
     return {count // shared for count in (os.cpu_count() or 1, allowed()) for shared in (1, 2)}
+
+
+def in_threads(make: Callable[[Any], Any], items: Any) -> list[Any]:
+    """What `make` gives for each item, in their order; decoding and resizing use a processor each."""
+    if len(items) < 2:
+        return [make(item) for item in items]
+    with ThreadPoolExecutor(processors()) as pool:
+        return list(pool.map(make, items))

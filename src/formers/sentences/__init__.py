@@ -1,6 +1,7 @@
 """Vectors of texts, and what is done with them; scores of pairs of texts: what sentence-transformers does.
 
-encoder.py        SentenceEncoder: texts to vectors; modules.py: its steps; folder.py: its files
+encoder.py        SentenceEncoder: texts and pictures to vectors; folder.py: its files
+transformer.py    its first step; pictures.py: that of models that read pictures; modules.py: the steps after it
 cross_encoder/    CrossEncoder: pairs of texts to scores; its losses and evaluators
 running.py        how both read texts and batch them
 fit.py            how both are trained: examples.py: on what; losses/: by what; evaluation/: what is measured
@@ -14,7 +15,8 @@ from . import evaluation, losses
 from .cross_encoder import CrossEncoder
 from .encoder import SentenceEncoder
 from .examples import InputExample
-from .modules import CNN, LSTM, Dense, Dropout, LayerNorm, Normalize, Pooling, Transformer, WeightedLayerPooling
+from .modules import CNN, LSTM, Dense, Dropout, LayerNorm, Normalize, Pooling, WeightedLayerPooling
+from .pictures import MultimodalTransformer
 from .precision import quantize_embeddings
 from .search import (
     SimilarityFunction,
@@ -27,6 +29,7 @@ from .search import (
     paraphrase_mining_embeddings,
     semantic_search,
 )
+from .transformer import Transformer
 
 __all__ = [
     "CNN",
@@ -36,6 +39,7 @@ __all__ = [
     "Dropout",
     "InputExample",
     "LayerNorm",
+    "MultimodalTransformer",
     "Normalize",
     "Pooling",
     "SentenceEncoder",

@@ -1,4 +1,4 @@
-"""SentenceEncoder: texts to vectors that are near each other when the texts mean much the same.
+"""SentenceEncoder: texts, and pictures, to vectors that are near each other when they mean much the same.
 
 It reads and writes the folders of sentence-transformers: a modules.json names what is done one after the other.
 Source: Reimers and Gurevych 2019 (arXiv 1908.10084).
@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import hub
 from ..atomic import replacing
 from ..auto import AutoConfig, AutoTokenizer
+from ..auto_processing import AutoProcessor
 from ..config import longest_text
 from ..errors import ArgumentError, ConfigError, InputError, near
 from ..pipelines.base import choose_device
@@ -28,10 +28,12 @@ from ..pipelines.feature_extraction import AutoReader
 from ..pipelines.text import least_limit
 from . import folder
 from .fit import FitsSentences
-from .modules import Features, Pooling, Transformer
-from .precision import check_precision, quantize_embeddings
-from .running import batches, chosen_prompt, opened, refuse_more, tokenized
+from .modules import Features, Pooling
+from .pictures import IMAGE, TEXT, MultimodalTransformer, has_towers, reads_pictures, sort_inputs
+from .precision import check_precision
+from .running import batches, chosen_prompt, opened, progress, refuse_more, returned, rows, tokenized
 from .search import PAIRWISE, SIMILARITIES, as_vectors
+from .transformer import Transformer
 
 _OUTPUTS = ("sentence_embedding", "token_embeddings", None)
 # the prompts that `encode_document` looks for, in this order
@@ -52,6 +54,8 @@ class SentenceEncoder(FitsSentences):
 
     Attributes:
         model, tokenizer, max_seq_length, do_lower_case: those of encoder[0], a Transformer.
+        modalities: what is read: "text", "image" or both; processor: what it goes through: the tokenizer, or with
+            pictures the processor, whose part for them is image_processor.
         prompts: {name: what is put before a text}; default_prompt_name: the one for calls that name none.
         similarity_fn_name: "cosine", "dot", "euclidean" or "manhattan".
         truncate_dim: how many numbers of a vector are kept; None for all.
@@ -61,6 +65,9 @@ class SentenceEncoder(FitsSentences):
     tokenizer = _of_first("tokenizer")
     max_seq_length = _of_first("max_seq_length")
     do_lower_case = _of_first("do_lower_case")
+    modalities = _of_first("modalities")
+    processor = _of_first("processor")
+    image_processor = _of_first("image_processor")
     prompts: dict[str, str]
     default_prompt_name: str | None
     similarity_fn_name: str
@@ -81,6 +88,7 @@ class SentenceEncoder(FitsSentences):
     ) -> None:
         """Args:
         model: a model; or a name or a folder, of which all is loaded that is not given, with kwargs as from_pretrained.
+        tokenizer: its tokenizer; of a model that reads pictures, its processor.
         modules: what follows the model; left out, the mean of its hidden states, or the last one of a decoder. Without
             a model, all modules, a Transformer first.
         """
@@ -94,8 +102,9 @@ class SentenceEncoder(FitsSentences):
         else:
             refuse_more(type(self), kwargs)
             if model is not None:
-                first = Transformer(model, tokenizer, max_seq_length, do_lower_case)
-                modules = [first, *([_usual(model.config)] if modules is None else modules)]
+                kind = MultimodalTransformer if reads_pictures(model) else Transformer
+                first = kind(model, tokenizer, max_seq_length, do_lower_case)
+                modules = [first, *(_usual(model) if modules is None else modules)]
             super().__init__(*_checked_modules(modules))
             self.eval()
             self.truncate_dim = _checked_width(truncate_dim)
@@ -130,15 +139,15 @@ class SentenceEncoder(FitsSentences):
         if settings.config and "config" not in kwargs:
             kwargs["config"] = AutoConfig.from_pretrained(name, **where)
             settings.apply(kwargs["config"])
-        tokenizer = AutoTokenizer.from_pretrained(name, **where, **settings.tokenizer)
         model = AutoReader.from_pretrained(name, **{**settings.model, **kwargs})
-        modules = [folder.module(step, source) for step in listed[1:]] if listed else [_usual(model.config)]
-        limit = settings.max_seq_length or least_limit(tokenizer.model_max_length, longest_text(model.config))
+        auto = AutoProcessor if reads_pictures(model) else AutoTokenizer
+        processor = auto.from_pretrained(name, **where, **settings.tokenizer)
+        modules = [folder.module(step, source) for step in listed[1:]] if listed else _usual(model)
         made = cls(
             model,
-            tokenizer,
+            processor,
             modules,
-            limit,
+            settings.max_seq_length or _limit(model, processor),
             own.get("prompts"),
             own.get("default_prompt_name"),
             own.get("similarity_fn_name") or "cosine",
@@ -154,9 +163,13 @@ class SentenceEncoder(FitsSentences):
         go to the model's `save_pretrained`. Errors: as there.
         """
         self.model.save_pretrained(save_directory, **kwargs)
-        self.tokenizer.save_pretrained(save_directory)
-        steps = [{"idx": 0, "name": "0", "path": "", "type": f"{folder.TYPES}.Transformer"}]
-        own = {"max_seq_length": self.max_seq_length, "do_lower_case": self.do_lower_case}
+        self.processor.save_pretrained(save_directory)
+        kind = self.model.config.model_type
+        first, own = folder.first_step(kind, has_towers(self.model), self.modalities)
+        steps = [first]
+        own |= {"max_seq_length": self.max_seq_length, "do_lower_case": self.do_lower_case}
+        if padding := getattr(self[0], "padding", False):
+            own["processing_kwargs"] = {"text": {"padding": padding}}
         config = {
             "prompts": self.prompts,
             "default_prompt_name": self.default_prompt_name,
@@ -186,7 +199,8 @@ class SentenceEncoder(FitsSentences):
 
     def get_embedding_dimension(self) -> int:
         """How long a vector is."""
-        return len(self.encode("a", convert_to_numpy=False))
+        sample: Any = "a" if TEXT in self.modalities else np.zeros((32, 32, 3), np.uint8)
+        return len(self.encode(sample, convert_to_numpy=False))
 
     def get_sentence_embedding_dimension(self) -> int:
         """The older name of get_embedding_dimension."""
@@ -214,7 +228,19 @@ class SentenceEncoder(FitsSentences):
 
     def tokenize(self, texts: Sequence[str]) -> dict[str, Tensor]:
         """What the model reads of texts: tensors (B, T), padded on the right and cut at max_seq_length."""
-        return collate(tokenized(self[0], [list(texts)]), self.tokenizer, True)
+        return self.preprocess(texts)
+
+    def preprocess(self, inputs: Sequence[Any]) -> dict[str, Tensor]:
+        """What the model reads of texts, see `tokenize`, or of pictures: pixel values (B, C, H, W).
+
+        Raises InputError for texts and pictures together, and as `encode`.
+        """
+        kinds, items, _ = sort_inputs(list(inputs), self.modalities)
+        if len(set(kinds)) > 1:
+            raise InputError("Texts and pictures are read apart: give preprocess one kind; encode takes both.")
+        if IMAGE in kinds:
+            return collate(self[0].pixels(items, range(len(items))), self.tokenizer, True)  # type: ignore[operator]
+        return collate(tokenized(self[0], [items]), self.tokenizer, True)
 
     def encode_query(self, sentences: Any = None, prompt_name: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """As `encode`, with the prompt called "query" where none is named."""
@@ -231,7 +257,7 @@ class SentenceEncoder(FitsSentences):
     @torch.inference_mode()
     def encode(
         self,
-        sentences: str | Sequence[str] | None = None,
+        sentences: Any = None,
         prompt_name: str | None = None,
         prompt: str | None = None,
         batch_size: int | None = None,
@@ -244,14 +270,16 @@ class SentenceEncoder(FitsSentences):
         normalize_embeddings: bool = False,
         truncate_dim: int | None = None,
         *,
-        inputs: str | Sequence[str] | None = None,
+        inputs: Any = None,
     ) -> Any:
-        """Vectors of texts.
+        """Vectors of texts, and of pictures where the model reads them, in their order.
 
         Args:
-            sentences: a text, or a list of texts; `inputs` is its newer name.
+            sentences: a text, or a list of texts; `inputs` is its newer name. A picture is an image of Pillow, an array
+                or tensor of three dimensions, bytes, a Path, or a str that is an address or a path of one by its ending
+                (.jpg, .png, …); {"image": …} and {"text": …} say which one it is. A list may mix them.
             prompt_name, prompt: what is put before each text, by its name in `prompts`, or as it is.
-            batch_size: texts at a time; left out, they are chosen by tokens, which is faster.
+            batch_size: texts, or pictures, at a time; left out, texts are chosen by tokens, which is faster.
             show_progress_bar: whether a bar shows how many are done.
             output_value: "sentence_embedding"; "token_embeddings", a tensor (T, D) for each text; None, a dictionary of
                 all features for each text, whose tensors are as long as the longest text of its batch.
@@ -261,11 +289,13 @@ class SentenceEncoder(FitsSentences):
             normalize_embeddings: vectors at length 1.
             truncate_dim: how many numbers of a vector are kept, before it is normalized.
 
-        Returns the same for one text, without the first dimension. Raises InputError naming what is no text.
+        Returns the same for one text, without the first dimension. Raises InputError naming what is no text, or no
+        picture, or is damaged; NotFoundError naming a picture that is not there.
         """
         given = sentences if inputs is None else inputs
         if given is None:
             raise ArgumentError("encode needs sentences: a text, or a list of texts.")
+        kinds, items, single = sort_inputs(given, self.modalities)
         if output_value not in _OUTPUTS:
             raise ArgumentError(
                 f"output_value={output_value!r} is not known.{near(output_value, map(str, _OUTPUTS))} Use "
@@ -277,18 +307,17 @@ class SentenceEncoder(FitsSentences):
             self.to(choose_device(device, self.model))
         if self.training:
             self.eval()
-        texts = _texts(given)
-        found: list[Any] = [None] * len(texts)
+        found: list[Any] = [None] * len(items)
         before = chosen_prompt(self.prompts, self.default_prompt_name, prompt_name, prompt)
-        for batch, features in self._run(texts, before, batch_size, show_progress_bar):
+        for batch, features in self._run(kinds, items, before, batch_size, show_progress_bar):
             if output_value == "sentence_embedding" or (output_value is None and "sentence_embedding" in features):
                 vectors = self._vectors(features)[:, :width]
                 features["sentence_embedding"] = vectors.cpu() if output_value and to_numpy else vectors
-            for i, row in zip(batch, _rows(features, len(batch), output_value, normalize_embeddings), strict=True):
+            for i, row in zip(batch, rows(features, len(batch), output_value, normalize_embeddings), strict=True):
                 found[i] = row
         if output_value == "sentence_embedding":
-            found = _returned(found, precision, convert_to_tensor, convert_to_numpy)
-        return found[0] if isinstance(given, str) else found
+            found = returned(found, precision, convert_to_tensor, convert_to_numpy)
+        return found[0] if single else found
 
     def similarity(self, first: Any, second: Any) -> Tensor:
         """How near each vector of `first` (n, D) is to each of `second` (m, D): (n, m), larger is nearer."""
@@ -304,17 +333,24 @@ class SentenceEncoder(FitsSentences):
         return PAIRWISE[self.similarity_fn_name](one, other)
 
     def _run(
-        self, texts: list[str], prompt: str, size: int | None, bar: bool | None
+        self, kinds: list[str], items: list[Any], prompt: str, size: int | None, bar: bool | None
     ) -> Iterator[tuple[list[int], Features]]:
-        """Batches of texts, by their places, and what all modules make of them."""
-        read = tokenized(self[0], [[prompt + text for text in texts]])
-        length = self._length_of(prompt) if prompt else 0
+        """Batches of texts, and then of pictures, by their places, and what all modules make of them."""
+        texts, pictures = ([i for i, kind in enumerate(kinds) if kind == one] for one in (TEXT, IMAGE))
+        read = tokenized(self[0], [[prompt + items[i] for i in texts]])
+        length = self._length_of(prompt) if prompt and texts else 0
         for batch in batches(read, size, bar):
             inputs = collate([read[i] for i in batch], self.tokenizer, True)
-            features: Features = {name: value.to(self.device) for name, value in inputs.items()}
-            if length:
-                features["prompt_length"] = length
-            yield batch, self(features)
+            more = {"prompt_length": length} if length else {}
+            yield [texts[i] for i in batch], self(self._moved(inputs) | more)
+        if pictures:
+            with progress(len(pictures), bar, "Pictures") as shown:
+                for batch, inputs in self[0].picture_batches(items, pictures, size):  # type: ignore[operator]
+                    yield batch, self(self._moved(inputs))
+                    shown.update(len(batch))
+
+    def _moved(self, inputs: dict[str, Any]) -> Features:
+        return {name: value.to(self.device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
     def _length_of(self, prompt: str) -> int:
         """The tokens of a prompt that come before those of a text."""
@@ -337,47 +373,21 @@ def _checked_modules(modules: Sequence[nn.Module] | None) -> Sequence[nn.Module]
     return modules
 
 
-def _usual(config: Any) -> Pooling:
-    """One vector a text where nothing says how: the last token's of a decoder, which alone has seen all others."""
-    decoder = any(str(name).endswith("ForCausalLM") for name in (getattr(config, "architectures", None) or [])[:1])
-    width = getattr(config, "hidden_size", None)
-    return Pooling("lasttoken" if decoder else "mean", embedding_dimension=width)
+def _usual(model: Any) -> list[nn.Module]:
+    """One vector an input where nothing says how: the last token's of a decoder, which alone has seen all others; what
+    a model of two towers gives."""
+    if has_towers(model):
+        return []
+    names = getattr(model.config, "architectures", None) or []
+    decoder = any(str(name).endswith("ForCausalLM") for name in names[:1])
+    return [Pooling("lasttoken" if decoder else "mean", embedding_dimension=getattr(model.config, "hidden_size", None))]
 
 
-def _texts(given: Any) -> list[str]:
-    texts = [given] if isinstance(given, str) else list(given)
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise InputError(f"sentences[{index}] is {text!r:.60} ({type(text).__name__}); a text (str) is needed.")
-    return texts
-
-
-def _rows(features: Features, count: int, output: str | None, normalize: bool) -> list[Any]:
-    """What is returned of each text of a batch."""
-    if output is None:
-        return [
-            {
-                name: value[row] if isinstance(value, Tensor) and value.ndim and len(value) == count else value
-                for name, value in features.items()
-            }
-            for row in range(count)
-        ]
-    if output == "token_embeddings":
-        lengths = features["attention_mask"].sum(1).tolist()
-        return [tokens[:length] for tokens, length in zip(features[output], lengths, strict=True)]
-    vectors = features[output]
-    return list(F.normalize(vectors, dim=1) if normalize else vectors)
-
-
-def _returned(found: list[Tensor], precision: str, as_tensor: bool, as_numpy: bool) -> Any:
-    if not found:
-        return torch.empty(0) if as_tensor else np.empty(0, np.float32) if as_numpy else []
-    whole: Any = torch.stack(found)
-    if precision != "float32":
-        whole = torch.from_numpy(quantize_embeddings(whole, precision))
-    if as_tensor:
-        return whole
-    return whole.cpu().numpy() if as_numpy else list(whole)
+def _limit(model: Any, processor: Any) -> int | None:
+    """The tokens of the longest text that both read; None for no limit, and for a model of pictures alone."""
+    tokenizer = getattr(processor, "tokenizer", processor)
+    longest = getattr(tokenizer, "model_max_length", None)
+    return None if longest is None else least_limit(longest, longest_text(model.config))
 
 
 def _checked_width(width: int | None) -> int | None:

@@ -195,6 +195,7 @@ class Encoder(nn.Module):
     """What both encoders have as modules."""
 
     model: Any
+    modalities: Any
     save_pretrained: Callable[..., None]
 
     @property
@@ -269,6 +270,11 @@ class FitsSentences(Encoder, nn.Sequential):
         if resume_from_checkpoint:
             raise ArgumentError(
                 "resume_from_checkpoint is not known here: open the last copy, and fit the epochs left."
+            )
+        if "image" in self.modalities:
+            raise ArgumentError(
+                f"fit trains models of texts, and {type(self.model).__name__} reads pictures. Train the model itself: "
+                "one of two towers has a loss with return_loss=True."
             )
         given = [_objective(one, number) for number, one in enumerate(train_objectives)]
         if not given:

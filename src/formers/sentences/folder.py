@@ -6,7 +6,7 @@ A setting that changes vectors is heeded or refused. Nothing in a file chooses c
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ _ONLY = {
         "method_output_name": "logits",
     },
 }
+# what 6.x says of models that make vectors of texts, or of pictures: the method, and the output of it that they are
+_TOWERS = {kind: f"get_{kind}_features" for kind in ("text", "image")}
+_FIRST_TYPES = ("Transformer", "CLIPModel")
 # how a model or a tokenizer is loaded, which changes no vector
 _NO_MATTER = {
     "attn_implementation", "device_map", "low_cpu_mem_usage", "trust_remote_code", "use_safetensors", "use_cache",
@@ -52,6 +55,8 @@ class Settings:
     Attributes:
         max_seq_length, do_lower_case: see Transformer.
         model, tokenizer, config: more keyword arguments for the model and the tokenizer, and keys of the configuration.
+        towers: whether it says that the model makes vectors of texts and of pictures by towers of their own; None where
+            it does not say what the model makes.
     """
 
     def __init__(self, own: Mapping[str, Any], where: str, task: str) -> None:
@@ -61,19 +66,31 @@ class Settings:
         self.tokenizer = self._taken(own.pop("processor_kwargs", {}), "processor_kwargs", _TOKENIZER)
         self.config = self._taken(own.pop("config_kwargs", {}), "config_kwargs", None)
         text = self._taken(own.pop("processing_kwargs", {}), "processing_kwargs", ("text",)).get("text", {})
-        most = self._taken(text, "processing_kwargs", ("max_length",)).get("max_length")
+        most = self._taken(text, "processing_kwargs", ("max_length", "padding")).get("max_length")
+        if text.get("padding", True) not in (True, "longest", "max_length"):
+            raise self._refused("processing_kwargs['text']['padding']", text["padding"])
         self.max_seq_length = most or own.pop("max_seq_length", None) or self.tokenizer.get("model_max_length")
         own.pop("max_seq_length", None)
         self.do_lower_case = bool(own.pop("do_lower_case", False))
         if (limit := self.max_seq_length) is not None and not (type(limit) is int and limit > 0):
             raise ConfigError(f"{where}: max_seq_length={limit!r} should be a number of tokens.")
-        ways = self._taken(own.pop("modality_config", {}), "modality_config", ("text",))
-        for way in ways.values():
-            if way != {"method": "forward", "method_output_name": only["method_output_name"]}:
-                raise self._refused("modality_config", way)
+        self.towers = self._towers(own.pop("modality_config", {}), only["method_output_name"])
+        if self.towers:
+            only = {**only, "module_output_name": "sentence_embedding"}
         for key, value in own.items():
             if key not in _NO_MATTER and value != only.get(key):
                 raise self._refused(key, value)
+
+    def _towers(self, given: Any, output: str) -> bool | None:
+        """See `towers`. output: of texts, or of pictures, alone."""
+        ways = self._taken(given, "modality_config", tuple(_TOWERS))
+        alone = {"method": "forward", "method_output_name": output}
+        if all(way == alone for way in ways.values()):
+            return False if ways else None
+        for kind, way in ways.items():
+            if way not in [{"method": _TOWERS[kind], "method_output_name": made} for made in ("pooler_output", None)]:
+                raise self._refused("modality_config", way)
+        return True
 
     def _taken(self, given: Any, key: str, known: tuple[str, ...] | None) -> dict[str, Any]:
         if not isinstance(given, Mapping):
@@ -147,9 +164,10 @@ def steps(source: hub.Source) -> list[dict[str, str]]:
     if not isinstance(listed, list) or not all(isinstance(step, dict) and "type" in step for step in listed):
         raise ConfigError(f"{path} should hold a list of modules, each with its type.")
     found = [{"type": str(step["type"]).rpartition(".")[2], "path": str(step.get("path", ""))} for step in listed]
-    if not found or found[0]["type"] != "Transformer":
+    if not found or found[0]["type"] not in _FIRST_TYPES:
         raise ConfigError(
-            f"{path}: the first module should be a Transformer, not {found[0]['type'] if found else 'none'}."
+            f"{path}: the first module should be a {' or a '.join(_FIRST_TYPES)}, not "
+            f"{found[0]['type'] if found else 'none'}."
         )
     return found
 
@@ -170,6 +188,25 @@ def module(step: dict[str, str], source: hub.Source) -> Module:
         weights = source.require(f"{path}/model.safetensors", f"{path}/pytorch_model.bin")
         made.load(open_checkpoint([weights]), str(weights))
     return made.eval()
+
+
+def first_step(kind: str, towers: bool, modalities: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What modules.json says of the first module, and more of what its own file says, where it reads pictures.
+
+    kind: of the model. CLIP has a module of its own in all releases; 5.x has one for all families, and is told what it
+    makes.
+    """
+    own = {"idx": 0, "name": "0", "path": "", "type": f"{TYPES}.{'CLIPModel' if kind == 'clip' else 'Transformer'}"}
+    if "image" not in modalities:
+        return own, {}
+    ways = {
+        one: {"method": _TOWERS[one], "method_output_name": "pooler_output"}
+        if towers
+        else {"method": "forward", "method_output_name": "last_hidden_state"}
+        for one in modalities
+    }
+    made = "sentence_embedding" if towers else "token_embeddings"
+    return own, {"transformer_task": "feature-extraction", "modality_config": ways, "module_output_name": made}
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,14 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..auto import AutoTokenizer
 from ..checkpoints.write import save_checkpoint
-from ..config import longest_text
 from ..errors import CheckpointError, ConfigError, near
 from ..ops.activations import torch_activation
 from ..ops.pooling import POOLINGS, pooled
-from ..pipelines.feature_extraction import AutoReader
-from ..pipelines.text import least_limit
 
 Features = dict[str, Any]
 
@@ -78,40 +73,6 @@ class Module(nn.Module):
         (folder / self.FILE).write_text(text + "\n", encoding="utf-8")
         if self.state_dict():
             save_checkpoint(self.state_dict(), folder)
-
-
-class Transformer(nn.Module):
-    """The first module: a model and its tokenizer.
-
-    Attributes:
-        auto_model, tokenizer: as AutoModel and AutoTokenizer load them; they are loaded where the model is a name.
-        max_seq_length: the tokens of a text that are read; None for no limit.
-        do_lower_case: whether texts are lowercased before the tokenizer reads them.
-    """
-
-    def __init__(
-        self, model: Any, tokenizer: Any = None, max_seq_length: int | None = None, do_lower_case: bool = False
-    ) -> None:
-        super().__init__()
-        if isinstance(model, str | os.PathLike):
-            tokenizer = AutoTokenizer.from_pretrained(model) if tokenizer is None else tokenizer
-            model = AutoReader.from_pretrained(model)
-            max_seq_length = max_seq_length or least_limit(tokenizer.model_max_length, longest_text(model.config))
-        self.auto_model, self.tokenizer = model.eval(), tokenizer
-        self.max_seq_length, self.do_lower_case = max_seq_length, do_lower_case
-
-    def get_word_embedding_dimension(self) -> int:
-        """How long a token's vector is."""
-        return int(self.auto_model.config.hidden_size)
-
-    def forward(self, features: Features) -> Features:
-        """Token ids (B, T) to `token_embeddings` (B, T, D), and those of all layers where the configuration asks."""
-        inputs = {name: features[name] for name in self.tokenizer.model_input_names if name in features}
-        outputs = self.auto_model(**inputs, return_dict=True)
-        features["token_embeddings"] = outputs.last_hidden_state.float()
-        if (states := getattr(outputs, "hidden_states", None)) is not None:
-            features["all_layer_embeddings"] = tuple(state.float() for state in states)
-        return features
 
 
 class Pooling(Module):
