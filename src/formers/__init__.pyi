@@ -421,6 +421,15 @@ from .models.granite import (
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
 )
+from .models.idefics3 import (
+    Idefics3Config as Idefics3Config,
+    Idefics3ForConditionalGeneration as Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessor as Idefics3ImageProcessor,
+    Idefics3Model as Idefics3Model,
+    Idefics3PreTrainedModel as Idefics3PreTrainedModel,
+    Idefics3Processor as Idefics3Processor,
+    Idefics3VisionConfig as Idefics3VisionConfig,
+)
 from .models.layoutlm import (
     LayoutLMConfig as LayoutLMConfig,
     LayoutLMForMaskedLM as LayoutLMForMaskedLM,
@@ -464,6 +473,14 @@ from .models.llama import (
     LlamaPreTrainedModel as LlamaPreTrainedModel,
     LlamaTokenizer as LlamaTokenizer,
     LlamaTokenizerFast as LlamaTokenizerFast,
+)
+from .models.llava import (
+    LlavaConfig as LlavaConfig,
+    LlavaForConditionalGeneration as LlavaForConditionalGeneration,
+    LlavaImageProcessor as LlavaImageProcessor,
+    LlavaModel as LlavaModel,
+    LlavaPreTrainedModel as LlavaPreTrainedModel,
+    LlavaProcessor as LlavaProcessor,
 )
 from .models.longt5 import (
     LongT5Config as LongT5Config,
@@ -696,6 +713,15 @@ from .models.smollm3 import (
     SmolLM3ForTokenClassification as SmolLM3ForTokenClassification,
     SmolLM3Model as SmolLM3Model,
     SmolLM3PreTrainedModel as SmolLM3PreTrainedModel,
+)
+from .models.smolvlm import (
+    SmolVLMConfig as SmolVLMConfig,
+    SmolVLMForConditionalGeneration as SmolVLMForConditionalGeneration,
+    SmolVLMImageProcessor as SmolVLMImageProcessor,
+    SmolVLMModel as SmolVLMModel,
+    SmolVLMPreTrainedModel as SmolVLMPreTrainedModel,
+    SmolVLMProcessor as SmolVLMProcessor,
+    SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
 from .models.t5 import (
     T5Config as T5Config,

@@ -176,7 +176,7 @@ class Seeing(Decoding):
     def picture_of_nobody(self) -> dict[str, Tensor]:
         """What the model reads of one picture for each of the two texts of a batch."""
         config = self.config.vision_config
-        return {"pixel_values": vision.pictures(2, config.num_channels, config).to(self.device, self.dtype)}
+        return {"pixel_values": vision.pictures(config, 2).to(self.device, self.dtype)}
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
         """Two texts, each after a picture."""
