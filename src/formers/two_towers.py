@@ -105,7 +105,7 @@ class Features(Tensor):
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.pooler_output.__reduce_ex__(protocol)
 
-    def __repr__(self, **kwargs: Any) -> str:  # type: ignore[override]
+    def __repr__(self, *, tensor_contents: Any = None) -> Any:  # type: ignore[override]
         return repr(self.pooler_output)
 
 
