@@ -46,7 +46,7 @@ class MultimodalTransformer(Transformer):
         if not isinstance(images, BaseImageProcessor):
             raise ArgumentError(
                 f"A {type(model).__name__} needs {'an image processor' if alone else 'a processor of texts and images'}"
-                f", got {processor!r:.60}. Use SentenceEncoder.from_pretrained(…), which loads it."
+                f", got a {type(processor).__name__}. Use SentenceEncoder.from_pretrained(…), which loads it."
             )
         super().__init__(model, None if alone else processor.tokenizer, max_seq_length, do_lower_case)
         self._processor, self.image_processor = processor, images
@@ -162,11 +162,10 @@ def _kind(value: Any, name: str, modalities: Sequence[str]) -> str:
     else:
         kind = TEXT if isinstance(value, str) and not (IMAGE in modalities and is_picture(value)) else IMAGE
     if kind == TEXT and not isinstance(value, str):
-        raise InputError(f"{name} is {value!r:.60} ({type(value).__name__}); a text (str) is needed.")
+        raise InputError(f"{name} is {_shown(value)}; a text (str) is needed.")
     if kind not in modalities:
-        shown = f"{value!r:.60} ({type(value).__name__})"
         wanted = "a text (str) is needed." if kind == IMAGE else "a picture is needed: this model reads no texts."
-        raise InputError(f"{name} is {shown}; {wanted}")
+        raise InputError(f"{name} is {_shown(value)}; {wanted}")
     if kind == IMAGE:
         _check_picture(value, name)
     return kind
@@ -176,12 +175,17 @@ def _check_picture(value: Any, name: str) -> None:
     if isinstance(value, (str, bytes, os.PathLike)) or is_pil(value):
         return
     if (ndim := getattr(value, "ndim", None)) is None:
-        raise InputError(f"{name} is {value!r:.60} ({type(value).__name__}); a text or one picture is needed.")
+        raise InputError(f"{name} is {_shown(value)}; a text or one picture is needed.")
     if ndim not in _DIMENSIONS:
         raise InputError(
             f"{name} has the shape {tuple(value.shape)}; a picture has two dimensions, (H, W), or three, (H, W, C) or "
             "(C, H, W)."
         )
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, on one line."""
+    return f"{' '.join(repr(value).split()):.60} ({type(value).__name__})"
 
 
 def is_picture(text: str) -> bool:
