@@ -760,6 +760,19 @@ from .models.umt5 import (
     UMT5Model as UMT5Model,
     UMT5PreTrainedModel as UMT5PreTrainedModel,
 )
+from .models.vilt import (
+    ViltConfig as ViltConfig,
+    ViltForImageAndTextRetrieval as ViltForImageAndTextRetrieval,
+    ViltForImagesAndTextClassification as ViltForImagesAndTextClassification,
+    ViltForImagesAndTextClassificationOutput as ViltForImagesAndTextClassificationOutput,
+    ViltForMaskedLM as ViltForMaskedLM,
+    ViltForQuestionAnswering as ViltForQuestionAnswering,
+    ViltForTokenClassification as ViltForTokenClassification,
+    ViltImageProcessor as ViltImageProcessor,
+    ViltModel as ViltModel,
+    ViltPreTrainedModel as ViltPreTrainedModel,
+    ViltProcessor as ViltProcessor,
+)
 from .models.vision_encoder_decoder import (
     VisionEncoderDecoderConfig as VisionEncoderDecoderConfig,
     VisionEncoderDecoderModel as VisionEncoderDecoderModel,

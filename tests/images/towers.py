@@ -104,6 +104,8 @@ def flat(output: Any) -> dict[str, torch.Tensor]:
     for name, value in output.items():
         if name == "image_hidden_states" and hasattr(value, "pooler_output"):  # SmolVLM's in the reference since 5.0
             value = torch.cat(value.pooler_output)
+        if isinstance(value, list):  # of passes, each a tuple
+            value = tuple(tensor for one in value for tensor in one)
         parts = value.items() if hasattr(value, "items") else enumerate(value) if isinstance(value, tuple) else None
         if parts is None:
             found[name] = value

@@ -67,6 +67,8 @@ class Facts:
     types_are_words: whether types of tokens are looked up among the words.
     chain, attentions: see `chained` and `attentions`.
     fused_pictures: changes of TINY with which the layers of a family that reads pictures have such a form.
+    comparable: from the name of an output of a model that reads pictures, and the tensor, to what of it is the
+        reference's too.
     texts_alone: whether what reads pictures reads texts without them too, as families of texts do.
     own_defaults: keys whose default is not the reference's newest.
     inputs: from a model that reads pictures, its head, and whether labels are wanted, to a batch: see images/towers.py;
@@ -97,6 +99,7 @@ class Facts:
     types_are_words: bool = False
     texts_alone: bool = False
     fused_pictures: Mapping[str, Any] = field(default_factory=dict)
+    comparable: Callable[[str, torch.Tensor], torch.Tensor] = lambda _, tensor: tensor
     own_defaults: tuple[str, ...] = ()
     inputs: Callable[[Any, str, bool], dict[str, Any]] | None = None
     chain: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor] = chained

@@ -121,9 +121,10 @@ class ViTSelfAttention(EitherAttention):
         self.key = nn.Linear(D, D, bias=getattr(config, "qkv_bias", True))
         self.value = nn.Linear(D, D, bias=getattr(config, "qkv_bias", True))
 
-    @vision.by_hand_layer
-    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+    def run(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         return self.attend(self.query(rows), self.key(rows), self.value(rows), step, head_mask)
+
+    forward = vision.by_hand_layer(run)
 
 
 class ViTSelfOutput(nn.Module):
@@ -147,10 +148,11 @@ class ViTAttention(nn.Module):
         self.output = ViTSelfOutput(config)
         self.pruned_heads: set[int] = set()
 
-    @vision.by_hand_layer
-    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+    def run(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         context, *weights = through(self.attention, rows, step, head_mask)
         return self.output(context, rows), *weights
+
+    forward = vision.by_hand_layer(run)
 
     def prune_heads(self, heads: list[int]) -> None:
         inner = self.attention
@@ -193,11 +195,12 @@ class ViTLayer(nn.Module):
         self.layernorm_before = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.layernorm_after = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    @vision.by_hand_layer
-    def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
+    def run(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         attended, *weights = through(self.attention, self.layernorm_before(rows), step, head_mask)
         rows = rows + attended
         return self.output(self.intermediate(self.layernorm_after(rows)), rows), *weights
+
+    forward = vision.by_hand_layer(run)
 
     def block(self) -> Block:
         inner, up = self.attention.attention, self.intermediate
@@ -216,11 +219,12 @@ class ViTEncoder(nn.Module):
         self.layer = nn.ModuleList(self.LAYER(config) for _ in range(config.num_hidden_layers))
         self.gradient_checkpointing = False
 
-    @vision.by_hand_stack
-    def forward(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
+    def run(self, rows: Tensor, step: Step, head_masks: HeadMasks = None) -> BaseModelOutput:
         return run_layers(
             self.layer, rows, step, head_masks, checkpointing=self.gradient_checkpointing and self.training
         )
+
+    forward = vision.by_hand_stack(run)
 
 
 class ViTPooler(nn.Module):
