@@ -319,6 +319,6 @@ def test_no_vectors_of_tokens_and_no_training(encoder: SentenceEncoder) -> None:
     with pytest.raises(errors.ArgumentError, match="fit trains models of texts, and CLIPModel reads pictures"):
         encoder.fit([])
     with pytest.raises(
-        errors.ArgumentError, match="CLIPModel needs a processor of texts and images, got a PreTrainedTokenizerFast"
+        errors.ArgumentError, match="CLIPModel needs a processor of texts and images, got a CLIPTokenizer"
     ):
         SentenceEncoder(encoder.model, encoder.tokenizer)
