@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters = [chr(code) for code in range(32, 127)] + ["\n"]
     words = {word: number for number, word in enumerate(SPECIAL + letters)}
     made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Split(Regex("(?s:.)"), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", padding_side="left",
         additional_special_tokens=SPECIAL[3:], chat_template=TEMPLATE, model_input_names=["input_ids", "attention_mask"],
