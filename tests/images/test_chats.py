@@ -20,7 +20,8 @@ import formers
 
 PIL = pytest.importorskip("PIL.Image")
 TEMPLATE = (
-    "{% for m in messages %}<s>{{ m.role }}: {% if m.content is string %}{{ m.content }}{% else %}{% for c in m.content %}"
+    "{% for m in messages %}<s>{{ m.role }}: {% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for c in m.content %}"
     "{% if c.type == 'image' %}<image>{% else %}{{ c.text }}{% endif %}{% endfor %}{% endif %}\n{% endfor %}"
     "{% if add_generation_prompt %}<s>assistant: {% endif %}"
 )
@@ -35,10 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     letters = [chr(code) for code in range(32, 127)] + ["\n"]
     words = {word: number for number, word in enumerate(SPECIAL + letters)}
     made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.Split(Regex("(?s:.)"), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", padding_side="left",
-        additional_special_tokens=SPECIAL[3:], chat_template=TEMPLATE, model_input_names=["input_ids", "attention_mask"],
+        additional_special_tokens=SPECIAL[3:], chat_template=TEMPLATE,
+        model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
     fast.save_pretrained(path)
     return path
@@ -58,9 +60,11 @@ def pair(family: str, folder: Path) -> tuple[Any, Any]:
             "vision_feature_select_strategy": "default",
             "num_additional_image_tokens": 1,
         }
-        theirs = transformers.LlavaProcessor(LlavaImageProcessorPil(), theirs_tokenizer, **own)
+        theirs = transformers.LlavaProcessor(LlavaImageProcessorPil(), theirs_tokenizer, chat_template=TEMPLATE, **own)
         return theirs, formers.LlavaProcessor(formers.LlavaImageProcessor(), tokenizer, **own)
-    theirs = transformers.Idefics3Processor(Idefics3ImageProcessorPil(**SIZES), theirs_tokenizer, image_seq_len=4)
+    theirs = transformers.Idefics3Processor(
+        Idefics3ImageProcessorPil(**SIZES), theirs_tokenizer, image_seq_len=4, chat_template=TEMPLATE
+    )
     kinds = (formers.Idefics3Processor, formers.Idefics3ImageProcessor)
     if family == "smolvlm":
         kinds = (formers.SmolVLMProcessor, formers.SmolVLMImageProcessor)
@@ -166,5 +170,5 @@ def test_files(family: str, folder: Path, tmp_path: Path) -> None:
 def test_llava_without_its_patches(folder: Path) -> None:
     ours = pair("llava", folder)[1]
     ours.patch_size = None
-    with pytest.raises(formers.InputError, match="set processor.patch_size"):
+    with pytest.raises(formers.InputError, match=r"set processor\.patch_size"):
         ours(text="<image>", images=PHOTOS[0], return_tensors="pt")

@@ -1,8 +1,8 @@
 """Idefics 3: a decoder that reads pictures in texts, each as a few rows; patches that are neighbours become one.
 
 Source: Laurençon et al. 2024 (arXiv 2408.12637).
-Letters: B texts, n pictures of a text at most, I pictures, C channels, H height, W width, P patches of a picture, D width
-of the vision model, s scale_factor, R = P / s² rows of a picture, E width of the decoder.
+Letters: B texts, n pictures of a text at most, I pictures, C channels, H height, W width, P patches of a picture, D
+width of the vision model, s scale_factor, R = P / s² rows of a picture, E width of the decoder.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Idefics3ImageProcessor(BaseImageProcessor):
 
     do_convert_rgb = True
     do_resize = True
-    size = {"longest_edge": 4 * 364}
+    size: Any = {"longest_edge": 4 * 364}
     resample = PILImageResampling.LANCZOS
     do_rescale = True
     do_normalize = True
@@ -319,10 +319,10 @@ class Idefics3Connector(nn.Module):
 class Idefics3VisionTransformer(vision.ImageBody):
     """The model that reads pictures alone: hidden states (I, P, D)."""
 
-    config_class: Any = Idefics3VisionConfig
+    config_class: ClassVar[Any] = Idefics3VisionConfig
     base_model_prefix = "vision_model"
     SIGNATURE = ("pixel_values", "patch_attention_mask", *OPTIONS)
-    KEYWORDS = ()
+    KEYWORDS = ()  # type: ignore[assignment]
     EMBEDDED = ("pixel_values", "patch_attention_mask")
     WORDS = "embeddings.patch_embedding"
     NORM = "post_layernorm"
@@ -350,17 +350,18 @@ class Idefics3VisionTransformer(vision.ImageBody):
                 f"patch_attention_mask has shape {tuple(mask.shape)}; it says of each patch whether it is the "
                 f"picture's, {(len(images), *grid)}."
             )
-        whole = mask is None or bool(mask.all())
-        return Layout(len(images), grid[0] * grid[1], mask=None if whole else mask.bool().flatten(1))
+        if mask is not None and bool(mask.all()):
+            mask = None
+        return Layout(len(images), grid[0] * grid[1], mask=None if mask is None else mask.bool().flatten(1))
 
 
 class Idefics3PreTrainedModel(seeing.Seeing):
     """What Idefics 3's models share."""
 
-    config_class: Any = Idefics3Config
+    config_class: ClassVar[Any] = Idefics3Config
     base_model_prefix = "model"
     IMAGE = ("pixel_values", "pixel_attention_mask")
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds", *IMAGE),
         *("image_hidden_states", "labels", "use_cache", *OPTIONS),
     )

@@ -1,14 +1,14 @@
 """LLaVA: a decoder that reads pictures in texts, each patch as a row; two dense layers lead from one to the other.
 
 Source: Liu et al. 2023 (arXiv 2304.08485, 2310.03744).
-Letters: B texts, I pictures, C channels, H height, W width, R rows of a picture, D width of the vision model, E width of
-the decoder.
+Letters: B texts, I pictures, C channels, H height, W width, R rows of a picture, D width of the vision model, E width
+of the decoder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -156,7 +156,7 @@ class LlavaPreTrainedModel(seeing.Seeing):
     config_class = LlavaConfig
     base_model_prefix = "model"
     IMAGE = ("pixel_values", "vision_feature_layer", "vision_feature_select_strategy")
-    SIGNATURE = (
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_ids", "pixel_values", "attention_mask", "position_ids", "past_key_values", "inputs_embeds"),
         *("vision_feature_layer", "vision_feature_select_strategy", "labels", "use_cache", *OPTIONS),
     )
@@ -234,7 +234,7 @@ class LlavaForConditionalGeneration(LlavaPreTrainedModel, seeing.SeeingLM):
         return self.see(inputs)
 
     def compute_logits(self, rows: Tensor) -> Tensor:
-        return self.language_model.compute_logits(rows)  # type: ignore[operator]
+        return self.language_model.compute_logits(rows)
 
 
 MODEL_TYPES = {"llava": LlavaConfig}

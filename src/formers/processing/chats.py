@@ -101,12 +101,21 @@ class ImageTextProcessor(ProcessorMixin):
 
     # ---- chats
 
+    def apply_chat_template(self, conversation: Any, *, tokenize: bool = False, **kwargs: Any) -> Any:
+        """As other processors; see `chat_with_images`."""
+        beside = kwargs.pop("images", None)
+        if beside is None:
+            return super().apply_chat_template(conversation, tokenize=tokenize, **kwargs)
+        return self.chat_with_images(
+            conversation, images_of_chat(conversation), tokenize=tokenize, beside=beside, **kwargs
+        )
+
     def chat_with_images(self, conversation: Any, images: list[Any], *, tokenize: bool, **kwargs: Any) -> Any:
         """A chat whose messages hold {"type": "image"}: with its "image", "url", "path" or "base64", or one of
         `images=`, in their order. Gives the text; or with `tokenize`, what the model reads, as a dictionary where
         `return_dict` is asked for, else the ids alone. Errors: InputError for fewer or more images than the chat names.
         """
-        beside, whole = kwargs.pop("images", None), kwargs.pop("return_dict", False)
+        beside, whole = kwargs.pop("beside", None), kwargs.pop("return_dict", False)
         known = {*self.image_processor.keys(), *_OF_CALL}
         of_call = {name: kwargs.pop(name) for name in list(kwargs) if name in known}
         of_call |= kwargs.pop("processor_kwargs", None) or {}
