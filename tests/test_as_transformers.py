@@ -51,8 +51,8 @@ def test_names_that_are_not_here_say_so() -> None:
     assert "formers stands for transformers here: formers has no model family 'no_such'" in said
     printed = code(
         "import transformers\n"
-        "try:\n    from transformers import ViTModel\nexcept ImportError: print('as in a release without it')\n"
-        "print(hasattr(transformers, 'ViTModel'))"
+        "try:\n    from transformers import DetrModel\nexcept ImportError: print('as in a release without it')\n"
+        "print(hasattr(transformers, 'DetrModel'))"
     )
     assert printed.splitlines() == ["as in a release without it", "False"]
 

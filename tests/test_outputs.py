@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, batch, pair
+from families import CASES, FAMILIES, IMAGES, batch, pair
 from of_families import facts
 from torch.utils import _pytree as pytree
 
@@ -22,22 +22,30 @@ CLASSES = [cls for cls in outputs.ModelOutput.__subclasses__() if cls.__module__
 OWN = {"GenerateDecoderOnlyOutput": ["ended"], "GenerateEncoderDecoderOutput": ["ended"]}
 
 
+# classes that the reference has for each family
+THEIRS = {
+    "MultimodalModelOutputWithPast": "Idefics3BaseModelOutputWithPast",
+    "MultimodalCausalLMOutputWithPast": "Idefics3CausalLMOutputWithPast",
+}
+
+
 def classifier_output() -> outputs.SequenceClassifierOutput:
     return outputs.SequenceClassifierOutput(logits=torch.tensor([[0.25, 0.5]]), hidden_states=(torch.zeros(1),) * 3)
 
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_fields_are_the_references(cls: type) -> None:
-    modules = (importlib.import_module(type(pair(family, "base")[0]).__module__) for family in FAMILIES)
+    modules = (importlib.import_module(f"transformers.models.{f}.modeling_{f}") for f in (*FAMILIES, *IMAGES))
+    name = THEIRS.get(cls.__name__, cls.__name__)
     theirs = next(
-        getattr(m, cls.__name__)
+        getattr(m, name)
         for m in (
             transformers.modeling_outputs,
             transformers.generation.utils,
             transformers.generation.watermarking,
             *modules,
         )
-        if hasattr(m, cls.__name__)
+        if hasattr(m, name)
     )
     assert list(cls.__dataclass_fields__) == [*theirs.__dataclass_fields__, *OWN.get(cls.__name__, ())]
 

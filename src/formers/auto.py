@@ -111,7 +111,7 @@ class _AutoModel:
                 f"{cls.__name__}: {type(config).__name__} has no model with this head ({' or '.join(heads)}); "
                 f"these have one: {', '.join(having) or 'none'}."
             )
-        named = config.architectures or ()  # where a family has several of them
+        named = config.architectures if isinstance(config.architectures, list) else ()
         return next((model for model in found if model.__name__ in named), found[0])
 
     @classmethod

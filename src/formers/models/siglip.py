@@ -108,7 +108,7 @@ class SiglipTokenizer(SentencePieceTokenizer):
 
     def normalizing(self, charsmap: list[Any]) -> Any:
         """Small letters, no punctuation, and one space for any white space, before what the file says."""
-        marks = normalizers.Replace(Regex("[" + "".join(f"\\{mark}" for mark in string.punctuation) + "]"), "")
+        marks = normalizers.Replace(Regex(r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"""), "")
         lower = [normalizers.Lowercase()] if self.do_lower_case else []
         spaces = [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
         return normalizers.Sequence([*lower, marks, *spaces, *charsmap])

@@ -89,7 +89,7 @@ class Settings:
             return False if ways else None
         for kind, way in ways.items():
             if way not in [{"method": _TOWERS[kind], "method_output_name": made} for made in ("pooler_output", None)]:
-                raise self._refused("modality_config", way)
+                raise self._refused(f"modality_config[{kind!r}]", way)
         return True
 
     def _taken(self, given: Any, key: str, known: tuple[str, ...] | None) -> dict[str, Any]:
