@@ -35,7 +35,8 @@ def classifier_output() -> outputs.SequenceClassifierOutput:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_fields_are_the_references(cls: type) -> None:
-    modules = (importlib.import_module(f"transformers.models.{f}.modeling_{f}") for f in (*FAMILIES, *IMAGES))
+    homes = (f"transformers.models.{family}.modeling_{family}" for family in IMAGES)
+    modules = map(importlib.import_module, (*(type(pair(f, "base")[0]).__module__ for f in FAMILIES), *homes))
     name = THEIRS.get(cls.__name__, cls.__name__)
     theirs = next(
         getattr(m, name)

@@ -322,7 +322,7 @@ class Idefics3VisionTransformer(vision.ImageBody):
     config_class: ClassVar[Any] = Idefics3VisionConfig
     base_model_prefix = "vision_model"
     SIGNATURE = ("pixel_values", "patch_attention_mask", *OPTIONS)
-    KEYWORDS = ()  # type: ignore[assignment]
+    KEYWORDS = ()
     EMBEDDED = ("pixel_values", "patch_attention_mask")
     WORDS = "embeddings.patch_embedding"
     NORM = "post_layernorm"

@@ -281,7 +281,7 @@ class ViltPreTrainedModel(PreTrainedModel):
     base_model_prefix = "vilt"
     SIGNATURE: ClassVar[tuple[str, ...]] = (*INPUTS, *GIVEN, "labels", *OPTIONS)
     WORDS = "embeddings.text_embeddings.word_embeddings"
-    BUFFERS = ("position_ids", "token_type_ids")
+    BUFFERS: ClassVar[tuple[str, ...]] = ("position_ids", "token_type_ids")
 
     def layout_of_inputs(
         self, inputs: dict[str, Any], keep_padding: bool = False, reads_first: bool = True, cache: Any = None

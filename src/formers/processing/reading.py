@@ -34,7 +34,7 @@ _FORMATS = (
     "WEBP",
 )
 _ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+={0,2}\s*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+(?:=\s*){0,2}")
 _SHORT = 64  # letters that are no image in base64, whatever they say
 _OTHERS = {  # what files begin with that pass for images
     "<!doctype html": "a page of HTML: was the image's address a page about it, or one that refused it?",
