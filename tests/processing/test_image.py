@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 from goldens.image_processing import CLASSES, IMAGES, digest
-from kinds import PHOTOS, PROCESSORS, CLIPImageProcessor, ViTImageProcessor
-from PIL import Image
+from processing.kinds import PHOTOS, PROCESSORS, CLIPImageProcessor, ViTImageProcessor
+from PIL import Image, ImageCms
 
 from formers.errors import ArgumentError, InputError
 
@@ -49,10 +49,27 @@ def test_lists_are_in_order(name: str) -> None:
         assert torch.equal(found[key], values)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "CMYK", "YCbCr", "I;16", "PA"])
+def of_mode(mode: str) -> Image.Image:
+    """A photo in one of Pillow's modes, half transparent where it can be."""
+    image = Image.open(PHOTOS[0]).resize((97, 61)).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize((97, 61)))
+    if mode in ("LAB", "HSV", "YCbCr", "CMYK", "P", "F"):
+        image = image.convert("RGB")
+    if mode == "LAB":
+        profiles = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))  # type: ignore[arg-type]
+        return ImageCms.profileToProfile(image, *profiles, outputMode="LAB")  # type: ignore[return-value]
+    if mode in ("I", "I;16"):
+        return Image.fromarray(np.asarray(image.convert("L")).astype("int32" if mode == "I" else "uint16") * 3)
+    return image.convert({"PA": "P"}.get(mode, mode)).convert(mode)
+
+
+MODES = ["1", "L", "P", "LA", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "PA"]
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_modes(mode: str) -> None:
-    image = Image.open(PHOTOS[0]).resize((97, 61))
-    image = image.convert("L").convert(mode) if mode == "I;16" else image.convert("RGBA").convert("RGB").convert(mode)
+    image = of_mode(mode)
+    assert image.mode == mode
     found = CLIPImageProcessor()(image, return_tensors="np").pixel_values
     assert np.array_equal(found, theirs("CLIPImageProcessor")()(image, return_tensors="np").pixel_values)
 
@@ -99,7 +116,8 @@ def test_settings() -> None:
             ViTImageProcessor(**bad)
 
 
-def test_wrong_images(caplog: pytest.LogCaptureFixture) -> None:
+def test_wrong_images(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("formers.logging._said", set())
     ours, array = ViTImageProcessor(), np.zeros((3, 8, 9), np.uint8)
     with pytest.raises(InputError, match="8 × 9"):
         ours([array, array[:, :5]], do_resize=False, return_tensors="pt")
@@ -111,6 +129,10 @@ def test_wrong_images(caplog: pytest.LogCaptureFixture) -> None:
         ours([])
     with pytest.raises(InputError, match="no pixels"):
         ours(np.zeros((3, 0, 4), np.uint8))
+    for kind in (object, complex, str):
+        for more in ({}, {"do_resize": False}):
+            with pytest.raises(InputError, match="array of numbers"):
+                ours(array.astype(kind), **more)
     with pytest.raises(InputError, match="normalized already"):
         ours(np.full((3, 4, 4), -1.5))
     ours(np.full((3, 4, 4), 0.5, np.float32))

@@ -196,13 +196,13 @@ class BaseImageProcessor:
 
     def picture(self, image: Any) -> Picture:
         """An image as it is worked on."""
-        picture = picture_of(image, self.timeout, self.input_data_format)
+        picture = picture_of(image, self.timeout, self.input_data_format, bool(self.do_convert_rgb))
         if self.do_rescale and is_scaled(picture):
             warn_once(
                 f"Pixels from 0 to 1 were given to {type(self).__name__} and are multiplied by rescale_factor="
                 f"{self.rescale_factor:.4g}, as those from 0 to 255. If they are scaled already, give do_rescale=False."
             )
-        return transforms.to_rgb(picture) if self.do_convert_rgb else picture
+        return picture
 
     def one(self, picture: Picture) -> Any:
         """What becomes of one image: (C, H, W) numbers."""

@@ -90,6 +90,10 @@ def as_picture(image: Any, channels: str | ChannelDimension | None = None) -> Pi
 
 
 def _channels_first(array: Array, channels: str | ChannelDimension | None) -> Array:
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"An image is an array of numbers, got one of {array.dtype}; array.astype('uint8') makes bytes of it."
+        )
     if array.ndim == 2:
         return array[None]
     if array.ndim != 3:
@@ -139,8 +143,8 @@ def to_pil(array: Array) -> tuple[Image, bool]:
 def _whole(array: Array) -> bool:
     if array.dtype.kind in "iub":
         return True
-    if array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise InputError("An image's pixels must be numbers; some are not finite, or none at all.")
+    if not np.isfinite(array).all():
+        raise InputError("An image's pixels must be finite numbers; some are NaN or infinite.")
     return bool(np.allclose(array, array.astype(np.int64)))
 
 
