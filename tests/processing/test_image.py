@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 from goldens.image_processing import CLASSES, IMAGES, digest
-from processing.kinds import PHOTOS, PROCESSORS, CLIPImageProcessor, ViTImageProcessor
 from PIL import Image, ImageCms
+from processing.kinds import PHOTOS, PROCESSORS, CLIPImageProcessor, ViTImageProcessor
 
 from formers.errors import ArgumentError, InputError
 
@@ -121,7 +121,7 @@ def test_wrong_images(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monk
     ours, array = ViTImageProcessor(), np.zeros((3, 8, 9), np.uint8)
     with pytest.raises(InputError, match="8 × 9"):
         ours([array, array[:, :5]], do_resize=False, return_tensors="pt")
-    with pytest.raises(InputError, match="1 channel.*do_convert_rgb"):
+    with pytest.raises(InputError, match=r"1 channel.*do_convert_rgb"):
         ours(Image.new("L", (9, 8)))
     with pytest.raises(InputError, match=r"Image 1 of 2.*shape"):
         ours([array, np.zeros((7, 8, 9), np.uint8)])
@@ -137,3 +137,32 @@ def test_wrong_images(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.Monk
         ours(np.full((3, 4, 4), -1.5))
     ours(np.full((3, 4, 4), 0.5, np.float32))
     assert "do_rescale=False" in caplog.text
+
+
+def test_what_is_transparent_in_a_file(tmp_path: Path) -> None:
+    """A palette's transparent colour is white, as after the reference's own reading."""
+    path = str(tmp_path / "a.png")
+    of_mode("P").save(path, transparency=3)
+    expected = theirs("CLIPImageProcessor")()(transformers.image_utils.load_image(path), return_tensors="np")
+    found = CLIPImageProcessor()(path, return_tensors="np")
+    assert np.array_equal(found.pixel_values, expected.pixel_values)
+    plain = CLIPImageProcessor()(path, do_convert_rgb=False, return_tensors="np")
+    assert not np.array_equal(found.pixel_values, plain.pixel_values)
+
+
+@pytest.mark.parametrize("kind", ["image", "array"])
+def test_settings_that_would_fill_the_memory(kind: str) -> None:
+    image = of_mode("RGBA").convert("RGB") if kind == "image" else np.zeros((3, 8, 9), np.uint8)
+    for call in ({"do_center_crop": True, "crop_size": 10**6}, {"size": 10**6}, {"do_pad": True, "pad_size": 10**6}):
+        with pytest.raises(InputError, match=r"1000000 × 1000000"):
+            ViTImageProcessor(**call)(image)
+
+
+def test_null_in_a_file_turns_a_step_off(tmp_path: Path) -> None:
+    values = {"image_processor_type": "ViTImageProcessor", "do_resize": None, "do_normalize": None, "size": 8}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(values))
+    ours, reference = (c.from_pretrained(tmp_path) for c in (ViTImageProcessor, theirs("ViTImageProcessor")))
+    array = np.random.default_rng(0).integers(0, 256, (3, 61, 97), dtype=np.uint8)
+    found = ours(array, return_tensors="np").pixel_values
+    assert found.shape == array[None].shape
+    assert np.array_equal(found, reference(array, return_tensors="np").pixel_values)

@@ -141,7 +141,7 @@ class BeitEmbeddings(vit.ViTEmbeddings):
         if self.position_embeddings is not None:
             return super().forward(pixel_values, bool_masked_pos, interpolate_pos_encoding=True)
         rows = vision.masked(self.patch_embeddings(pixel_values), self.mask_token, bool_masked_pos)
-        return self.dropout(torch.cat([self.first().expand(len(rows), -1, -1).to(rows.dtype), rows], dim=1))
+        return self.dropout(torch.cat([self.first().expand(rows.shape[0], -1, -1).to(rows.dtype), rows], dim=1))
 
 
 @lru_cache(maxsize=8)

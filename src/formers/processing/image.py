@@ -86,6 +86,9 @@ class BaseImageProcessor:
     def __init__(self, **kwargs: Any) -> None:
         self._unknown: dict[str, Any] = {}  # keys of a file that are no settings: they are written back
         self._take(kwargs)
+        for name in self.keys():  # null in a file: not done, but numbers and sizes are the class's
+            if name.startswith("do_") and name in kwargs and kwargs[name] is None:
+                setattr(self, name, None)
         for name in set(self.keys()) - self.__dict__.keys():
             setattr(self, name, copy.copy(getattr(type(self), name)))
 

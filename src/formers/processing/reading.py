@@ -75,21 +75,23 @@ def picture_of(image: Any, timeout: float | None = None, channels: Any = None, r
 
     rgb: make three channels, which for an image of Pillow depends on its mode: arrays do not tell CMYK from RGBA.
     """
-    if is_pil(image):
+    array = None if is_pil(image) else as_numpy(image)
+    if array is not None:
+        picture = as_picture(array, channels)
+        return to_rgb(picture) if rgb else picture
+    if not is_pil(image):
+        image = load_image(image, timeout)
+    else:
         _guarded("This image", image.load)
         if image.info.get("exif") and image.getexif().get(_ORIENTATION, 1) != 1:
             warn_once(
                 "An image is to be turned, as its EXIF orientation says, and is taken as it is: load_image(image) "
                 "turns it, and so does giving its path."
             )
-        if rgb:
-            _warn_of_depth(image, "An image")
-            image = _guarded("This image", lambda: to_rgb(image))
-        return as_picture(image)
-    if (array := as_numpy(image)) is None:
-        return as_picture(load_image(image, timeout))
-    picture = as_picture(array, channels)
-    return to_rgb(picture) if rgb else picture
+    if rgb:
+        _warn_of_depth(image, "An image")
+        image = _guarded("This image", lambda: to_rgb(image))
+    return as_picture(image)
 
 
 def as_numpy(image: Any) -> np.ndarray[Any, Any] | None:
