@@ -164,7 +164,7 @@ def places(grid: Grid, first: bool) -> Tensor:
 
 def biases(table: Tensor, grid: Grid, first: bool) -> Tensor:
     """What is added to scores, (1, H, T, T), from a table of distances with a column for each head."""
-    T = grid[0] * grid[1] + first
+    T = grid[0] * grid[1] + int(first)  # of a bool and a traced size there is no sum
     return table.index_select(0, places(grid, first).to(table.device)).view(T, T, -1).permute(2, 0, 1)[None]
 
 
