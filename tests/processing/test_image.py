@@ -166,3 +166,9 @@ def test_null_in_a_file_turns_a_step_off(tmp_path: Path) -> None:
     found = ours(array, return_tensors="np").pixel_values
     assert found.shape == array[None].shape
     assert np.array_equal(found, reference(array, return_tensors="np").pixel_values)
+
+
+@pytest.mark.parametrize("size", [(41, 57), (3, 5), (320, 320)])
+def test_pictures_that_are_not_of_whole_patches(size: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=r"not of whole patches of 16 × 16, 256 at most"):
+        PROCESSORS["Siglip2ImageProcessor"](do_resize=False)(np.zeros((3, *size), np.uint8))
