@@ -209,6 +209,16 @@ def test_arguments_that_are_none(vit: str, clip: str, photos: list[str]) -> None
         formers.pipelines.ImageToTextPipeline(pipe.model, image_processor=pipe.image_processor)
 
 
+def test_processors_are_saved_for_old_and_new_readers(clip: str, tmp_path: Path) -> None:
+    processor = formers.CLIPProcessor.from_pretrained(clip, size=40)
+    processor.save_pretrained(tmp_path)
+    # Transformers 4.40 makes arguments of all that is here, beside the image processor and the tokenizer
+    assert json.loads((tmp_path / "processor_config.json").read_text()) == {"processor_class": "CLIPProcessor"}
+    for cls in (formers.AutoProcessor, transformers.AutoProcessor):
+        again = cls.from_pretrained(tmp_path)
+        assert type(again).__name__ == "CLIPProcessor" and again.image_processor.size["shortest_edge"] == 40
+
+
 def test_saved_with_what_makes_its_inputs(clip: str, photos: list[str], tmp_path: Path) -> None:
     pipe = pipeline("zero-shot-image-classification", model=clip)
     pipe.save_pretrained(tmp_path)
