@@ -104,7 +104,14 @@ def pictures(config: Any, count: int = 6) -> Tensor:
 
 
 def project(convolution: nn.Conv2d, pixel_values: Tensor) -> Tensor:
-    """Pixel values (B, C, H, W) to a row of each patch, (B, P, D), in the convolution's type."""
+    """Pixel values (B, C, H, W) to a row of each patch, (B, P, D), in the convolution's type.
+
+    Raises InputError for pictures that are smaller than a patch."""
+    size, patch = tuple(pixel_values.shape[2:]), convolution.kernel_size
+    if size[0] < patch[0] or size[1] < patch[1]:
+        raise InputError(
+            f"pixel_values are of {size[0]} x {size[1]} pixels, less than the {patch[0]} x {patch[1]} of a patch."
+        )
     found: Tensor = convolution(pixel_values.to(convolution.weight.dtype))
     return found.flatten(2).transpose(1, 2)
 
@@ -143,12 +150,15 @@ def masked(rows: Tensor, token: Tensor | None, bool_masked_pos: Tensor | None) -
         return rows
     if token is None:
         raise InputError("bool_masked_pos has no effect here: the model was made with use_mask_token=False.")
+    if not isinstance(bool_masked_pos, Tensor):
+        raise NotTensorError(f"bool_masked_pos is a {type(bool_masked_pos).__name__}, not a tensor (batch, patches).")
     if tuple(bool_masked_pos.shape) != tuple(rows.shape[:2]):
         raise InputError(
             f"bool_masked_pos has shape {tuple(bool_masked_pos.shape)}; it says of each patch whether it is hidden, "
             f"{tuple(rows.shape[:2])}."
         )
-    return torch.where(bool_masked_pos.bool()[..., None], token.to(rows.dtype), rows)
+    hidden = bool_masked_pos[..., None].to(rows.dtype)  # numbers between 0 and 1 mix both
+    return rows * (1 - hidden) + token.to(rows.dtype) * hidden
 
 
 class ReadsImages(PreTrainedModel):
@@ -182,7 +192,7 @@ class ReadsImages(PreTrainedModel):
     ) -> Layout:
         images = checked_images(type(self).__name__, inputs.get("pixel_values"), of_pictures(self.config).num_channels)
         body: Any = self.base_model
-        B, T, mask = len(images), body.columns(*images.shape[2:]), inputs.get("attention_mask")
+        B, T, mask = images.shape[0], body.columns(*images.shape[2:]), inputs.get("attention_mask")
         return Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
 
     @property

@@ -34,7 +34,8 @@ def main() -> None:
 
     # torchvision's own operators do not load beside torch's build for CPUs; resizing needs none of them
     operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in ("nms", "qnms"):
+        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import transformers
     from transformers.image_utils import load_image
 

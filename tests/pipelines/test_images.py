@@ -149,6 +149,28 @@ def test_vectors_of_labels_are_computed_once(clip: str, photos: list[str], monke
     assert not near(pipe(photos[0], LABELS[:2]), first[0][:2]) and len(calls) == 3
 
 
+@pytest.mark.parametrize("change", ["data", "hook", "dropout", "type"])
+def test_vectors_of_labels_are_the_models_of_now(clip: str, photos: list[str], change: str) -> None:
+    pipe = pipeline("zero-shot-image-classification", model=clip)
+    before = pipe(photos[0], LABELS)
+    if change == "data":  # as averages of weights and merged adapters are written: without a version
+        pipe.model.text_projection.weight.data.mul_(-1)
+    elif change == "hook":
+        pipe.model.text_projection.register_forward_hook(lambda module, inputs, output: -output)
+    elif change == "dropout":
+        pipe.model.text_model.encoder.layers[0].self_attn.rate = 0.9
+        pipe.model.train()
+    else:
+        pipe.model.to(torch.float64)
+        assert near(pipe(photos[0], LABELS), before)
+        return
+    now = pipe(photos[0], LABELS)
+    assert not near(now, before)
+    if change != "dropout":
+        pipe._kept = None
+        assert near(pipe(photos[0], LABELS), now)
+
+
 NO_PICTURES = [
     ("nope.jpg", errors.NotFoundError, "no file 'nope.jpg'"),
     (".", errors.NotFoundError, "is a folder"),
@@ -156,6 +178,7 @@ NO_PICTURES = [
     (b"<!DOCTYPE html><html></html>", errors.InputError, "a page of HTML"),
     (None, errors.InputError, "a picture is needed"),
     (3, errors.ArgumentError, "An image is a path"),
+    (np.zeros((2, 9, 9, 3), np.uint8), errors.InputError, "several pictures"),
 ]
 
 
@@ -184,6 +207,16 @@ def test_arguments_that_are_none(vit: str, clip: str, photos: list[str]) -> None
         zero(photos[0], LABELS, hypothesis_template="a photo")
     with pytest.raises(errors.HeadError, match="writes no texts"):
         formers.pipelines.ImageToTextPipeline(pipe.model, image_processor=pipe.image_processor)
+
+
+def test_processors_are_saved_for_old_and_new_readers(clip: str, tmp_path: Path) -> None:
+    processor = formers.CLIPProcessor.from_pretrained(clip, size=40)
+    processor.save_pretrained(tmp_path)
+    # Transformers 4.40 makes arguments of all that is here, beside the image processor and the tokenizer
+    assert json.loads((tmp_path / "processor_config.json").read_text()) == {"processor_class": "CLIPProcessor"}
+    for cls in (formers.AutoProcessor, transformers.AutoProcessor):
+        again = cls.from_pretrained(tmp_path)
+        assert type(again).__name__ == "CLIPProcessor" and again.image_processor.size["shortest_edge"] == 40
 
 
 def test_saved_with_what_makes_its_inputs(clip: str, photos: list[str], tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class BeitEmbeddings(vit.ViTEmbeddings):
         if self.position_embeddings is not None:
             return super().forward(pixel_values, bool_masked_pos, interpolate_pos_encoding=True)
         rows = vision.masked(self.patch_embeddings(pixel_values), self.mask_token, bool_masked_pos)
-        return self.dropout(torch.cat([self.first().expand(len(rows), -1, -1).to(rows.dtype), rows], dim=1))
+        return self.dropout(torch.cat([self.first().expand(rows.shape[0], -1, -1).to(rows.dtype), rows], dim=1))
 
 
 @lru_cache(maxsize=8)
@@ -164,7 +164,7 @@ def places(grid: Grid, first: bool) -> Tensor:
 
 def biases(table: Tensor, grid: Grid, first: bool) -> Tensor:
     """What is added to scores, (1, H, T, T), from a table of distances with a column for each head."""
-    T = grid[0] * grid[1] + first
+    T = grid[0] * grid[1] + int(first)  # of a bool and a traced size there is no sum
     return table.index_select(0, places(grid, first).to(table.device)).view(T, T, -1).permute(2, 0, 1)[None]
 
 

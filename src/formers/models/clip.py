@@ -217,7 +217,7 @@ class CLIPVisionEmbeddings(nn.Module):
         """(B, C, H, W) to (B, T, D)."""
         images = vision.checked_images(type(self).__name__, pixel_values, self.config.num_channels)
         rows = vision.project(self.patch_embedding, images)
-        rows = torch.cat([self.class_embedding.expand(len(rows), 1, -1).to(rows.dtype), rows], dim=1)
+        rows = torch.cat([self.class_embedding.expand(rows.shape[0], 1, -1).to(rows.dtype), rows], dim=1)
         size, table = (images.shape[2], images.shape[3]), self.position_embedding.weight[None]
         return vision.with_positions(rows, table, self.config, size, interpolate_pos_encoding)
 

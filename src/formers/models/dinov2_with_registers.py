@@ -36,7 +36,7 @@ class Dinov2WithRegistersEmbeddings(dinov2.Dinov2Embeddings):
         rows = vision.masked(self.patch_embeddings(pixel_values), self.mask_token, bool_masked_pos)
         own, grid = vision.grid_of(self.config), vision.grid_of(self.config, *pixel_values.shape[2:])
         table = vision.interpolated(self.position_embeddings, own, grid, antialias=True)
-        first = torch.cat([self.cls_token + table[:, :1], self.register_tokens], dim=1).expand(len(rows), -1, -1)
+        first = torch.cat([self.cls_token + table[:, :1], self.register_tokens], dim=1).expand(rows.shape[0], -1, -1)
         return self.dropout(torch.cat([first.to(rows.dtype), rows + table[:, 1:]], dim=1))  # (B, T, D)
 
 

@@ -111,6 +111,11 @@ class Siglip2ImageProcessor(BaseImageProcessor):
     def one(self, picture: Picture) -> tuple[Array, tuple[int, int]]:
         image, edge = as_array(super().one(picture)), self.patch_size
         down, across = image.shape[1] // edge, image.shape[2] // edge
+        if (down * edge, across * edge) != image.shape[1:] or not 0 < down * across <= self.max_num_patches:
+            raise InputError(
+                f"An image of {image.shape[1]} × {image.shape[2]} (height × width) is not of whole patches of {edge} × "
+                f"{edge}, {self.max_num_patches} at most: resize it, as do_resize=True does."
+            )
         grid = image.reshape(image.shape[0], down, edge, across, edge)
         return grid.transpose(1, 3, 2, 4, 0).reshape(down * across, -1), (down, across)
 

@@ -105,7 +105,7 @@ class ViTEmbeddings(nn.Module):
         self, pixel_values: Tensor, bool_masked_pos: Tensor | None = None, interpolate_pos_encoding: bool | None = None
     ) -> Tensor:
         rows = vision.masked(self.patch_embeddings(pixel_values), self.mask_token, bool_masked_pos)
-        rows = torch.cat([self.first().expand(len(rows), -1, -1).to(rows.dtype), rows], dim=1)  # (B, T, D)
+        rows = torch.cat([self.first().expand(rows.shape[0], -1, -1).to(rows.dtype), rows], dim=1)  # (B, T, D)
         size = (pixel_values.shape[2], pixel_values.shape[3])
         return self.dropout(
             vision.with_positions(rows, self.position_embeddings, self.config, size, interpolate_pos_encoding)

@@ -30,6 +30,7 @@ _UTILS = (
 )
 _TOKENIZATION = ("tokenization", "tokenization.types", "old_paths.names")
 _AUTO = ("auto", "old_paths.mappings")
+_IMAGES = ("processing.feature", "processing.image")
 _PROCESSORS = ("generation.processors", "generation.penalties", "generation.warpers")
 # where the names of a path are, in the order in which they are looked for: what loads least comes first
 PATHS: dict[str, tuple[str, ...]] = {
@@ -37,19 +38,27 @@ PATHS: dict[str, tuple[str, ...]] = {
     "configuration_utils": ("config", "old_paths.names"),
     "data": ("training.collators", "training.masking"),
     "data.data_collator": ("training.collators", "training.masking"),
+    "feature_extraction_utils": _IMAGES,
     "file_utils": _UTILS,
     "generation.configuration_utils": ("generation.configuration",),
     "generation.logits_process": _PROCESSORS,
     "generation.stopping_criteria": ("generation.stopping",),
     "generation_logits_process": _PROCESSORS,
     "generation_stopping_criteria": ("generation.stopping",),
+    "image_processing_base": _IMAGES,
+    "image_processing_utils": _IMAGES,
+    "image_utils": ("processing.transforms", "processing.reading"),
     "modeling_outputs": ("outputs", "old_paths.names"),
     "modeling_utils": ("modeling", "old_paths.tensors", "ops.activations", "old_paths.names"),
     "models.auto": _AUTO,
     "models.auto.auto_factory": _AUTO,
     "models.auto.configuration_auto": _AUTO,
+    "models.auto.feature_extraction_auto": ("auto_processing",),
+    "models.auto.image_processing_auto": ("auto_processing",),
     "models.auto.modeling_auto": _AUTO,
+    "models.auto.processing_auto": ("auto_processing",),
     "models.auto.tokenization_auto": _AUTO,
+    "processing_utils": ("processing.processor",),
     "pytorch_utils": ("old_paths.tensors",),
     "testing_utils": ("old_paths.names",),
     "tokenization_python": _TOKENIZATION,
@@ -83,6 +92,9 @@ _OF_A_FAMILY: dict[str, tuple[str, ...]] = {
     "modeling": ("outputs", "old_paths.tensors", "modeling", "old_paths.names"),
     "configuration": ("config",),
     "tokenization": (*_TOKENIZATION, "tokenization.basic"),
+    "image_processing": _IMAGES,
+    "feature_extraction": _IMAGES,
+    "processing": ("processing.processor",),
 }
 
 
@@ -91,9 +103,9 @@ def homes_of(path: str) -> tuple[str, ...]:
     if path in PATHS:
         return PATHS[path]
     *folders, last = path.split(".")
-    kind, _, family = last.partition("_")
-    family = family.removesuffix("_fast")
-    if kind in _OF_A_FAMILY and family in registry.families() and folders[:1] in ([], ["models"]):
+    kind = next((kind for kind in _OF_A_FAMILY if last.startswith(f"{kind}_")), "")
+    family = last.removeprefix(f"{kind}_").removesuffix("_fast")
+    if kind and family in registry.families() and folders[:1] in ([], ["models"]):
         return (f"models.{family}", *_OF_A_FAMILY[kind])
     if folders == ["models"]:  # data2vec, which is data2vec_text here
         return tuple(f"models.{family}" for family in registry.families() if family.startswith(f"{last}_"))

@@ -65,6 +65,8 @@ class ImagePipeline(Pipeline):
     def pixels(self, image: Any, timeout: float | None = None, **options: Any) -> dict[str, Any]:
         """What the image processor makes of one picture: tensors (1, …), numbers in the model's type."""
         arrays = isinstance(image, Tensor) or (hasattr(image, "__array__") and not hasattr(image, "convert"))
+        if arrays and (shape := tuple(image.shape)) and len(shape) > 3 and shape[0] != 1:
+            raise InputError(f"An array of shape {shape} holds several pictures: give them as a list, list(array).")
         loaded = image if arrays else load_image(image, timeout=timeout)
         made = self.image_processor(images=loaded, return_tensors="pt", **options)
         dtype = self.dtype

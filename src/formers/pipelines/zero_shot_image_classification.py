@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ArgumentError
 from .base import Task
 from .choices import checked_labels, checked_template
 from .image_classification import images_of
 from .images import ImagePipeline
+
+_LOOKED_AT = 8  # numbers of a parameter, by which an edit is found
 
 
 class ZeroShotImageClassificationPipeline(ImagePipeline):
@@ -69,18 +72,32 @@ class ZeroShotImageClassificationPipeline(ImagePipeline):
         return {"logits": self.model.similarities(vectors, pictures).T}
 
     def _of_texts(self, texts: list[str], options: dict[str, Any]) -> Tensor:
-        """The vectors of texts, (labels, D): those of the last call where texts and weights are the same."""
-        weights = [(id(p), 0 if p.is_inference() else p._version) for p in self.model.parameters()]
-        key = (texts, options, weights, self.model.device)
-        if self._kept is None or self._kept[0] != key:
-            usual: dict[str, Any] = {"padding": True}
-            if self._sigmoid():  # which was trained with texts of one length alone
-                usual = {"padding": "max_length", "max_length": 64, "truncation": True}
-            encoded = self.tokenizer(texts, return_tensors="pt", **{**usual, **options})
-            moved = self._ensure_tensor_on_device(dict(encoded), self.device)
-            read = {name: value for name, value in moved.items() if name in self.model.inputs()}
-            self._kept = key, F.normalize(self.model.get_text_features(**read), dim=-1)
-        return self._kept[1]
+        """The vectors of texts, (labels, D): those of the last call where texts and the model are the same."""
+        key, kept = (texts, options, self._state()), self._kept  # once: another thread may replace it meanwhile
+        if kept is not None and key[2] is not None and kept[0] == key:
+            return kept[1]
+        usual: dict[str, Any] = {"padding": True}
+        if self._sigmoid():  # which was trained with texts of one length alone
+            usual = {"padding": "max_length", "max_length": 64, "truncation": True}
+        encoded = self.tokenizer(texts, return_tensors="pt", **{**usual, **options})
+        moved = self._ensure_tensor_on_device(dict(encoded), self.device)
+        read = {name: value for name, value in moved.items() if name in self.model.inputs()}
+        vectors = F.normalize(self.model.get_text_features(**read), dim=-1)
+        self._kept = key, vectors
+        return vectors
+
+    def _state(self) -> Any:
+        """What vectors depend on beside texts; None where that cannot be told, as with adapters and hooks.
+
+        Edits of `parameter.data` count no version, so that some numbers of each are looked at too."""
+        model = self.model
+        if model.training or any(_does_more(module) for module in model.modules()):
+            return None
+        own = [p.detach() for name, p in model.named_parameters() if not name.startswith("vision_model.")]
+        weights = [(id(p), 0 if p.is_inference() else p._version, p.dtype) for p in model.parameters()]
+        some = torch.cat([p.flatten()[:: p.numel() // _LOOKED_AT + 1] for p in own]).tolist()
+        mode = getattr(getattr(model, "optimized", None), "mode", None)
+        return weights, some, model.device, mode, self.tokenizer
 
     def _sigmoid(self) -> bool:
         """Whether each label has a probability of its own, as in models with a bias for that."""
@@ -96,6 +113,11 @@ class ZeroShotImageClassificationPipeline(ImagePipeline):
         scores = (logits.sigmoid() if self._sigmoid() else logits.softmax(-1)).tolist()
         pairs = zip(scores, model_outputs["candidate_labels"], strict=True)
         return [{"score": score, "label": label} for score, label in sorted(pairs, key=lambda pair: -pair[0])]
+
+
+def _does_more(module: nn.Module) -> bool:
+    """Whether a module's outputs may change while its weights stay."""
+    return bool(module._forward_hooks or module._forward_pre_hooks) or "_active_adapter" in vars(module)
 
 
 TASK = Task(

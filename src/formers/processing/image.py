@@ -86,6 +86,9 @@ class BaseImageProcessor:
     def __init__(self, **kwargs: Any) -> None:
         self._unknown: dict[str, Any] = {}  # keys of a file that are no settings: they are written back
         self._take(kwargs)
+        for name in self.keys():  # null in a file: not done, but numbers and sizes are the class's
+            if name.startswith("do_") and name in kwargs and kwargs[name] is None:
+                setattr(self, name, None)
         for name in set(self.keys()) - self.__dict__.keys():
             setattr(self, name, copy.copy(getattr(type(self), name)))
 
@@ -196,13 +199,13 @@ class BaseImageProcessor:
 
     def picture(self, image: Any) -> Picture:
         """An image as it is worked on."""
-        picture = picture_of(image, self.timeout, self.input_data_format)
+        picture = picture_of(image, self.timeout, self.input_data_format, bool(self.do_convert_rgb))
         if self.do_rescale and is_scaled(picture):
             warn_once(
                 f"Pixels from 0 to 1 were given to {type(self).__name__} and are multiplied by rescale_factor="
                 f"{self.rescale_factor:.4g}, as those from 0 to 255. If they are scaled already, give do_rescale=False."
             )
-        return transforms.to_rgb(picture) if self.do_convert_rgb else picture
+        return picture
 
     def one(self, picture: Picture) -> Any:
         """What becomes of one image: (C, H, W) numbers."""

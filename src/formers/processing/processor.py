@@ -187,8 +187,10 @@ class ProcessorMixin:
         return {"image_processor": self.image_processor.to_dict(), "processor_class": type(self).__name__}
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> list[str]:
-        """Write the tokenizer's files, preprocessor_config.json, which older code reads, and processor_config.json;
-        gives their paths."""
+        """Write the tokenizer's files, preprocessor_config.json, and processor_config.json; gives their paths.
+
+        Settings of images are in the first alone: Transformers 5 looks there too, and 4.40 gives what it finds in the
+        second to the constructor, which has them already."""
         refuse_push(push_to_hub)
         name = type(self).__name__
         self.tokenizer.init_kwargs["processor_class"] = name
@@ -196,7 +198,8 @@ class ProcessorMixin:
         with replacing(save_directory) as stage:
             older = {**self.image_processor.file_dict(), "processor_class": name}
             (stage / PREPROCESSOR).write_text(as_json(older), encoding="utf-8")
-            (stage / PROCESSOR).write_text(as_json(self.to_dict()), encoding="utf-8")
+            own = {key: value for key, value in self.to_dict().items() if key != "image_processor"}
+            (stage / PROCESSOR).write_text(as_json(own), encoding="utf-8")
         folder = Path(os.path.expanduser(save_directory))
         return [*written, str(folder / PREPROCESSOR), str(folder / PROCESSOR)]
 

@@ -22,7 +22,7 @@ import numpy as np
 from ..errors import ArgumentError, InputError, NotFoundError, near
 from ..extra import pillow
 from ..logging import warn_once
-from .transforms import Picture, as_picture, is_pil, to_pil
+from .transforms import Picture, as_picture, is_pil, to_pil, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,19 +70,28 @@ def load_image(image: Any, timeout: float | None = None, *, frame: int | None = 
     return read(source, name, frame)
 
 
-def picture_of(image: Any, timeout: float | None = None, channels: Any = None) -> Picture:
-    """What a processor works on: images of Pillow and arrays as they are, anything else as `load_image` reads it."""
-    if is_pil(image):
+def picture_of(image: Any, timeout: float | None = None, channels: Any = None, rgb: bool = False) -> Picture:
+    """What a processor works on: images of Pillow and arrays as they are, anything else as `load_image` reads it.
+
+    rgb: make three channels, which for an image of Pillow depends on its mode: arrays do not tell CMYK from RGBA.
+    """
+    array = None if is_pil(image) else as_numpy(image)
+    if array is not None:
+        picture = as_picture(array, channels)
+        return to_rgb(picture) if rgb else picture
+    if not is_pil(image):
+        image = load_image(image, timeout)
+    else:
         _guarded("This image", image.load)
         if image.info.get("exif") and image.getexif().get(_ORIENTATION, 1) != 1:
             warn_once(
                 "An image is to be turned, as its EXIF orientation says, and is taken as it is: load_image(image) "
                 "turns it, and so does giving its path."
             )
-        return as_picture(image)
-    if (array := as_numpy(image)) is not None:
-        return as_picture(array, channels)
-    return as_picture(load_image(image, timeout))
+    if rgb:
+        _warn_of_depth(image, "An image")
+        image = _guarded("This image", lambda: to_rgb(image))
+    return as_picture(image)
 
 
 def as_numpy(image: Any) -> np.ndarray[Any, Any] | None:
@@ -140,12 +149,16 @@ def _rgb(image: Any, own: bool, frame: int | None, name: str = "This image") -> 
         turned = pillow("ImageOps").exif_transpose(image, in_place=own)
         image = image if own else turned
     image.load()
+    _warn_of_depth(image, name)
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _warn_of_depth(image: Any, name: str) -> None:
     if image.mode.startswith(("I", "F")):
         warn_once(
             f"{name} has more than 8 bits a pixel (mode {image.mode}): values above 255 become white. "
             "Divide them first if that is not meant."
         )
-    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _check_pixels(image: Any, name: str) -> None:

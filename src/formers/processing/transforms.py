@@ -90,6 +90,10 @@ def as_picture(image: Any, channels: str | ChannelDimension | None = None) -> Pi
 
 
 def _channels_first(array: Array, channels: str | ChannelDimension | None) -> Array:
+    if array.dtype.kind not in "biuf":
+        raise InputError(
+            f"An image is an array of numbers, got one of {array.dtype}; array.astype('uint8') makes bytes of it."
+        )
     if array.ndim == 2:
         return array[None]
     if array.ndim != 3:
@@ -139,8 +143,8 @@ def to_pil(array: Array) -> tuple[Image, bool]:
 def _whole(array: Array) -> bool:
     if array.dtype.kind in "iub":
         return True
-    if array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise InputError("An image's pixels must be numbers; some are not finite, or none at all.")
+    if not np.isfinite(array).all():
+        raise InputError("An image's pixels must be finite numbers; some are NaN or infinite.")
     return bool(np.allclose(array, array.astype(np.int64)))
 
 
@@ -172,11 +176,7 @@ def resize(picture: Picture, size: tuple[int, int], resample: int, backend: str 
     """To a height and width. backend: "pil", Pillow's filters; or "torchvision", torch's antialiased ones, which are
     torchvision's, for bilinear and bicubic."""
     height, width = size
-    if height < 1 or width < 1 or height * width > _MOST_PIXELS:
-        raise InputError(
-            f"An image of {size_of(picture)[0]} × {size_of(picture)[1]} would be resized to {height} × {width} (height "
-            f"× width), which is not from 1 to {_MOST_PIXELS:,} pixels: see size={{…}}, and is the image that narrow?"
-        )
+    _check_made("resized to", size, size_of(picture))
     if backend == "torchvision" and resample in _OF_TORCH:
         return _resize_by_torch(as_array(picture), size, _OF_TORCH[PILImageResampling(resample)])
     if not isinstance(picture, np.ndarray):
@@ -184,6 +184,15 @@ def resize(picture: Picture, size: tuple[int, int], resample: int, backend: str 
     image, scaled = to_pil(picture)
     array = as_array(image.resize((width, height), resample))
     return (array.astype(np.float64) * (1 / 255)).astype(np.float32) if scaled else array
+
+
+def _check_made(what: str, size: tuple[int, int], own: tuple[int, int]) -> None:
+    """Raise InputError for a height and width that no image is to have: settings files may say anything."""
+    if min(size) < 1 or size[0] * size[1] > _MOST_PIXELS:
+        raise InputError(
+            f"An image of {own[0]} × {own[1]} would be {what} {size[0]} × {size[1]} (height × width), which is not "
+            f"from 1 to {_MOST_PIXELS:,} pixels: see the size, crop_size or pad_size, and is the image that narrow?"
+        )
 
 
 def _resize_by_torch(array: Array, size: tuple[int, int], mode: str) -> Array:
@@ -201,6 +210,7 @@ def _resize_by_torch(array: Array, size: tuple[int, int], mode: str) -> Array:
 def center_crop(picture: Picture, size: tuple[int, int], backend: str = "pil") -> Picture:
     """The middle, of that height and width; zeros around an image that is smaller."""
     (height, width), (own_height, own_width) = size, size_of(picture)
+    _check_made("cropped to", size, size_of(picture))
     if backend == "torchvision":  # half a pixel more goes to the other side there
         top, left = (_start(own, new) for own, new in ((own_height, height), (own_width, width)))
     else:
@@ -307,6 +317,7 @@ def pad(arrays: Sequence[Array], size: tuple[int, int] | None = None, value: flo
                 f"{width} that it is to be padded to: give a larger pad_size, or resize it."
             )
         around = ((0, 0), (0, below), (0, after))
+        _check_made("padded to", (height, width), (array.shape[-2], array.shape[-1]))
         padded.append(np.pad(array, around, constant_values=value) if below or after else array)
     return padded
 
