@@ -18,6 +18,8 @@ from .image import BaseImageProcessor
 from .reading import is_source
 
 P = TypeVar("P", bound="ProcessorMixin")
+# where a part of a chat's message holds its image
+IMAGE_KEYS = ("image", "url", "path", "base64", "image_url")
 _PARTS = ("text_kwargs", "images_kwargs", "common_kwargs")
 
 
@@ -225,8 +227,7 @@ def images_of_chat(conversation: Any) -> list[Any]:
         content = turn.get("content")
         for part in content if isinstance(content, (list, tuple)) else ():
             if isinstance(part, Mapping) and part.get("type") in ("image", "image_url"):
-                names = ("image", "url", "path", "base64", "image_url")
-                found.append(next((part[name] for name in names if part.get(name) is not None), None))
+                found.append(next((part[name] for name in IMAGE_KEYS if part.get(name) is not None), None))
     return found
 
 
