@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
 from images.photos import photo
-from pipelines.seeing_folders import TEMPLATE, write_idefics3, write_llava
 from PIL import Image
+from pipelines.seeing_folders import TEMPLATE, write_idefics3, write_llava
 
 import formers
 from formers import errors, pipeline
@@ -134,7 +135,7 @@ def test_a_batch_is_read_together(ours: Any, photos: list[str], monkeypatch: pyt
 def test_pictures_beside_a_chat(ours: Any, photos: list[str]) -> None:
     given = ours(text=chat(photos[0]), return_full_text=False, **FEW)[0]["generated_text"]
     open_chat = chat(None)
-    for images in (photos[0], [photos[0]], Image.open(photos[0]), photo_array(photos[0])):
+    for images in (photos[0], [photos[0]], Image.open(photos[0]), np.asarray(Image.open(photos[0]))):
         found = ours(images, text=open_chat, return_full_text=False, **FEW)[0]
         assert found == {"input_text": open_chat, "generated_text": given}
     several = ours(photos, text=[open_chat, open_chat], **FEW)
@@ -144,16 +145,6 @@ def test_pictures_beside_a_chat(ours: Any, photos: list[str]) -> None:
             ours(images, text=open_chat)
     with pytest.raises(errors.InputError, match="2 chats: give their images as a list"):
         ours(photos[:1], text=[open_chat, open_chat])
-
-
-def photo_array(path: str) -> Any:
-    return photo_of(Image.open(path))
-
-
-def photo_of(image: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(image)
 
 
 def test_what_does_not_fit(ours: Any, photos: list[str]) -> None:
@@ -175,7 +166,7 @@ def test_what_does_not_fit(ours: Any, photos: list[str]) -> None:
         ),
         (lambda: ours(text="Hi", max_tokens=3), errors.ArgumentError, "no argument 'max_tokens'"),
         (lambda: ours(text="Hi", token_healing=True), errors.ArgumentError, "token_healing changes"),
-        (lambda: ours(3), errors.InputError, "3"),
+        (lambda: ours(3), errors.InputError, "The input is 3"),
     ]
     for run, kind, said in wrong:
         with pytest.raises(kind, match=said):

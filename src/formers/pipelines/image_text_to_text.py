@@ -142,7 +142,10 @@ class ImageTextToTextPipeline(Pipeline):
     def _kind(self, inputs: Any) -> str:
         if isinstance(inputs, str | Mapping) or is_chat(inputs) or picture(inputs):
             return "one"
-        return "list" if isinstance(inputs, list | tuple) else "stream"
+        if isinstance(inputs, list | tuple):
+            return "list"
+        iterable = hasattr(inputs, "__iter__") or (hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"))
+        return "stream" if iterable else "one"
 
     # ---- inputs
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, InputError, NotFoundError
-from ..processing.reading import check_source, load_image
+from ..processing.reading import check_source, is_pil, load_image
 from .base import Pipeline
 from .failures import add_note, place
 from .threads import in_threads
@@ -100,7 +100,7 @@ class ImagePipeline(Pipeline):
 def picture(item: Any) -> bool:
     """Whether it can be nothing but one picture: bytes, a path that is no str, a file, an array, an image of Pillow."""
     single = isinstance(item, bytes | bytearray | os.PathLike | Tensor)
-    return single or hasattr(item, "__array__") or hasattr(item, "read")
+    return single or is_pil(item) or hasattr(item, "__array__") or hasattr(item, "read")
 
 
 def loaded(images: Any, timeout: float | None = None) -> Any:
