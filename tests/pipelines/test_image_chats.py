@@ -12,7 +12,7 @@ import torch
 import transformers
 from images.photos import photo
 from PIL import Image
-from pipelines.seeing_folders import TEMPLATE, write_idefics3, write_llava
+from seeing_folders import TEMPLATE, write_idefics3, write_llava
 
 import formers
 from formers import errors, pipeline

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, InputError, NotFoundError
-from ..processing.reading import check_source, is_pil, load_image
+from ..processing.reading import check_source, load_image
+from ..processing.transforms import is_pil
 from .base import Pipeline
 from .failures import add_note, place
 from .threads import in_threads

@@ -57,8 +57,8 @@ def tiles_of(array: Array, edge: int) -> list[Array]:
 
 
 def padded_tiles(tiles: list[list[Array]]) -> dict[str, Any]:
-    """The tiles of each text as one array (texts, most tiles, C, H, W), zeros where there are none, and which pixels are
-    theirs. Errors: InputError where no text has any."""
+    """The tiles of each text as one array (texts, most tiles, C, H, W), zeros where there are none, and which pixels
+    are theirs. Errors: InputError where no text has any."""
     every = [tile for group in tiles for tile in group]
     if not every:
         raise InputError("There are no images: all the lists are empty.")

@@ -31,30 +31,31 @@ SIGHT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def write_tokenizer(folder: Path, special: list[str] = SPECIAL, template: str | None = TEMPLATE) -> Any:
+def write_tokenizer(folder: Path) -> Any:
     """A tokenizer whose tokens are letters."""
-    words = {word: number for number, word in enumerate(special + LETTERS)}
+    words = {word: number for number, word in enumerate(SPECIAL + LETTERS)}
     made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     made.pre_tokenizer, made.decoder = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated"), Fuse()
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>",
-        padding_side="left", additional_special_tokens=special[4:], chat_template=template,
+        padding_side="left", additional_special_tokens=SPECIAL[4:], chat_template=TEMPLATE,
         model_input_names=["input_ids", "attention_mask"],
     )  # fmt: skip
     fast.save_pretrained(folder)
     return formers.PreTrainedTokenizer.from_pretrained(folder)
 
 
-def write_idefics3(folder: Path) -> str:
-    """An Idefics 3 whose pictures are up to 2 × 2 tiles."""
+def write_idefics3(folder: Path, name: str = "Idefics3") -> str:
+    """An Idefics 3, or a SmolVLM, whose pictures are up to 2 × 2 tiles."""
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer, image = write_tokenizer(folder), SPECIAL.index("<image>")
     sizes: dict[str, Any] = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
-    config = formers.Idefics3Config(
+    config = getattr(formers, f"{name}Config")(
         text_config=TEXT, vision_config=SIGHT, image_token_id=image, scale_factor=2, pad_token_id=0, eos_token_id=3
     )
-    return _written(folder, formers.Idefics3ForConditionalGeneration(config), formers.Idefics3Processor(
-        formers.Idefics3ImageProcessor(**sizes), tokenizer, image_seq_len=4
-    ))  # fmt: skip
+    images = getattr(formers, f"{name}ImageProcessor")(**sizes)
+    processor = getattr(formers, f"{name}Processor")(images, tokenizer, image_seq_len=4)
+    return _written(folder, getattr(formers, f"{name}ForConditionalGeneration")(config), processor)
 
 
 def write_llava(folder: Path) -> str:
