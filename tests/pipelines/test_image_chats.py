@@ -166,6 +166,9 @@ def test_what_does_not_fit(ours: Any, photos: list[str]) -> None:
         ),
         (lambda: ours(text="Hi", max_tokens=3), errors.ArgumentError, "no argument 'max_tokens'"),
         (lambda: ours(text="Hi", token_healing=True), errors.ArgumentError, "token_healing changes"),
+        (lambda: ours({"pictures": photos[0]}), errors.InputError, "a dictionary of 'pictures'; give"),
+        (lambda: ours([{"role": "user", "content": [{"type": "video"}]}]), errors.InputError, "of type 'video'"),
+        (lambda: ours(text=""), errors.InputError, "at least one token"),
         (lambda: ours(3), errors.InputError, "The input is 3"),
     ]
     for run, kind, said in wrong:

@@ -272,6 +272,9 @@ def _parted(item: Any, name: str) -> tuple[Any, Any]:
         images = item.get("images", item.get("image"))
         if "text" in item and item["text"] is not None:
             return images, [*item["text"]] if isinstance(item["text"], tuple) else item["text"]
+        if images is None:
+            names = ", ".join(map(repr, item)) or "no keys"
+            raise InputError(f'{name} is a dictionary of {names}; give {{"images": …, "text": …}}, or a chat.')
     elif not picture(item) and not (isinstance(item, str) and len(item.split()) == 1 and is_source(item)):
         return None, [*item] if isinstance(item, tuple) else item
     raise InputError(
