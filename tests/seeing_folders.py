@@ -80,5 +80,4 @@ def _written(folder: Path, model: Any, processor: Any) -> str:
     model.generation_config.pad_token_id = 0
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    (folder / "chat_template.jinja").write_text(TEMPLATE)  # where the reference's processors look for it
     return str(folder)

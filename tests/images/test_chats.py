@@ -175,6 +175,11 @@ def test_files(family: str, folder: Path, tmp_path: Path) -> None:
     again = type(ours).from_pretrained(tmp_path / "theirs")
     same(again(text=text, images=images, return_tensors="pt"), expected)
     assert again.chat_template == TEMPLATE
+    ours.tokenizer.chat_template = TEMPLATE + "!"
+    ours.save_pretrained(tmp_path / "ours")
+    read = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path / "ours")
+    assert read.chat_template == TEMPLATE + "!"
+    assert formers.AutoProcessor.from_pretrained(tmp_path / "ours").chat_template == TEMPLATE + "!"
 
 
 def test_llava_without_its_patches(folder: Path) -> None:
