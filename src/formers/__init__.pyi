@@ -870,6 +870,7 @@ from .pipelines import (
     ConversationalPipeline as ConversationalPipeline,
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
+    ImageTextToTextPipeline as ImageTextToTextPipeline,
     MultipleChoicePipeline as MultipleChoicePipeline,
     NerPipeline as NerPipeline,
     NextSentencePipeline as NextSentencePipeline,

@@ -204,11 +204,11 @@ def test_seconds_for_an_address(ours: Any, photos: list[str], monkeypatch: pytes
 
 def test_the_task_is_the_models(folder: str, photos: list[str], tmp_path: Path) -> None:
     pipe = pipeline(model=folder)
-    assert pipe.task == TASK and type(pipe) is formers.pipelines.ImageTextToTextPipeline
+    assert pipe.task == TASK and type(pipe) is formers.ImageTextToTextPipeline
     pipe.save_pretrained(tmp_path)
     again = pipeline(TASK, model=str(tmp_path))
     assert again(chat(photos[0]), **FEW) == pipe(chat(photos[0]), **FEW)
     with pytest.raises(errors.ArgumentError, match="needs a processor"):
-        formers.pipelines.ImageTextToTextPipeline(pipe.model)
+        formers.ImageTextToTextPipeline(pipe.model)
     with pytest.raises(errors.HeadError, match="writes no texts"):
-        formers.pipelines.ImageTextToTextPipeline(formers.pipelines, processor=pipe.processor)
+        formers.ImageTextToTextPipeline(formers.pipelines, processor=pipe.processor)
