@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import seeing_folders
 import writers
 from corpus import DATA
 
@@ -168,6 +169,7 @@ def make_hub(root: Path) -> Path:
         writers.write(root / name, architecture, template=False, **says)
     for name, given in PICTURES.items():
         write_pictures(root / name, *given)
+    seeing_folders.write_idefics3(root / "HuggingFaceTB/SmolVLM-256M-Instruct", "SmolVLM")
     for name, revision in USUAL.items():
         shutil.copytree(root / name, root / f"{name}@{revision}")
     return root

@@ -133,6 +133,7 @@ _HOME = {
         "ConversationalPipeline",
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
+        "ImageTextToTextPipeline",
         "MultipleChoicePipeline",
         "NerPipeline",
         "NextSentencePipeline",

@@ -209,6 +209,23 @@ from .models.blenderbot_small import (
     BlenderbotSmallTokenizer as BlenderbotSmallTokenizer,
     BlenderbotSmallTokenizerFast as BlenderbotSmallTokenizerFast,
 )
+from .models.blip import (
+    BlipConfig as BlipConfig,
+    BlipForConditionalGeneration as BlipForConditionalGeneration,
+    BlipForConditionalGenerationModelOutput as BlipForConditionalGenerationModelOutput,
+    BlipForImageTextRetrieval as BlipForImageTextRetrieval,
+    BlipForQuestionAnswering as BlipForQuestionAnswering,
+    BlipImageProcessor as BlipImageProcessor,
+    BlipModel as BlipModel,
+    BlipPreTrainedModel as BlipPreTrainedModel,
+    BlipProcessor as BlipProcessor,
+    BlipTextConfig as BlipTextConfig,
+    BlipTextLMHeadModel as BlipTextLMHeadModel,
+    BlipTextModel as BlipTextModel,
+    BlipTextPreTrainedModel as BlipTextPreTrainedModel,
+    BlipVisionConfig as BlipVisionConfig,
+    BlipVisionModel as BlipVisionModel,
+)
 from .models.bloom import (
     BloomConfig as BloomConfig,
     BloomForCausalLM as BloomForCausalLM,
@@ -870,6 +887,7 @@ from .pipelines import (
     ConversationalPipeline as ConversationalPipeline,
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
+    ImageTextToTextPipeline as ImageTextToTextPipeline,
     MultipleChoicePipeline as MultipleChoicePipeline,
     NerPipeline as NerPipeline,
     NextSentencePipeline as NextSentencePipeline,

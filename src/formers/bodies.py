@@ -7,7 +7,7 @@ Letters: B batch, T columns, D width, H heads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -53,13 +53,14 @@ class Body(PreTrainedModel):
             **{n: inputs.get(n) for n in ("output_attentions", "output_hidden_states")}
         )
         layout: Layout | None = inputs.get("layout")
+        causal = self.causal_in(inputs)
         handed = layout is not None
         cache = inputs.get("past_key_values") if handed else self.take_cache(inputs)
         if layout is None:
             layout = self.layout_of_inputs(
                 inputs,
-                keep_padding=cache is not None and not self.causal(),  # what comes before has columns, not rows
-                reads_first=pooler is not None or not self.causal(),
+                keep_padding=cache is not None and not causal,  # what comes before has columns, not rows
+                reads_first=pooler is not None or not causal,
                 cache=cache,
             )
         read = [name for name in self.EMBEDDED if name in (*self.SIGNATURE, *self.KEYWORDS)]
@@ -69,7 +70,7 @@ class Body(PreTrainedModel):
         beside: dict[str, Any] = {"shared": shared, "cache": cache, "memory": self.memory(inputs), "routed": routed}
         if (mask := inputs.get("cross_attn_head_mask")) is not None:
             beside["crossing"] = self.head_masks(mask, self.depth(), "cross_attn_head_mask")
-        step = Step(layout, causal=self.causal(), **beside, **options)
+        step = Step(layout, causal=causal, **beside, **options)
         body = self.stack(embedded, step, self.head_masks(inputs.get("head_mask"), self.depth()))
         rows: Any = body.last_hidden_state
         if cache is not None:
@@ -81,6 +82,10 @@ class Body(PreTrainedModel):
         if (vector := self.vector(layout, last, inputs)) is not None:
             fields["pooler_output"] = vector
         return self.returned(self.OUTPUT(**fields), inputs.get("return_dict"))
+
+    def causal_in(self, inputs: Mapping[str, Any]) -> bool:
+        """Whether no column sees a later one in a call, of which the inputs may say so in some families."""
+        return self.causal()
 
     def unused(self) -> tuple[str, ...]:
         """The arguments that are not to be given to this model."""

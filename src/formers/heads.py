@@ -130,7 +130,11 @@ class Head(PreTrainedModel):
 
 
 class _TokenHead(Head):
-    """A task with one label a token. Labels at padding count if they are not -100, as anywhere else."""
+    """A task with one label a token. Labels at padding count if they are not -100, as anywhere else.
+
+    label_smoothing: the part of a label's weight that all labels share."""
+
+    label_smoothing: float = 0.0
 
     def needs_padding(self, inputs: dict[str, Any], targets: dict[str, Any]) -> bool:
         labels, mask = self.shifted(targets["labels"]), inputs.get("attention_mask")
@@ -153,7 +157,9 @@ class _TokenHead(Head):
                 "-100 to leave one out."
             )
         logits, labels = layout.pack(logits), layout.pack(self.shifted(labels))
-        return losses.tokens(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), targets.get(ITEMS))
+        return losses.tokens(
+            logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), targets.get(ITEMS), self.label_smoothing
+        )
 
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         logits = layout.unpacked(self.compute_logits, body.last_hidden_state)  # (B, T, C or V)

@@ -95,6 +95,16 @@ def test_texts_with_images(family: str, number: int, folder: Path) -> None:
     same(ours(text=text, images=images, **asked), theirs(text=text, images=images, **asked))
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_arrays(family: str, folder: Path) -> None:
+    ours = pair(family, folder)[1]
+    for photos in (PHOTOS[:1], PHOTOS[:2]):
+        text, arrays = "<image>" * len(photos), [np.asarray(photo) for photo in photos]
+        expected = ours(text=text, images=photos, return_tensors="pt")
+        same(ours(text=text, images=arrays, return_tensors="pt"), expected)
+        same(ours(text=[text], images=[arrays], return_tensors="pt"), expected)
+
+
 def test_images_that_are_not_split(folder: Path) -> None:
     theirs, ours = pair("idefics3", folder)
     asked: dict[str, Any] = {"return_tensors": "pt", "do_image_splitting": False}
@@ -165,6 +175,11 @@ def test_files(family: str, folder: Path, tmp_path: Path) -> None:
     again = type(ours).from_pretrained(tmp_path / "theirs")
     same(again(text=text, images=images, return_tensors="pt"), expected)
     assert again.chat_template == TEMPLATE
+    ours.tokenizer.chat_template = TEMPLATE + "!"
+    ours.save_pretrained(tmp_path / "ours")
+    read = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path / "ours")
+    assert read.chat_template == TEMPLATE + "!"
+    assert formers.AutoProcessor.from_pretrained(tmp_path / "ours").chat_template == TEMPLATE + "!"
 
 
 def test_llava_without_its_patches(folder: Path) -> None:

@@ -33,6 +33,7 @@ TASKS = [
     "fill-mask",
     "image-classification",
     "image-feature-extraction",
+    "image-text-to-text",
     "image-to-text",
     "multiple-choice",
     "ner",

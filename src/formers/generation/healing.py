@@ -29,7 +29,10 @@ def healed(model: Any, prompts: Sequence[Tensor], tokenizer: Any) -> list[Tensor
     if tokenizer is None:
         raise ArgumentError("token_healing needs the text: give generate(…, tokenizer=tokenizer).")
     if any(prompt.dim() > 1 for prompt in prompts):
-        raise InputError("token_healing needs tokens, and inputs_embeds are vectors: give input_ids.")
+        raise InputError(
+            "token_healing needs prompts of tokens, and these are vectors, as inputs_embeds and texts with pictures in "
+            "them are: give input_ids alone, or leave token_healing out."
+        )
     texts = _texts(tokenizer, len(tokenizer))
     special = set(tokenizer.all_special_ids)
     found = [_stripped(prompt, texts) for prompt in prompts]

@@ -93,14 +93,14 @@ def _results(task: Task, runner: Any, tokens: Tensor, scores: Tensor, origins: T
         return sequences
     most = max(runner.cache.lengths, default=0)  # at least as many new columns as there are
     beams_of = outputs.GenerateBeamDecoderOnlyOutput
-    kind = beams_of if task.source is None else outputs.GenerateBeamEncoderDecoderOutput
+    kind = beams_of if task.encoder is None else outputs.GenerateBeamEncoderDecoderOutput
     return kind(
         sequences=sequences,
         sequences_scores=scores if c.output_scores else None,
         scores=None if stores[0] is None else tuple(stores[0]),
         logits=None if stores[1] is None else tuple(stores[1]),
         beam_indices=origins,
-        **outputs.collected(runner, c, task.source),
+        **outputs.collected(runner, c, task.encoder),
         past_key_values=runner.finish(task.columns(torch.ones(len(task.ids), most, dtype=torch.bool))),
     )
 

@@ -20,14 +20,16 @@ class Source:
     """What a call of `generate` gives the encoder, and what that says.
 
     ids: (B,) tokens of each text, without padding; none of vectors. encoded: the encoder's output. memory: its rows and
-    their layout. start, mask: (B, T) what the decoder begins with, and which columns are tokens.
+    their layout. start, mask: (B, T) what the decoder begins with, and which columns are tokens. named: whether outputs
+    of `generate` say what the encoder returned, as they do of a model that has one.
     """
 
     ids: list[Tensor]
     encoded: Any
     memory: tuple[Tensor, Layout]
     start: Tensor
-    mask: Tensor
+    mask: Tensor | None
+    named: bool = True
 
     def in_order(self, lengths: list[int]) -> tuple[Tensor, Layout]:
         """The memory of the texts in the order of the lengths of their decoders' prompts, as a cache has them."""

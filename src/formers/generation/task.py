@@ -28,6 +28,7 @@ from .layer_contrast import Contrasted
 from .prepared import PreparedRunner
 from .processors import LogitsProcessorList
 from .runner import ColumnRunner, Runner, WholeRunner
+from .source import Source
 from .stopping import StoppingCriteriaList, StopStringCriteria
 from .watermarking import watermark_of
 
@@ -56,6 +57,7 @@ class Task:
     given: LogitsProcessorList
     criteria: StoppingCriteriaList
     allowed: Allowed | None = None
+    source: Source | None
     negative: tuple[Any, Any] = (None, None)
     tokenizers: tuple[Any, Any] = (None, None)  # of the model, and of its assistant
     ids: Tensor
@@ -237,6 +239,11 @@ class Task:
 
     # ---- parts
 
+    @property
+    def encoder(self) -> Source | None:
+        """What outputs say of an encoder; None where there is none."""
+        return self.source if self.source is not None and self.source.named else None
+
     def rules(self) -> Rules:
         """The processors of every text."""
 
@@ -245,7 +252,7 @@ class Task:
         def of(row: int) -> LogitsProcessorList:
             number = row // self.times
             prompt = len(self.tokens[number])
-            read = self.tokens if self.source is None else self.source.ids
+            read = self.tokens if self.encoder is None else self.encoder.ids
             text = Text(number, prompt, prompt + self.longest[row], read[number] if read else self.ids[0, :0])
             return LogitsProcessorList(rules(c, text, self.eos, self.allowed))
 
@@ -370,12 +377,12 @@ class Task:
                 streamer.put(tokens.cpu())
         if not c.return_dict_in_generate:
             return draft.ids
-        kind = outputs.GenerateDecoderOnlyOutput if self.source is None else outputs.GenerateEncoderDecoderOutput
+        kind = outputs.GenerateDecoderOnlyOutput if self.encoder is None else outputs.GenerateEncoderDecoderOutput
         return kind(
             sequences=draft.ids,
             scores=tuple(draft.scores) if c.output_scores else None,
             logits=tuple(draft.logits) if c.output_logits else None,
-            **outputs.collected(runner, c, self.source),
+            **outputs.collected(runner, c, self.encoder),
             past_key_values=runner.finish(self.columns(draft.real[:, draft.prompt :])),
             ended=draft.ended,
         )

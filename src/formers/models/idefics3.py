@@ -7,11 +7,9 @@ width of the vision model, s scale_factor, R = P / s² rows of a picture, E widt
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,20 +22,11 @@ from ..modeling import OPTIONS
 from ..ops.layout import Layout
 from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling
 from ..processing.chats import ImageTextProcessor
-from ..processing.transforms import (
-    IMAGENET_STANDARD_MEAN,
-    IMAGENET_STANDARD_STD,
-    Array,
-    Picture,
-    pad,
-    pixel_mask,
-    size_of,
-)
+from ..processing.tiles import longest_edge, padded_tiles, tiles_of, whole_tiles
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Array, Picture, size_of
 from ..tokenization import PreTrainedTokenizer
 from ..two_towers import TowerEncoder, TowerLayer
 from . import clip, llama
-
-_LARGEST = 4096  # pixels an edge, whatever the settings say
 
 
 class Idefics3VisionConfig(PretrainedConfig):
@@ -109,7 +98,7 @@ class Idefics3ImageProcessor(BaseImageProcessor):
 
     def listed(self, images: Any, dimensions: int = 3) -> list[Any]:
         """As the others, where some of the lists may be empty."""
-        if isinstance(images, list) and any(images) and all(isinstance(group, list) for group in images):
+        if isinstance(images, list) and all(isinstance(group, list) for group in images) and any(images):
             return [image for group in images for image in group]
         return super().listed(images, dimensions)
 
@@ -120,22 +109,16 @@ class Idefics3ImageProcessor(BaseImageProcessor):
         edge = self.max_image_size["longest_edge"]
         if not self.do_image_splitting:
             return [self.numbers(self.resized_to(picture, (edge, edge)))], 0, 0
-        picture = self.resized_to(picture, _whole_tiles(size_of(picture), edge))
+        picture = self.resized_to(picture, whole_tiles(size_of(picture), edge))
         height, width = size_of(picture)
         if max(height, width) <= edge:
             return [self.numbers(picture)], 0, 0
-        rows, columns = height // edge, width // edge
-        tiled = self.numbers(picture)
-        tiles = [
-            tiled[:, edge * row : edge * (row + 1), edge * column : edge * (column + 1)]
-            for row in range(rows)
-            for column in range(columns)
-        ]
-        return [*tiles, self.numbers(self.resized_to(picture, (edge, edge)))], rows, columns
+        whole = self.numbers(self.resized_to(picture, (edge, edge)))
+        return [*tiles_of(self.numbers(picture), edge), whole], height // edge, width // edge
 
     def resized(self, picture: Picture) -> Picture:
         if self.size.longest_edge:
-            return self.resized_to(picture, _longest(size_of(picture), self.size.longest_edge))
+            return self.resized_to(picture, longest_edge(size_of(picture), self.size.longest_edge))
         if not self.size.height:
             raise InputError(f"size={dict(self.size)} must have longest_edge, or height and width.")
         return self.resized_to(picture, (self.size.height, self.size.width))
@@ -144,7 +127,7 @@ class Idefics3ImageProcessor(BaseImageProcessor):
         tiles = [[tile for image, _, _ in group for tile in image] for group in made]
         found: dict[str, Any] = {"pixel_values": tiles}
         if self.do_pad:
-            found = _padded(tiles)
+            found = padded_tiles(tiles)
         if self.return_row_col_info:
             found["rows"] = [[rows for _, rows, _ in group] for group in made]
             found["cols"] = [[columns for _, _, columns in group] for group in made]
@@ -152,50 +135,6 @@ class Idefics3ImageProcessor(BaseImageProcessor):
 
     def to_dict(self) -> dict[str, Any]:
         return {name: value for name, value in super().to_dict().items() if name != "return_row_col_info"}
-
-
-def _longest(own: tuple[int, int], edge: int) -> tuple[int, int]:
-    """The height and width whose longest edge is `edge`, the other one an even number of pixels."""
-    height, width = own
-    aspect = width / height
-    if width >= height:
-        width, height = edge, int(edge / aspect)
-        height += height % 2
-    else:
-        height, width = edge, int(edge * aspect)
-        width += width % 2
-    height, width = max(height, 1), max(width, 1)
-    aspect = width / height
-    if width >= height and width > _LARGEST:
-        return max(int(_LARGEST / aspect), 1), _LARGEST
-    if height > width and height > _LARGEST:
-        return _LARGEST, max(int(_LARGEST * aspect), 1)
-    return height, width
-
-
-def _whole_tiles(own: tuple[int, int], edge: int) -> tuple[int, int]:
-    """The next larger height and width that are multiples of a tile's edge."""
-    height, width = own
-    aspect = width / height
-    if width >= height:
-        width = math.ceil(width / edge) * edge
-        return math.ceil(int(width / aspect) / edge) * edge, width
-    height = math.ceil(height / edge) * edge
-    return height, math.ceil(int(height * aspect) / edge) * edge
-
-
-def _padded(tiles: list[list[Array]]) -> dict[str, Any]:
-    every = [tile for group in tiles for tile in group]
-    if not every:
-        raise InputError("There are no images: all the lists are empty.")
-    size = max(tile.shape[1] for tile in every), max(tile.shape[2] for tile in every)
-    shape = (len(tiles), max(map(len, tiles)))
-    values = np.zeros((*shape, every[0].shape[0], *size), np.float32)
-    masks = np.zeros((*shape, *size), np.int64)
-    for row, group in enumerate(tiles):
-        for column, (tile, full) in enumerate(zip(group, pad(group, size) if group else [], strict=True)):
-            values[row, column], masks[row, column] = full, pixel_mask(size_of(tile), size)
-    return {"pixel_values": values, "pixel_attention_mask": masks}
 
 
 class Idefics3Processor(ImageTextProcessor):

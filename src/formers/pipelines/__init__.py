@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = (
     *("any-to-any", "audio-classification", "automatic-speech-recognition", "decision"),
     *("depth-estimation", "document-question-answering"),
-    *("image-segmentation", "image-text-to-text", "image-to-image", "keypoint-matching"),
+    *("image-segmentation", "image-to-image", "keypoint-matching"),
     *("mask-generation", "object-detection"),
     *("text-to-audio", "text-to-speech"),
     "video-classification",

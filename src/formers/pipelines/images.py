@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, InputError, NotFoundError
 from ..processing.reading import check_source, load_image
+from ..processing.transforms import is_pil
 from .base import Pipeline
 from .failures import add_note, place
 from .threads import in_threads
@@ -47,8 +49,7 @@ class ImagePipeline(Pipeline):
     def _kind(self, inputs: Any) -> str:
         if isinstance(inputs, list | tuple):
             return "list"
-        single = (str, bytes, os.PathLike, Mapping, Tensor)
-        if isinstance(inputs, single) or hasattr(inputs, "__array__") or hasattr(inputs, "read"):
+        if isinstance(inputs, str | Mapping) or picture(inputs):
             return "one"
         iterable = hasattr(inputs, "__iter__") or (hasattr(inputs, "__len__") and hasattr(inputs, "__getitem__"))
         return "stream" if iterable else "one"
@@ -57,23 +58,11 @@ class ImagePipeline(Pipeline):
         """Raise NotFoundError or InputError for a picture whose file is not there; see Pipeline.check_input."""
         if item is None:
             raise InputError(f"{name} is None; a picture is needed.")
-        try:
-            check_source(item)
-        except NotFoundError as error:
-            raise error if name == place(None, 0) else NotFoundError(f"{name}: {error}") from error
+        check_pictures(item, name)
 
     def pixels(self, image: Any, timeout: float | None = None, **options: Any) -> dict[str, Any]:
         """What the image processor makes of one picture: tensors (1, …), numbers in the model's type."""
-        arrays = isinstance(image, Tensor) or (hasattr(image, "__array__") and not hasattr(image, "convert"))
-        if arrays and (shape := tuple(image.shape)) and len(shape) > 3 and shape[0] != 1:
-            raise InputError(f"An array of shape {shape} holds several pictures: give them as a list, list(array).")
-        loaded = image if arrays else load_image(image, timeout=timeout)
-        made = self.image_processor(images=loaded, return_tensors="pt", **options)
-        dtype = self.dtype
-        return {
-            name: value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() and dtype else value
-            for name, value in made.items()
-        }
+        return in_type(self.image_processor(images=loaded(image, timeout), return_tensors="pt", **options), self.dtype)
 
     def preprocess(self, inputs: Any, **parameters: Any) -> Mapping[str, Any]:
         """The model's arguments for one picture."""
@@ -81,17 +70,7 @@ class ImagePipeline(Pipeline):
 
     def preprocess_batch(self, inputs: list[Any], first: int | None, **parameters: Any) -> list[Mapping[str, Any]]:
         """The same for several, in threads."""
-
-        def one(index: int) -> Mapping[str, Any]:
-            try:
-                return self.preprocess(inputs[index], **parameters)
-            except (InputError, NotFoundError) as error:
-                raise error if first is None else type(error)(f"{place(first, index)}: {error}") from error
-            except Exception as error:
-                add_note(error, first, [index])
-                raise
-
-        return in_threads(one, range(len(inputs)))
+        return in_turn(lambda item: self.preprocess(item, **parameters), inputs, first)
 
     def length(self, model_inputs: Mapping[str, Any]) -> int:
         """How much the model computes for one input: its tokens, and its patches of 16 x 16 pixels."""
@@ -117,3 +96,54 @@ class ImagePipeline(Pipeline):
 
     def _forward(self, model_inputs: Any, **parameters: Any) -> Any:
         return self.model(**model_inputs, **parameters)
+
+
+def picture(item: Any) -> bool:
+    """Whether it can be nothing but one picture: bytes, a path that is no str, a file, an array, an image of Pillow."""
+    single = isinstance(item, bytes | bytearray | os.PathLike | Tensor)
+    return single or is_pil(item) or hasattr(item, "__array__") or hasattr(item, "read")
+
+
+def loaded(images: Any, timeout: float | None = None) -> Any:
+    """Arrays as they are, anything else as images of Pillow; a list as a list of them."""
+    if isinstance(images, list | tuple):
+        return [loaded(one, timeout) for one in images]
+    arrays = isinstance(images, Tensor) or (hasattr(images, "__array__") and not hasattr(images, "convert"))
+    if arrays and (shape := tuple(images.shape)) and len(shape) > 3 and shape[0] != 1:
+        raise InputError(f"An array of shape {shape} holds several pictures: give them as a list, list(array).")
+    return images if arrays else load_image(images, timeout=timeout)
+
+
+def check_pictures(images: Any, name: str) -> None:
+    """Raise NotFoundError where a picture, or one of a list, is a file that is not there."""
+    for one in images if isinstance(images, list | tuple) else [images]:
+        if isinstance(one, list | tuple):
+            check_pictures(one, name)
+            continue
+        try:
+            check_source(one)
+        except NotFoundError as error:
+            raise error if name == place(None, 0) else NotFoundError(f"{name}: {error}") from error
+
+
+def in_type(made: Mapping[str, Any], dtype: torch.dtype | None) -> dict[str, Any]:
+    """What a processor gave, numbers in a model's type."""
+    return {
+        name: value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() and dtype else value
+        for name, value in made.items()
+    }
+
+
+def in_turn(preprocess: Callable[[Any], Any], inputs: list[Any], first: int | None) -> list[Any]:
+    """What `preprocess` gives for each input, in threads; its errors say which one it was."""
+
+    def one(index: int) -> Any:
+        try:
+            return preprocess(inputs[index])
+        except (InputError, NotFoundError) as error:
+            raise error if first is None else type(error)(f"{place(first, index)}: {error}") from error
+        except Exception as error:
+            add_note(error, first, [index])
+            raise
+
+    return in_threads(one, range(len(inputs)))

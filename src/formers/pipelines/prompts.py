@@ -54,5 +54,11 @@ def answered(chat: Sequence[Mapping[str, Any]], text: str, last: bool) -> list[A
     if not last:
         return [*chat, {"role": "assistant", "content": text}]
     content = chat[-1].get("content") or ""
-    longer = content + text if isinstance(content, str) else [*content, {"type": "text", "text": text}]
+    longer: str | list[Any]
+    if isinstance(content, str):
+        longer = content + text
+    elif content and isinstance(content[-1], Mapping) and isinstance(said := content[-1].get("text"), str):
+        longer = [*content[:-1], {**content[-1], "text": said + text}]
+    else:
+        longer = [*content, {"type": "text", "text": text}]
     return [*chat[:-1], {**chat[-1], "content": longer}]

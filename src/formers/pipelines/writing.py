@@ -86,11 +86,7 @@ class WritingPipeline(TextPipeline):
             added["seed"] = known["seed"] + number * (known.get("num_return_sequences") or 1)
         if self.assistant_model is not None:
             added["assistant_model"] = self.assistant_model
-        if known.get("token_healing"):
-            raise ArgumentError(
-                "token_healing changes a prompt's last token, and a pipeline gives prompts back as they are: call "
-                "model.generate(…, token_healing=True, tokenizer=tokenizer)."
-            )
+        refuse_healing(known)
         if known.get("stop_strings") is not None:
             added["tokenizer"] = self.tokenizer
         return {**given, **added}
@@ -180,6 +176,15 @@ def check_names(pipe: Any, given: Mapping[str, Any]) -> None:
         raise ArgumentError(
             f"{pipe.task or kind} has no argument {name!r}.{near(name, [*known, 'stop_sequence'])} "
             f"It takes those of its own (help({kind})), and the values of GenerationConfig."
+        )
+
+
+def refuse_healing(known: Mapping[str, Any]) -> None:
+    """Raise ArgumentError where a prompt's last token is to be chosen anew."""
+    if known.get("token_healing"):
+        raise ArgumentError(
+            "token_healing changes a prompt's last token, and a pipeline gives prompts back as they are: call "
+            "model.generate(…, token_healing=True, tokenizer=tokenizer)."
         )
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from .. import hub
+from ..atomic import replacing
 from ..config import read_json
 from ..errors import ArgumentError, ConfigError, InputError
 from .feature import BatchFeature
@@ -18,6 +20,7 @@ from .image import BaseImageProcessor
 from .processor import ProcessorMixin, images_of_chat
 
 _TEMPLATE = "chat_template.json"  # of Transformers 4.45 to 4.52
+_OWN_TEMPLATE = "chat_template.jinja"
 _OF_CALL = ("padding", "truncation", "max_length", "padding_side", "return_tensors", "add_special_tokens")
 
 
@@ -162,6 +165,15 @@ class ImageTextProcessor(ProcessorMixin):
         if found.tokenizer.chat_template is None and isinstance(template, str):
             found.tokenizer.chat_template = template
         return cls(found.image_processor, found.tokenizer, **own)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> list[str]:
+        """As other processors; the chat's template also in a file of its own, where Transformers' processors look."""
+        written = super().save_pretrained(save_directory, push_to_hub)
+        if isinstance(self.chat_template, str):
+            with replacing(save_directory) as stage:
+                (stage / _OWN_TEMPLATE).write_text(self.chat_template, encoding="utf-8")
+            written.append(str(Path(os.path.expanduser(save_directory)) / _OWN_TEMPLATE))
+        return written
 
     def to_dict(self) -> dict[str, Any]:
         return {**super().to_dict(), **{name: getattr(self, name) for name in self.SETTINGS}}

@@ -18,6 +18,9 @@ from .image import BaseImageProcessor
 from .reading import is_source
 
 P = TypeVar("P", bound="ProcessorMixin")
+# where a part of a chat's message holds its image
+IMAGE_KEYS = ("image", "url", "path", "base64", "image_url")
+_UNREAD = ("video", "video_url", "audio", "audio_url", "input_audio")  # types of such parts
 _PARTS = ("text_kwargs", "images_kwargs", "common_kwargs")
 
 
@@ -216,7 +219,7 @@ class ProcessorMixin:
 def images_of_chat(conversation: Any) -> list[Any]:
     """The images of a chat: what its parts of type "image" hold, in order; None for one that is only said to be there.
 
-    Errors: ConfigError for what is no chat.
+    Errors: ConfigError for what is no chat, InputError for videos and sound in it.
     """
     found: list[Any] = []
     for turn in conversation if isinstance(conversation, (list, tuple)) else [conversation]:
@@ -227,9 +230,13 @@ def images_of_chat(conversation: Any) -> list[Any]:
             raise ConfigError(f"A chat is a list of {{'role': …, 'content': …}}, got {type(turn).__name__} in it.")
         content = turn.get("content")
         for part in content if isinstance(content, (list, tuple)) else ():
-            if isinstance(part, Mapping) and part.get("type") in ("image", "image_url"):
-                names = ("image", "url", "path", "base64", "image_url")
-                found.append(next((part[name] for name in names if part.get(name) is not None), None))
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if kind in _UNREAD:
+                raise InputError(
+                    f"A message of the chat holds a part of type {kind!r}; texts and images are read here."
+                )
+            if kind in ("image", "image_url"):
+                found.append(next((part[name] for name in IMAGE_KEYS if part.get(name) is not None), None))
     return found
 
 
