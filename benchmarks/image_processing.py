@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def contestants(family: str, torchvision: bool) -> dict[str, Callable[[Any], Any
     ours = getattr(formers, f"{family}ImageProcessor")
     runs: dict[str, Callable[[Any], Any]] = {"reference": lambda images: theirs(images, return_tensors="pt")}
     for backend in ("pil", "torchvision"):
-        runs[backend] = lambda images, own=ours(backend=backend): own(images, return_tensors="pt")
+        own = ours(backend=backend)
+        runs[backend] = partial(own, return_tensors="pt")
     return runs
 
 
