@@ -50,7 +50,8 @@ def checked(name: str, value: Any, default: Any, square: bool) -> Any:
 
 
 def _resampling(value: Any) -> PILImageResampling:
-    value = _RESAMPLING.get(getattr(value, "value", value), value)  # torchvision's own choices are texts
+    value = getattr(value, "value", value)
+    value = _RESAMPLING.get(value, value) if isinstance(value, str) else value  # torchvision's choices are texts
     try:
         return PILImageResampling(value)
     except ValueError as error:
