@@ -6,6 +6,7 @@ C channels, H height, W width.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from enum import Enum, IntEnum
 from functools import lru_cache
@@ -202,9 +203,23 @@ def _resize_by_torch(array: Array, size: tuple[int, int], mode: str) -> Array:
         return array
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise InputError(f"backend='torchvision' resizes bytes and floats, got {array.dtype}: array.astype('uint8')?")
-    rows = torch.from_numpy(np.require(array, requirements="W"))
+    rows = torch.from_numpy(_writable(array))
     resized = torch.nn.functional.interpolate(rows[None], size, mode=mode, antialias=True, align_corners=False)[0]
     return resized.numpy()
+
+
+def _writable(array: Array) -> Array:
+    """The array as torch takes it without a warning, for what only reads it; it must outlive what is made of this.
+
+    Pillow's memory is read-only, and copying it takes longer than resizing.
+    """
+    if array.flags.writeable and min(array.strides) >= 0:
+        return array
+    rows = array.transpose(1, 2, 0)
+    if not rows.flags.c_contiguous:
+        return array.copy()
+    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    return np.frombuffer(memory, array.dtype).reshape(rows.shape).transpose(2, 0, 1)
 
 
 def center_crop(picture: Picture, size: tuple[int, int], backend: str = "pil") -> Picture:
