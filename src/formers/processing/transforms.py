@@ -218,7 +218,7 @@ def _writable(array: Array) -> Array:
     rows = array.transpose(1, 2, 0)
     if not rows.flags.c_contiguous:
         return array.copy()
-    memory = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
+    memory: Any = (ctypes.c_char * array.nbytes).from_address(array.ctypes.data)
     return np.frombuffer(memory, array.dtype).reshape(rows.shape).transpose(2, 0, 1)
 
 
