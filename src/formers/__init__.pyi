@@ -740,6 +740,13 @@ from .models.smolvlm import (
     SmolVLMProcessor as SmolVLMProcessor,
     SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
+from .models.swin import (
+    SwinConfig as SwinConfig,
+    SwinForImageClassification as SwinForImageClassification,
+    SwinForMaskedImageModeling as SwinForMaskedImageModeling,
+    SwinModel as SwinModel,
+    SwinPreTrainedModel as SwinPreTrainedModel,
+)
 from .models.t5 import (
     T5Config as T5Config,
     T5EncoderModel as T5EncoderModel,

@@ -306,9 +306,13 @@ class MaskedImageModeling(ReadsImages, heads.Head):
         """Of rows (B, T, D) those of patches."""
         return rows[:, self.before() :]
 
+    def grid_of_rows(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of the map of the last rows, for pictures of that size."""
+        return grid_of(self.config, height, width)
+
     def results(self, body: Any, layout: Layout, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         images, hidden = inputs["pixel_values"], inputs.get("bool_masked_pos")
-        grid = grid_of(self.config, *images.shape[2:])
+        grid = self.grid_of_rows(*images.shape[2:])
         made = self.decoder(as_map(self.patches(body.last_hidden_state), grid))
         return {"loss": None if hidden is None else self.painted_loss(made, images, hidden), "reconstruction": made}
 

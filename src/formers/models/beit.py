@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,6 +24,7 @@ from ..layers import HeadMasks, by_hand, first_column, run_layers, through
 from ..modeling import OPTIONS
 from ..ops import losses
 from ..ops.attention import Bias
+from ..ops.bias import Grid, by_distance
 from ..ops.layout import Layout
 from ..ops.step import Step
 from ..optimize import Block
@@ -32,8 +32,6 @@ from ..outputs import BaseModelOutput
 from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling
 from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Array, Picture, as_array
 from . import vit
-
-Grid = tuple[int, int]
 
 
 class BeitConfig(BackboneConfig):
@@ -144,30 +142,6 @@ class BeitEmbeddings(vit.ViTEmbeddings):
         return self.dropout(torch.cat([self.first().expand(rows.shape[0], -1, -1).to(rows.dtype), rows], dim=1))
 
 
-@lru_cache(maxsize=8)
-def places(grid: Grid, first: bool) -> Tensor:
-    """The row of a table of distances for each pair of patches of a grid, (T · T,).
-
-    The table has a row for each distance, (2h - 1) · (2w - 1), those down before those across. first: whether there is
-    a class token, for which three rows follow: from it to patches, from patches to it, and to itself.
-    """
-    h, w = grid
-    down, across = torch.arange(h).repeat_interleave(w), torch.arange(w).repeat(h)
-    apart = (down[:, None] - down + h - 1) * (2 * w - 1) + (across[:, None] - across + w - 1)
-    if not first:
-        return apart.flatten()
-    distances = (2 * h - 1) * (2 * w - 1)
-    whole = torch.empty(h * w + 1, h * w + 1, dtype=torch.long)
-    whole[1:, 1:], whole[0, :], whole[:, 0], whole[0, 0] = apart, distances, distances + 1, distances + 2
-    return whole.flatten()
-
-
-def biases(table: Tensor, grid: Grid, first: bool) -> Tensor:
-    """What is added to scores, (1, H, T, T), from a table of distances with a column for each head."""
-    T = grid[0] * grid[1] + int(first)  # of a bool and a traced size there is no sum
-    return table.index_select(0, places(grid, first).to(table.device)).view(T, T, -1).permute(2, 0, 1)[None]
-
-
 class BeitRelativePositionBias(nn.Module):
     """What is added to scores, by how far patches are apart."""
 
@@ -190,7 +164,7 @@ class BeitRelativePositionBias(nn.Module):
             wanted = (2 * grid[0] - 1, 2 * grid[1] - 1)
             made = F.interpolate(squares.float(), size=wanted, mode="bilinear").to(table.dtype)
             table = torch.cat([made.permute(0, 2, 3, 1).flatten(0, 2), table[-3:]])
-        return biases(table, grid, first=True)
+        return by_distance(table, grid, first=True)
 
 
 @dataclass(frozen=True)

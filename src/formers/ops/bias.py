@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 
 from .layout import Layout
+
+Grid = tuple[int, int]  # height and width
 
 
 def relative_key(query: Tensor, key: Tensor, distance: Tensor, table: Tensor, with_key: bool = False) -> Tensor:
@@ -109,6 +111,35 @@ def disentangled(
             scores = (rows @ near.transpose(1, 2)).gather(-1, place.expand(B, H, T, T))
             bias = bias + (scores if sign == 1 else scores.transpose(-1, -2))
     return bias / d**0.5
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)  # what is kept is for passes that learn, too
+def _places(grid: Grid, first: bool) -> Tensor:
+    """The row of a table of distances for each pair of patches of a grid, (T · T,).
+
+    The table has a row for each distance, (2h - 1) · (2w - 1), those down before those across. first: whether there is
+    a class token, for which three rows follow: from it to patches, from patches to it, and to itself.
+    """
+    h, w = grid
+    down, across = (torch.arange(side, device="cpu") for side in grid)
+    down, across = down.repeat_interleave(w), across.repeat(h)
+    apart = (down[:, None] - down + h - 1) * (2 * w - 1) + (across[:, None] - across + w - 1)
+    if not first:
+        return apart.flatten()
+    distances = (2 * h - 1) * (2 * w - 1)
+    whole = torch.empty(h * w + 1, h * w + 1, dtype=torch.long)
+    whole[1:, 1:], whole[0, :], whole[:, 0], whole[0, 0] = apart, distances, distances + 1, distances + 2
+    return whole.flatten()
+
+
+def by_distance(table: Tensor, grid: Grid, first: bool = False) -> Tensor:
+    """What is added to the scores of patches of a grid, (1, H, T, T), by how far they are apart.
+
+    table: a row for each distance, a column for each head; first: see `_places`.
+    """
+    T = grid[0] * grid[1] + int(first)  # of a bool and a traced size there is no sum
+    return table.index_select(0, _places(grid, first).to(table.device)).view(T, T, -1).permute(2, 0, 1)[None]
 
 
 class PairBias:
