@@ -60,8 +60,10 @@ def sides(config: Any, key: str) -> tuple[int, int]:
 
 def grid_of(config: _Sized, height: int | None = None, width: int | None = None) -> tuple[int, int]:
     """How many patches there are below each other and side by side, in pictures of that size; of the configuration's
-    own size where none is given. What does not fill a patch is left out."""
+    own size where none is given. What does not fill a patch is left out. Raises ConfigError where that is all."""
     own, patch = sides(config, "image_size"), sides(config, "patch_size")
+    if own[0] < patch[0] or own[1] < patch[1]:
+        raise ConfigError(f"image_size={config.image_size!r} is less than patch_size={config.patch_size!r}.")
     return (height or own[0]) // patch[0], (width or own[1]) // patch[1]
 
 

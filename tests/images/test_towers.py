@@ -75,10 +75,13 @@ def test_pictures_of_another_size(family: str, head: str, size: tuple[int, int])
         compare(family, ours(**inputs, interpolate_pos_encoding=True), theirs(**inputs, interpolate_pos_encoding=True))
 
 
-@pytest.mark.parametrize("family", FREE)
-@pytest.mark.parametrize("size", [(40, 40), (48, 32)])
-def test_pictures_of_any_size(family: str, size: tuple[int, int]) -> None:
-    theirs, ours = pair(family, "image-classification")
+OF_ANY_SIZE = [*((family, {}) for family in FREE), ("swin", {"use_absolute_embeddings": False})]
+
+
+@pytest.mark.parametrize(("family", "changes"), OF_ANY_SIZE, ids=str)
+@pytest.mark.parametrize("size", [(40, 40), (48, 32), (45, 58)])
+def test_pictures_of_any_size(family: str, changes: dict[str, Any], size: tuple[int, int]) -> None:
+    theirs, ours = pair(family, "image-classification", **changes)
     with torch.no_grad():
         compare(family, ours(pixels(ours, size=size)), theirs(pixels(ours, size=size)))
 

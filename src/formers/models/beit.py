@@ -166,6 +166,11 @@ class BeitRelativePositionBias(nn.Module):
             table = torch.cat([made.permute(0, 2, 3, 1).flatten(0, 2), table[-3:]])
         return by_distance(table, grid, first=True)
 
+    def keep(self, heads: list[int]) -> None:
+        """Leave the columns of these heads alone."""
+        table = self.relative_position_bias_table
+        self.relative_position_bias_table = nn.Parameter(table.detach()[:, heads], requires_grad=table.requires_grad)
+
 
 @dataclass(frozen=True)
 class Apart:
@@ -214,6 +219,12 @@ class BeitAttention(vit.ViTAttention):
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         context, *weights = through(self.attention, rows, step, head_mask)
         return self.output(context, rows), *weights
+
+    def prune_heads(self, heads: list[int]) -> None:
+        there = [head for head in range(self.attention.heads + len(self.pruned_heads)) if head not in self.pruned_heads]
+        super().prune_heads(heads)
+        if (bias := self.attention.relative_position_bias) is not None:
+            bias.keep([place for place, head in enumerate(there) if head not in self.pruned_heads])
 
 
 class BeitLayer(nn.Module):
@@ -310,6 +321,14 @@ class BeitModel(BeitPreTrainedModel, vision.ImageBody):
 
     def shared(self, rows: Tensor, layout: Layout, inputs: dict[str, Any]) -> Apart:
         return Apart(vision.grid_of(self.config, *inputs["pixel_values"].shape[2:]))
+
+    def _attentions(self) -> list[Any]:
+        if self.encoder.relative_position_bias is not None:
+            raise InputError(
+                f"{type(self).__name__} has no heads that can be pruned: with use_shared_relative_position_bias all "
+                "layers read one table of biases, which has a column for each head."
+            )
+        return [layer.attention for layer in self.encoder.layer]
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

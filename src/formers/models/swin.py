@@ -90,7 +90,7 @@ class SwinEncoderOutput(outputs.BaseModelOutput):
 
 @dataclass
 class SwinModelOutput(outputs.BaseModelOutputWithPooling):
-    """`pooler_output` (B, D): the mean of the rows. `reshaped_hidden_states`: the hidden states as maps, (B, D, h, w)."""
+    """`pooler_output` (B, D): the mean of the rows. `reshaped_hidden_states`: the states as maps, (B, D, h, w)."""
 
     reshaped_hidden_states: tuple[Tensor, ...] | None = None
 
