@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from families import IMAGES, difference, redraw
 
 import formers
 from formers import registry
+from formers.checkpoints.names import torch_names
 from formers.errors import ConfigError, FormersError, InputError
 from images.test_towers import loss_of, no_dropping
 from images.towers import batch, config_of, flat, pixels
@@ -220,3 +222,41 @@ WRONG = [
 def test_configurations_of_no_model(family: str, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         made(family, "image-classification", **changes)
+
+
+def renamed(name: str, keras: bool) -> str:
+    """What Keras, or else Flax, calls a weight of a model of pictures."""
+    body, *parts = name.split(".")
+    last = parts.pop()
+    norm = "norm" in parts[-1] if parts else False
+    if last == "bias":
+        last = "beta" if norm and keras else "bias"
+    elif last == "weight":
+        last = ("gamma" if keras else "scale") if norm else "kernel"
+    path = "/".join([body, *parts, last])
+    if keras:
+        path = re.sub(r"encoder/layer/(\d+)/", r"encoder/layer_._\1/", path)
+        path = re.sub(r"/(stages|layers|downsampling_layer)/(\d+)", r"/\1.\2", path)
+        return re.sub(r"(downsampling_layer\.0)/(kernel|bias)$", _as_norm, path) + ":0"
+    return path
+
+
+def _as_norm(found: re.Match[str]) -> str:
+    return f"{found[1]}/{'gamma' if found[2] == 'kernel' else 'beta'}"  # a stage becomes smaller after a norm
+
+
+def turned(name: str, weight: torch.Tensor) -> torch.Tensor:
+    """The weight as these frameworks keep it: of a kernel the output is last."""
+    orders = {2: (1, 0), 4: (2, 3, 1, 0)}
+    return weight.permute(*orders[weight.dim()]) if name.removesuffix(":0").endswith("/kernel") else weight
+
+
+@pytest.mark.parametrize(("family", "keras"), [("vit", True), ("vit", False), ("deit", True), ("convnext", True)])
+def test_names_of_other_frameworks(family: str, keras: bool) -> None:
+    model = made(family, "base")
+    prefix, own = model.base_model_prefix, model.state_dict()
+    names = {name: renamed(f"{prefix}.{name}", keras) for name in own}
+    found = torch_names({other: turned(other, own[name]) for name, other in names.items()})
+    assert found.keys() == {f"{prefix}.{name}" for name in own}
+    for name, weight in own.items():
+        assert torch.equal(found[f"{prefix}.{name}"], weight), name

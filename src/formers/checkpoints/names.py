@@ -49,7 +49,7 @@ def torch_names(tensors: Mapping[str, Any]) -> dict[str, Any]:
         parts = name.removesuffix(":0").split("/")
         if parts[-1] in _OPTIMIZER or name == "global_step":
             continue
-        new = _rename(parts)
+        new = _rename(parts, len(tensor.shape))
         order = _ORDER.get(len(tensor.shape)) if parts[-1] == "kernel" and len(parts) > 1 else None
         if new in found:
             raise CheckpointError(
@@ -103,7 +103,7 @@ def wrapper(names: Iterable[str], wanted: set[str], prefix: str) -> str | None:
     return None
 
 
-def _rename(parts: list[str]) -> str:
+def _rename(parts: list[str], dimensions: int) -> str:
     if len(parts) == 1:
         name = parts[0]
         for was in ("gamma", "beta"):  # old torch checkpoints have TensorFlow's words for the layer norm
@@ -114,7 +114,7 @@ def _rename(parts: list[str]) -> str:
         parts = parts[1:]
     inner = [_part(part) for part in parts[:-1]]
     last = parts[-1]
-    if last.endswith("_embeddings"):  # TensorFlow 1 has a table under the name of its layer
+    if last.endswith("_embeddings") and dimensions == 2:  # TensorFlow 1 has a table under the name of its layer
         inner, last = [*inner, last], "weight"
     return ".".join([*inner, _LAST.get(last, last)])
 
