@@ -87,6 +87,8 @@ class Backbone(vision.ReadsImages):
     stem and each stage."""
 
     SIGNATURE: ClassVar[tuple[str, ...]] = ("pixel_values", "output_hidden_states", "output_attentions", "return_dict")
+    # what files of the same model with another head lack
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("hidden_states_norms.", "fpn")
     num_features: list[int]
     has_attentions: bool = True
 

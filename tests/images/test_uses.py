@@ -260,3 +260,18 @@ def test_names_of_other_frameworks(family: str, keras: bool) -> None:
     assert found.keys() == {f"{prefix}.{name}" for name in own}
     for name, weight in own.items():
         assert torch.equal(found[f"{prefix}.{name}"], weight), name
+
+
+@pytest.mark.parametrize("family", ["convnext", "resnet", "swin", "beit", "dinov2"])
+def test_backbones_of_files_with_another_head(family: str, tmp_path: Path) -> None:
+    model = made(family, "image-classification")
+    model.save_pretrained(tmp_path)
+    more = {"add_fpn": True} if family == "beit" else {}
+    backbone = formers.AutoBackbone.from_pretrained(tmp_path, **more)
+    own = backbone.state_dict()
+    kept = [name for name in model.base_model.state_dict() if name in own]
+    assert len(kept) > 10
+    for name in kept:
+        assert torch.equal(own[name], model.base_model.state_dict()[name]), name
+    with torch.no_grad():
+        assert all(torch.isfinite(x).all() for x in backbone(pixels(model)).feature_maps)

@@ -73,16 +73,20 @@ def align(tensors: Mapping[str, T], wanted: set[str], prefix: str, renames: Mapp
         return new if name not in wanted and new in wanted and new not in tensors else name
 
     def inside(name: str) -> str | None:
+        if name.startswith(start) and (short := name.removeprefix(start)) in wanted:
+            return short
+        name = own(name)
         if name.startswith(start):
             return short if (short := name.removeprefix(start)) in wanted else name
         return None if name in wanted else name
 
     def around(name: str) -> str:
+        name = own(name)
         return start + name if start + name in wanted and start + name not in tensors else name
 
     readings: list[dict[str, T]] = []
-    for form in (str, inside, around):
-        named = ((form(own(name)), tensor) for name, tensor in tensors.items())
+    for form in (own, inside, around):
+        named = ((form(name), tensor) for name, tensor in tensors.items())
         readings.append({name: tensor for name, tensor in named if name is not None})
         if wanted.issuperset(readings[-1]) or wanted.issubset(readings[-1]):
             break

@@ -297,7 +297,7 @@ class BeitPreTrainedModel(vision.ReadsImages):
     SIGNATURE: ClassVar[tuple[str, ...]] = (*vision.INPUTS, "labels", *OPTIONS)
     KEYWORDS: ClassVar[tuple[str, ...]] = (heads.ITEMS, "attention_mask", "interpolate_pos_encoding")
     BUFFERS = ("relative_position_index",)
-    OPTIONAL = ("pooler.",)
+    OPTIONAL: ClassVar[tuple[str, ...]] = ("pooler.",)
     TOKENS = ()
     ZEROS = ("cls_token", "mask_token", "position_embeddings", "relative_position_bias_table")
 

@@ -441,7 +441,7 @@ class SwinForImageClassification(SwinPreTrainedModel, vision.PooledImageClassifi
 class SwinBackbone(Backbone, SwinModel):
     """The encoder, for models built on top of it: each map that is given goes through a norm of its own."""
 
-    OPTIONAL = ("layernorm.",)  # which nobody reads
+    OPTIONAL = (*Backbone.OPTIONAL, "layernorm.")  # which nobody reads
     RENAMES = {f"swin.layernorm.{name}": f"layernorm.{name}" for name in ("weight", "bias")}  # as 5.x writes these
     KEYWORDS = ()
 
