@@ -20,7 +20,6 @@ from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
 from ..errors import ArgumentError, ConfigError, InputError, NotTensorError
-from ..extra import library
 from ..layers import LAYER, STACK, HeadMasks, PatchConv, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.attention import attention
@@ -30,13 +29,8 @@ from ..ops.layout import Layout
 from ..ops.step import Step
 from ..outputs import BaseModelOutput
 from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling, ProcessorMixin
-from ..processing.transforms import (
-    IMAGENET_STANDARD_MEAN,
-    IMAGENET_STANDARD_STD,
-    Picture,
-    as_array,
-    to_pil,
-)
+from ..processing.ocr import read_words
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Picture
 from ..tokenization import BoxedWords
 from . import bert, layoutlm, roberta
 
@@ -128,31 +122,6 @@ class LayoutLMv3ImageProcessor(BaseImageProcessor):
             found["words"] = [words for _, (words, _) in made]
             found["boxes"] = [boxes for _, (_, boxes) in made]
         return found
-
-
-def read_words(
-    picture: Picture, language: str | None = None, options: str | None = None
-) -> tuple[list[str], list[list[int]]]:
-    """The words on a page, and each one's box: left, top, right, bottom, in thousandths of the page."""
-    tesseract: Any = library(
-        "pytesseract", "Reading words off a page (or give them, with apply_ocr=False)", "pytesseract"
-    )
-    page, _ = to_pil(as_array(picture))
-    try:
-        found = tesseract.image_to_data(page, lang=language, output_type="dict", config=options or "")
-    except tesseract.TesseractNotFoundError as error:
-        raise ArgumentError(
-            "pytesseract starts the program tesseract, which is not there: install it (apt install tesseract-ocr), or "
-            "give words and boxes, with apply_ocr=False."
-        ) from error
-    words, boxes = [], []
-    places = zip(*(found[key] for key in ("text", "left", "top", "width", "height")), strict=True)
-    for word, left, top, width, height in places:
-        if word.strip():
-            words.append(word)
-            edges = ((left, page.width), (top, page.height), (left + width, page.width), (top + height, page.height))
-            boxes.append([int(1000 * (edge / whole)) for edge, whole in edges])
-    return words, boxes
 
 
 class LayoutLMv3Processor(ProcessorMixin):
