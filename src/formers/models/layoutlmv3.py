@@ -154,10 +154,23 @@ class LayoutLMv3Processor(ProcessorMixin):
         if reads and text is not None and text_pair is None:
             text, text_pair = ([text] if isinstance(text, str) else text), words
         text, boxes = (words if text is None else text), (found if boxes is None else boxes)
+        _check_pages(len(seen["pixel_values"]), text, text_pair)
         encoded = dict(self.tokenizer(text, text_pair, boxes=boxes, word_labels=word_labels, **of_text))
         if (rows := encoded.get("overflow_to_sample_mapping")) is not None:
             seen["pixel_values"] = [seen["pixel_values"][int(row)] for row in rows]
         return BatchFeature({**encoded, **seen})
+
+
+def _check_pages(images: int, text: Any, text_pair: Any) -> None:
+    """Raise ArgumentError where there are no words, and InputError where they are of more or fewer pages."""
+    words = text if text_pair is None else text_pair
+    if words is None:
+        raise ArgumentError(
+            "A page needs its words: give processor(images, words, boxes=boxes), or let them be read, apply_ocr=True."
+        )
+    pages = len(words) if len(words) and isinstance(words[0], list | tuple) else 1
+    if pages != images:
+        raise InputError(f"There are {images} images, and the words of {pages} pages: as many are needed.")
 
 
 class LayoutLMv3PatchEmbeddings(nn.Module):

@@ -150,8 +150,8 @@ class DocumentQuestionAnsweringPipeline(SpansPipeline):
             box = as_box(pair[1], where)
             if min(box) < 0 or max(box) >= limit:
                 raise InputError(
-                    f"{where}, {pair[0]!r:.40}, is at {box}; a box is (x0, y0, x1, y1) in thousandths of the page, from "
-                    "0 to 1000. Of pixels: 1000 * x // width, 1000 * y // height."
+                    f"{where}, {pair[0]!r:.40}, is at {box}; a box is (x0, y0, x1, y1) in thousandths of the page, "
+                    "from 0 to 1000. Of pixels: 1000 * x // width, 1000 * y // height."
                 )
             boxes.append(box)
         return words, boxes
