@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ArgumentError, ConfigError, InputError, NotTensorError
+from ..errors import ArgumentError, ConfigError, InputError
 from ..layers import LAYER, STACK, HeadMasks, PatchConv, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.attention import attention
@@ -32,6 +32,7 @@ from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling, P
 from ..processing.ocr import read_words
 from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Picture
 from ..tokenization import BoxedWords
+from ..vision import checked_images, project
 from . import bert, layoutlm, roberta
 
 
@@ -180,7 +181,7 @@ class LayoutLMv3PatchEmbeddings(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(B, channels, height, width) to (B, patches, D), row by row."""
-        return self.proj(pixel_values.to(self.proj.weight.dtype)).flatten(2).transpose(1, 2)
+        return project(self.proj, pixel_values)
 
 
 class LayoutLMv3TextEmbeddings(roberta.RobertaEmbeddings):
@@ -346,13 +347,11 @@ class LayoutLMv3PreTrainedModel(PreTrainedModel):
         config: Any = self.config
         if not config.visual_embed:
             raise InputError("This model reads no images (config.visual_embed is False): leave pixel_values out.")
-        if not isinstance(pixels, Tensor):
-            raise NotTensorError(f"pixel_values is a {type(pixels).__name__}, not a tensor.")
-        wanted = (config.num_channels, config.input_size, config.input_size)
-        if pixels.dim() != 4 or tuple(pixels.shape[1:]) != wanted or not pixels.is_floating_point():
+        side, shape = config.input_size, checked_images(type(self).__name__, pixels, config.num_channels).shape
+        if tuple(shape[2:]) != (side, side):
             raise InputError(
-                f"pixel_values has shape {tuple(pixels.shape)} and type {pixels.dtype}; it should be floating, "
-                f"(batch, channels, height, width) with {wanted}, as LayoutLMv3ImageProcessor makes it."
+                f"pixel_values are of {shape[2]} x {shape[3]} pixels, but the model is for {side} x {side}, "
+                "config.input_size: resize the pages, as LayoutLMv3ImageProcessor does."
             )
         return int(config.input_size // config.patch_size) ** 2 + 1
 
