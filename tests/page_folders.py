@@ -29,7 +29,6 @@ PIECES = [
 BYTES = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "<mask>"]
 SIZES: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
-    "max_position_embeddings": 64,
 }  # fmt: skip
 V3: dict[str, Any] = {"coordinate_size": 6, "shape_size": 4, "input_size": 32, "patch_size": 16}
 Page = list[tuple[str, list[int]]]
@@ -47,21 +46,24 @@ def page(count: int, seed: int = 0) -> Page:
     return words
 
 
-def write_layoutlm(folder: Path, byte_level: bool = False) -> str:
+def write_layoutlm(folder: Path, byte_level: bool = False, positions: int = 64) -> str:
     """A LayoutLM with BERT's tokenizer, or with RoBERTa's, as some have it."""
     tokens = BYTES if byte_level else PIECES
-    config = transformers.LayoutLMConfig(vocab_size=len(tokens), pad_token_id=int(byte_level), **SIZES)
+    sizes = {**SIZES, "vocab_size": len(tokens), "max_position_embeddings": positions}
+    model = transformers.LayoutLMForQuestionAnswering(transformers.LayoutLMConfig(**sizes))
     said = {"tokenizer_class": "RobertaTokenizer", "add_prefix_space": True} if byte_level else {"do_lower_case": True}
-    return _written(folder, transformers.LayoutLMForQuestionAnswering(config), tokens, {"model_max_length": 64, **said})
+    return _written(folder, model, tokens, {"model_max_length": positions, **said})
 
 
-def write_layoutlmv3(folder: Path, **processor: Any) -> str:
+def write_layoutlmv3(folder: Path, kind: str = "ForQuestionAnswering", positions: int = 64, **processor: Any) -> str:
     """A LayoutLMv3, with what its image processor's file says beside its size."""
-    config = transformers.LayoutLMv3Config(vocab_size=len(BYTES), **SIZES, **V3)
-    said = {"tokenizer_class": "LayoutLMv3Tokenizer", "model_max_length": 62}
+    sizes = {**SIZES, "vocab_size": len(BYTES), "max_position_embeddings": positions}
+    model = getattr(transformers, f"LayoutLMv3{kind}")(transformers.LayoutLMv3Config(**sizes, **V3))
+    said = {"tokenizer_class": "LayoutLMv3Tokenizer", "model_max_length": positions - 2}
     values = {"image_processor_type": "LayoutLMv3ImageProcessor", "size": {"height": 32, "width": 32}, **processor}
+    _written(folder, model, BYTES, said)
     (folder / "preprocessor_config.json").write_text(json.dumps(values))
-    return _written(folder, transformers.LayoutLMv3ForQuestionAnswering(config), BYTES, said)
+    return str(folder)
 
 
 def _written(folder: Path, model: Any, tokens: list[str], said: dict[str, Any]) -> str:
