@@ -75,6 +75,15 @@ def test_answers(folders: dict[str, str], kind: str) -> None:
     assert several > 5
 
 
+def test_usual_overlap(tmp_path: Path) -> None:
+    """Half of a window, and no more than 256 tokens."""
+    folder = write_layoutlm(tmp_path, positions=600)
+    ours, theirs = pipeline(TASK, model=folder), transformers.pipeline(TASK, model=folder)
+    asked = {"question": "What?", "word_boxes": page(400)}
+    assert near(ours(asked, top_k=20), theirs(asked, top_k=20))
+    assert ours.preprocess(asked)["input_ids"].shape[1] > 1200
+
+
 def test_forms_of_asking(pipe: Any, scan: str) -> None:
     found = pipe(ASKED)
     question, words = ASKED["question"], ASKED["word_boxes"]
@@ -98,8 +107,8 @@ def test_forms_of_asking(pipe: Any, scan: str) -> None:
 
 
 def test_no_more_answers_than_there_are(pipe: Any) -> None:
-    """Where 50 are asked for, spans that end before they start are none."""
-    found = pipe({**ASKED, "word_boxes": [("ab", [1, 2, 3, 4]), ("c", [1, 2, 3, 4])]}, top_k=50)
+    """Where more are asked for, spans that end before they start are none."""
+    found = pipe({**ASKED, "word_boxes": [("ab", [1, 2, 3, 4]), ("c", [1, 2, 3, 4])]}, top_k=1000)
     assert len(found) == 6 and all(one["start"] <= one["end"] and one["answer"] for one in found)
 
 
