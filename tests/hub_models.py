@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import page_folders
 import seeing_folders
 import writers
 from corpus import DATA
@@ -128,12 +129,13 @@ TRANSLATORS: dict[str, tuple[str, dict[str, Any]]] = {
     "sshleifer/distilbart-cnn-12-6": ("BartForConditionalGeneration", {"max_position_embeddings": 1024}),
     "facebook/bart-large-cnn": ("BartForConditionalGeneration", {"max_position_embeddings": 1024}),
 }
-# of the tasks that write: their models, and the commits that are loaded
+# of tasks on pictures, and those that write: their models, and the commits that are loaded
 USUAL = {
     "google/vit-base-patch16-224": "3f49326",
     "openai-community/gpt2": "607a30d",
     "google-t5/t5-base": "686f1db",
     "sshleifer/distilbart-cnn-12-6": "a4f8f3e",
+    "impira/layoutlm-document-qa": "beed3c4",
 }
 # those that read pictures: the reference's classes, what they are made with, and the files of 4.20 for their processors
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
@@ -170,6 +172,8 @@ def make_hub(root: Path) -> Path:
     for name, given in PICTURES.items():
         write_pictures(root / name, *given)
     seeing_folders.write_idefics3(root / "HuggingFaceTB/SmolVLM-256M-Instruct", "SmolVLM")
+    page_folders.write_layoutlm(root / "impira/layoutlm-document-qa", byte_level=True, positions=512)
+    page_folders.write_layoutlmv3(root / "microsoft/layoutlmv3-base", "Model", positions=514)
     for name, revision in USUAL.items():
         shutil.copytree(root / name, root / f"{name}@{revision}")
     return root

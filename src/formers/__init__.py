@@ -131,6 +131,7 @@ _HOME = {
     "pipelines": (
         "Conversation",
         "ConversationalPipeline",
+        "DocumentQuestionAnsweringPipeline",
         "FeatureExtractionPipeline",
         "FillMaskPipeline",
         "ImageTextToTextPipeline",

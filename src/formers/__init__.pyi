@@ -892,6 +892,7 @@ from .ops.conv1d import (
 from .pipelines import (
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
+    DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
     ImageTextToTextPipeline as ImageTextToTextPipeline,

@@ -29,6 +29,7 @@ from formers.pipelines import (
 
 TASKS = [
     "conversational",
+    "document-question-answering",
     "feature-extraction",
     "fill-mask",
     "image-classification",

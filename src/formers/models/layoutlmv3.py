@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from .. import heads
 from ..bodies import Body
 from ..config import PretrainedConfig
-from ..errors import ArgumentError, ConfigError, InputError, NotTensorError
-from ..extra import library
+from ..errors import ArgumentError, ConfigError, InputError
 from ..layers import LAYER, STACK, HeadMasks, PatchConv, by_hand, first_column
 from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.attention import attention
@@ -30,14 +29,10 @@ from ..ops.layout import Layout
 from ..ops.step import Step
 from ..outputs import BaseModelOutput
 from ..processing import BaseImageProcessor, BatchFeature, PILImageResampling, ProcessorMixin
-from ..processing.transforms import (
-    IMAGENET_STANDARD_MEAN,
-    IMAGENET_STANDARD_STD,
-    Picture,
-    as_array,
-    to_pil,
-)
+from ..processing.ocr import read_words
+from ..processing.transforms import IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD, Picture
 from ..tokenization import BoxedWords
+from ..vision import checked_images, project
 from . import bert, layoutlm, roberta
 
 
@@ -130,31 +125,6 @@ class LayoutLMv3ImageProcessor(BaseImageProcessor):
         return found
 
 
-def read_words(
-    picture: Picture, language: str | None = None, options: str | None = None
-) -> tuple[list[str], list[list[int]]]:
-    """The words on a page, and each one's box: left, top, right, bottom, in thousandths of the page."""
-    tesseract: Any = library(
-        "pytesseract", "Reading words off a page (or give them, with apply_ocr=False)", "pytesseract"
-    )
-    page, _ = to_pil(as_array(picture))
-    try:
-        found = tesseract.image_to_data(page, lang=language, output_type="dict", config=options or "")
-    except tesseract.TesseractNotFoundError as error:
-        raise ArgumentError(
-            "pytesseract starts the program tesseract, which is not there: install it (apt install tesseract-ocr), or "
-            "give words and boxes, with apply_ocr=False."
-        ) from error
-    words, boxes = [], []
-    places = zip(*(found[key] for key in ("text", "left", "top", "width", "height")), strict=True)
-    for word, left, top, width, height in places:
-        if word.strip():
-            words.append(word)
-            edges = ((left, page.width), (top, page.height), (left + width, page.width), (top + height, page.height))
-            boxes.append([int(1000 * (edge / whole)) for edge, whole in edges])
-    return words, boxes
-
-
 class LayoutLMv3Processor(ProcessorMixin):
     """LayoutLMv3's image processor and tokenizer: a page, and its words as Tesseract reads them or as are given."""
 
@@ -185,10 +155,23 @@ class LayoutLMv3Processor(ProcessorMixin):
         if reads and text is not None and text_pair is None:
             text, text_pair = ([text] if isinstance(text, str) else text), words
         text, boxes = (words if text is None else text), (found if boxes is None else boxes)
+        _check_pages(len(seen["pixel_values"]), text, text_pair)
         encoded = dict(self.tokenizer(text, text_pair, boxes=boxes, word_labels=word_labels, **of_text))
         if (rows := encoded.get("overflow_to_sample_mapping")) is not None:
             seen["pixel_values"] = [seen["pixel_values"][int(row)] for row in rows]
         return BatchFeature({**encoded, **seen})
+
+
+def _check_pages(images: int, text: Any, text_pair: Any) -> None:
+    """Raise ArgumentError where there are no words, and InputError where they are of more or fewer pages."""
+    words = text if text_pair is None else text_pair
+    if words is None:
+        raise ArgumentError(
+            "A page needs its words: give processor(images, words, boxes=boxes), or let them be read, apply_ocr=True."
+        )
+    pages = len(words) if len(words) and isinstance(words[0], list | tuple) else 1
+    if pages != images:
+        raise InputError(f"There are {images} images, and the words of {pages} pages: as many are needed.")
 
 
 class LayoutLMv3PatchEmbeddings(nn.Module):
@@ -198,7 +181,7 @@ class LayoutLMv3PatchEmbeddings(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """(B, channels, height, width) to (B, patches, D), row by row."""
-        return self.proj(pixel_values.to(self.proj.weight.dtype)).flatten(2).transpose(1, 2)
+        return project(self.proj, pixel_values)
 
 
 class LayoutLMv3TextEmbeddings(roberta.RobertaEmbeddings):
@@ -364,13 +347,11 @@ class LayoutLMv3PreTrainedModel(PreTrainedModel):
         config: Any = self.config
         if not config.visual_embed:
             raise InputError("This model reads no images (config.visual_embed is False): leave pixel_values out.")
-        if not isinstance(pixels, Tensor):
-            raise NotTensorError(f"pixel_values is a {type(pixels).__name__}, not a tensor.")
-        wanted = (config.num_channels, config.input_size, config.input_size)
-        if pixels.dim() != 4 or tuple(pixels.shape[1:]) != wanted or not pixels.is_floating_point():
+        side, shape = config.input_size, checked_images(type(self).__name__, pixels, config.num_channels).shape
+        if tuple(shape[2:]) != (side, side):
             raise InputError(
-                f"pixel_values has shape {tuple(pixels.shape)} and type {pixels.dtype}; it should be floating, "
-                f"(batch, channels, height, width) with {wanted}, as LayoutLMv3ImageProcessor makes it."
+                f"pixel_values are of {shape[2]} x {shape[3]} pixels, but the model is for {side} x {side}, "
+                "config.input_size: resize the pages, as LayoutLMv3ImageProcessor does."
             )
         return int(config.input_size // config.patch_size) ** 2 + 1
 

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
     *("any-to-any", "audio-classification", "automatic-speech-recognition", "decision"),
-    *("depth-estimation", "document-question-answering"),
-    *("image-segmentation", "image-to-image", "keypoint-matching"),
+    *("depth-estimation", "image-segmentation", "image-to-image", "keypoint-matching"),
     *("mask-generation", "object-detection"),
     *("text-to-audio", "text-to-speech"),
     "video-classification",
@@ -76,9 +75,9 @@ def pipeline(
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"), "question-answering",
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
-            "next-sentence", "table-question-answering", "text-generation", "conversational", "text2text-generation",
-            "summarization", "translation" (or "translation_en_to_fr", and so on); left out, the model's architecture
-            decides.
+            "next-sentence", "table-question-answering", "document-question-answering", "text-generation",
+            "conversational", "text2text-generation", "summarization", "translation" (or "translation_en_to_fr", and so
+            on); those on pictures ("image-classification", …); left out, the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
@@ -243,7 +242,8 @@ def _load(
         logger.warning(f"The model is loaded already: {', '.join(loading)} changes nothing. Use model.to(…) instead.")
     if task.beside is not None:
         _read_beside(task.beside, model, name, hub)
-    return model, {part: _part(part, given, model, name, hub) for part in task.reads}
+    made = {part: _part(part, given, model, name, hub) for part in task.reads}
+    return model, made | {part: _part_or_none(part, given, model, name, hub) for part in task.may_read}
 
 
 # what makes a model's inputs: the class that loads it, and what may stand for it among the arguments
@@ -276,6 +276,17 @@ def _part(part: str, given: dict[str, Any], model: Any, name: str | None, hub: d
         home = auto if part == "tokenizer" else auto_processing
         found = getattr(home, _LOADS[part]).from_pretrained(str(found), **own, **options)
     return found
+
+
+def _part_or_none(part: str, given: dict[str, Any], model: Any, name: str | None, hub: dict[str, Any]) -> Any:
+    """The same; None where nothing was given, and the model has none."""
+    nowhere = not (name or getattr(model.config, "name_or_path", None))
+    if nowhere and all(given[one] is None for one in (part, "processor", _OLDER.get(part, part))):
+        return None
+    try:
+        return _part(part, given, model, name, hub)
+    except NotFoundError:
+        return None
 
 
 def _read_beside(file: str, model: Any, name: str | None, hub: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ class Task:
         packaged: folder under `formers/packaged` that stands in when the default cannot be reached.
         beside: a JSON file beside config.json that the task reads too, as `model.config.sentence_transformers`.
         reads: what makes the model's inputs: "tokenizer", "image_processor" or "processor".
+        may_read: the same, of what not every model of the task has.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Task:
     packaged: str | None = None
     beside: str | None = None
     reads: tuple[str, ...] = ("tokenizer",)
+    may_read: tuple[str, ...] = ()
 
     def loader(self) -> Any:
         """The class whose `from_pretrained` loads its models."""

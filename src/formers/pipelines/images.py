@@ -147,3 +147,13 @@ def in_turn(preprocess: Callable[[Any], Any], inputs: list[Any], first: int | No
             raise
 
     return in_threads(one, range(len(inputs)))
+
+
+def together(image: Any, question: Any) -> Any:
+    """Pictures with questions: one with one, or each of several with each of the other; of a stream one by one."""
+    if isinstance(image, Iterator):
+        return ({"image": one, "question": question} for one in image)
+    images = list(image) if isinstance(image, list | tuple) else [image]
+    questions = list(question) if isinstance(question, list | tuple) else [question]
+    found = [{"image": one, "question": asked} for asked in questions for one in images]
+    return found if isinstance(image, list | tuple) or isinstance(question, list | tuple) else found[0]

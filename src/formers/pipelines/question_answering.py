@@ -6,11 +6,9 @@ Source: Devlin et al. 2018 (arXiv 1810.04805), section 4.2.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..errors import ArgumentError, InputError
@@ -18,14 +16,15 @@ from ..logging import logger
 from ..views import notebook
 from .base import Task
 from .failures import place
-from .parts import PartsPipeline
+from .spans import Room, SpansPipeline, best_spans, checked_counts, notes_of, windows
 from .squad import SquadExample
 from .text import read_side
+from .writing import not_none
 
 _FORMS = 'give {"question": …, "context": …}, a list of these, or question=… and context=…'
 
 
-class QuestionAnsweringPipeline(PartsPipeline):
+class QuestionAnsweringPipeline(SpansPipeline):
     """Answers from texts, from any model with a question answering head; see Pipeline for the general arguments.
 
     A context that is longer than the model reads is read in windows that overlap.
@@ -42,8 +41,6 @@ class QuestionAnsweringPipeline(PartsPipeline):
         max_question_len, padding: accepted and not used: questions are never cut, and padding is not computed.
     """
 
-    per_token = True
-    DIMENSIONS = 3
     NEEDS = ("token", "Question answering", "AutoModelForQuestionAnswering")
 
     def _sanitize_parameters(
@@ -71,11 +68,7 @@ class QuestionAnsweringPipeline(PartsPipeline):
             "handle_impossible_answer": handle_impossible_answer,
             "align_to_words": align_to_words,
         }
-        for name in ("top_k", "max_answer_len"):
-            value: Any = postprocess[name]
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name}={value} is not possible: it should be 1 or more.")
-        return _given(preprocess), {}, _given(postprocess)
+        return not_none(preprocess), {}, checked_counts(not_none(postprocess))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Answer questions.
@@ -120,35 +113,10 @@ class QuestionAnsweringPipeline(PartsPipeline):
         stride = min(limit // 2, 128) if stride is None else stride
         second = self.tokenizer.padding_side == "right"  # where the context goes
         pair = (question, context) if second else (context, question)
-        asked = len(self.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
-        room = limit - asked - self.tokenizer.num_special_tokens_to_add(pair=True)
-        if room <= stride:
-            whole = len(self.tokenizer(context, add_special_tokens=False, verbose=False)["input_ids"])
-            if whole > room:
-                raise InputError(
-                    f"{name}: the question {question[:40]!r} has {asked} tokens, which leaves {room} of max_seq_len="
-                    f"{limit} for the context: windows cannot overlap by doc_stride={stride}. Use a smaller one."
-                )
-            stride = 0
-        encoding = self.tokenizer(
-            *([text] for text in pair),
-            truncation="only_second" if second else "only_first",
-            max_length=limit,
-            stride=stride,
-            return_overflowing_tokens=True,
-            verbose=False,
-        )
-        notes = []
-        for own in encoding.encodings:
-            first = [number == self.tokenizer.cls_token_id for number in own.ids]
-            may = [of == int(second) or start for of, start in zip(own.sequence_ids, first, strict=True)]
-            notes.append({"encoding": own, "may": np.array(may)})
+        encode = partial(self.tokenizer, *([text] for text in pair), verbose=False)
+        encoding = windows(encode, int(second), Room(limit, stride, name, question))
+        notes = notes_of(encoding, int(second), self.tokenizer.cls_token_id)
         return self._item(self._model_inputs(encoding), context=context, second=int(second), notes=notes)
-
-    def _logits(self, outputs: Any) -> Tensor:
-        if isinstance(outputs, Mapping) and "start_logits" in outputs:
-            outputs = {"logits": torch.stack([outputs["start_logits"], outputs["end_logits"]], dim=-1)}  # (B, T, 2)
-        return super()._logits(outputs)
 
     def postprocess(
         self,
@@ -159,43 +127,19 @@ class QuestionAnsweringPipeline(PartsPipeline):
         align_to_words: bool = True,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """The answers to one question, from all windows."""
-        none, answers = 1.0, []
-        for note, logits in zip(model_outputs["notes"], model_outputs["logits"], strict=True):
-            may = note["may"]
-            starts, ends = (_probabilities(column.numpy(), may) for column in logits.unbind(-1))
-            none = min(none, float(starts[0] * ends[0]))
-            starts[0] = ends[0] = 0.0
-            for start, end, score in _spans(starts, ends, top_k, max_answer_len):
-                if may[start] and may[end]:
-                    places = _characters(note["encoding"], start, end, model_outputs["second"], align_to_words)
-                    answers.append(_answer(score, *places, model_outputs["context"]))
+        found, none = best_spans(model_outputs, top_k, max_answer_len)
+        answers = []
+        for span in found:
+            places = _characters(span.encoding, span.start, span.end, model_outputs["second"], align_to_words)
+            answers.append(_answer(span.score, *places, model_outputs["context"]))
         if handle_impossible_answer or not answers:
             answers.append(_answer(none if handle_impossible_answer else 0.0, 0, 0, ""))
         answers = sorted(answers, key=lambda answer: answer["score"], reverse=True)[:top_k]
         return notebook.remember(answers[0] if len(answers) == 1 else answers, model_outputs["context"])
 
 
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _answer(score: float, start: int, end: int, context: str) -> dict[str, Any]:
     return {"score": float(score), "start": start, "end": end, "answer": context[start:end]}
-
-
-def _probabilities(logits: np.ndarray, may: np.ndarray) -> np.ndarray:
-    """(T,) softmax over the columns where an answer may be."""
-    logits = np.where(may, logits, -10000.0)
-    scores = np.exp(logits - logits.max())
-    return np.asarray(scores / scores.sum())
-
-
-def _spans(starts: np.ndarray, ends: np.ndarray, count: int, longest: int) -> list[tuple[int, int, float]]:
-    """The `count` most probable spans of up to `longest` tokens: first and last token, probability."""
-    scores = np.tril(np.triu(np.outer(starts, ends)), longest - 1)  # (T, T): start, end
-    best = np.argsort(-scores, axis=None, kind="stable")[:count]
-    places = zip(*np.unravel_index(best, scores.shape), strict=True)
-    return [(int(start), int(end), float(scores[start, end])) for start, end in places]
 
 
 def _characters(encoding: Any, start: int, end: int, text: int, align: bool) -> tuple[int, int]:

@@ -5,14 +5,14 @@ Source: Kim et al. 2021 (arXiv 2102.03334), for those that are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ArgumentError, InputError
 from .base import Task
 from .choices import checked_top_k
 from .image_classification import images_of
-from .images import ImagePipeline
+from .images import ImagePipeline, together
 from .text import no_head, read_side
 from .writing import not_none
 
@@ -60,7 +60,7 @@ class VisualQuestionAnsweringPipeline(ImagePipeline):
         """
         inputs = images_of(inputs, kwargs, "image")
         question = args[0] if args else kwargs.pop("question", None)
-        return super().__call__(inputs if question is None else _together(inputs, question), *args[1:], **kwargs)
+        return super().__call__(inputs if question is None else together(inputs, question), *args[1:], **kwargs)
 
     def check_input(self, item: Any, name: str, **parameters: Any) -> None:
         """Raise InputError unless the item is a picture with a question."""
@@ -98,16 +98,6 @@ class VisualQuestionAnsweringPipeline(ImagePipeline):
         scores, ids = logits[0].sigmoid().topk(min(top_k, logits.shape[1]))
         names = self.model.config.id2label
         return [{"score": score, "answer": names[i]} for score, i in zip(scores.tolist(), ids.tolist(), strict=True)]
-
-
-def _together(image: Any, question: Any) -> Any:
-    """Pictures with questions: one with one, or each of several with each of the other; of a stream one by one."""
-    if isinstance(image, Iterator):
-        return ({"image": one, "question": question} for one in image)
-    images = list(image) if isinstance(image, list | tuple) else [image]
-    questions = list(question) if isinstance(question, list | tuple) else [question]
-    found = [{"image": one, "question": asked} for asked in questions for one in images]
-    return found if isinstance(image, list | tuple) or isinstance(question, list | tuple) else found[0]
 
 
 TASK = Task(

@@ -2,6 +2,7 @@
 
 reading      what stands for an image -> the image
 transforms   resizing, cropping, padding, numbers; sizes: what settings of size mean
+ocr          the words on a page, and where they stand
 image        BaseImageProcessor: settings, calls; settings: what they may be; feature: what a call gives
 processor    ProcessorMixin: an image processor and a tokenizer as one
 files        preprocessor_config.json and processor_config.json

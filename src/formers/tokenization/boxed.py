@@ -47,9 +47,9 @@ class BoxedWords(PreTrainedTokenizerFast):
         only_label_first_subword: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.cls_token_box = _box(cls_token_box, "cls_token_box")
-        self.sep_token_box = _box(sep_token_box, "sep_token_box")
-        self.pad_token_box = _box(pad_token_box, "pad_token_box")
+        self.cls_token_box = as_box(cls_token_box, "cls_token_box")
+        self.sep_token_box = as_box(sep_token_box, "sep_token_box")
+        self.pad_token_box = as_box(pad_token_box, "pad_token_box")
         self.pad_token_label, self.only_label_first_subword = pad_token_label, only_label_first_subword
         kwargs |= {
             "cls_token_box": self.cls_token_box,
@@ -112,7 +112,7 @@ class BoxedWords(PreTrainedTokenizerFast):
         pages = list(words) if batched else [words]
         places = _beside(boxes, pages, batched, "boxes")
         read = [
-            [_box(box, f"boxes[{page}][{word}]" if batched else f"boxes[{word}]") for word, box in enumerate(found)]
+            [as_box(box, f"boxes[{page}][{word}]" if batched else f"boxes[{word}]") for word, box in enumerate(found)]
             for page, found in enumerate(places)
         ]
         labels = None if word_labels is None else _beside(word_labels, pages, batched, "word_labels")
@@ -193,7 +193,7 @@ def _beside(given: Any, pages: list[Any], batched: bool, name: str) -> list[list
     return found
 
 
-def _box(given: Any, where: str) -> Box:
+def as_box(given: Any, where: str) -> Box:
     """Four integers."""
     try:
         box = [operator.index(number) for number in as_list(given)]
