@@ -132,7 +132,7 @@ class TestStart:
     def test_help(self, run: Formers) -> None:
         code, out, _ = run()
         assert code == 0
-        for name in ("run", "chat", "info", "check", "convert", "bench", "tokenize", "env"):
+        for name in ("run", "chat", "info", "check", "convert", "bench", "tokenize", "train", "visualize", "env"):
             assert f"\n  {name} " in out
             code, about, _ = run(name, "--help")
             assert code == 0
@@ -159,6 +159,11 @@ class TestUsage:
             ),
             (["run", "x", "--optimize=int7", "y"], "invalid choice: 'int7'"),
             (["bench"], "the following arguments are required: MODEL"),
+            (["visualize"], "0 texts were given"),
+            (["visualize", "a", "b", "c"], "3 texts were given"),
+            (["visualize", "a", "--layers", "x"], "'x' is no list of numbers, such as 0,3"),
+            (["visualize", "a", "--target", "POSITIVE"], "--target is for --attributions"),
+            (["visualize", "a", "--attributions", "--heads", "0"], "--layers and --heads are for attention weights"),
             (["bench", "x", "--rounds", "0"], "--rounds 0 is not possible"),
             (
                 ["run", "sentimnt-analysis", "x"],
@@ -610,3 +615,42 @@ class TestEnv:
         assert facts["HF_HUB_OFFLINE"] == "1"
         assert facts["threads"] >= 1
         assert facts["cache"]
+
+
+class TestVisualize:
+    PACKAGED = Path(formers.__file__).parent / "packaged"
+
+    def shown(self, run: Formers, page: Path, *arguments: str) -> str:
+        code, out, err = run("visualize", *arguments, "--output", str(page))
+        assert (code, err) == (0, "")
+        (facts,) = lines(out)
+        assert facts["page"] == str(page) and facts["bytes"] == page.stat().st_size
+        return str(facts["shows"])
+
+    def test_texts(self, run: Formers, labels: str, tmp_path: Path) -> None:
+        shown = self.shown(run, tmp_path / "a.html", "good movie", "bad", "--model", labels, "--layers", "1")
+        assert shown == "Attention(6 tokens, layers [1], heads [0, 1])"
+        assert "movie" in (tmp_path / "a.html").read_text()
+        found = self.shown(
+            run, tmp_path / "b.html", "good movie", "--model", labels, "--attributions", "--target=POSITIVE"
+        )
+        assert found.startswith("Attributions(4 tokens, target='POSITIVE'")
+
+    def test_pictures(self, run: Formers, tmp_path: Path) -> None:
+        seven, words = str(self.PACKAGED / "digits/7_seven.png"), str(self.PACKAGED / "digits_and_words")
+        page = tmp_path / "page.html"
+        one = self.shown(run, page, seven, "--model", str(self.PACKAGED / "digits"), "--heads", "0,2")
+        assert one == "Attention(65 tokens, layers [0, 1, 2, 3], heads [0, 2])"
+        assert 'id="pixels"' in page.read_text()
+        assert self.shown(run, page, seven, "--model", words).startswith("Attention(65 tokens")
+        assert self.shown(run, page, "a picture of a seven", "--model", words).startswith("Attention(7 tokens")
+
+    def test_what_is_not_there(self, run: Formers, labels: str, tmp_path: Path) -> None:
+        digits = str(self.PACKAGED / "digits")
+        for arguments, said in (
+            (["photo.jpg", "--model", digits], "There is no file 'photo.jpg'"),
+            (["good", "--model", labels, "--layers", "9"], "There is no layer 9"),
+            (["good", "--model", labels, "--output", str(tmp_path / "no/a.html")], "There is no folder"),
+        ):
+            code, out, err = run("visualize", *arguments)
+            assert code == 1 and not out and said in err

@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from ..errors import ArgumentError, FormersError, UnknownTaskError, near, visible
 from ..version import __version__
-from . import bench, chat, check, convert, env, info, run, tokenize, train
+from . import bench, chat, check, convert, env, info, run, tokenize, train, visualize
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +77,7 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
-    commands = "\n".join(f"  {name:<10}{command.ABOUT}" for name, command in _COMMANDS.items())
+    commands = "\n".join(f"  {name:<11}{command.ABOUT}" for name, command in _COMMANDS.items())
     return (
         f"usage: formers COMMAND …\n\n{commands}\n\n"
         "`formers COMMAND --help` explains a command, `formers --version` prints the version.\n"
@@ -143,5 +143,6 @@ _COMMANDS: dict[str, _Command] = {
     "bench": bench,
     "tokenize": tokenize,
     "train": train,
+    "visualize": visualize,
     "env": env,
 }
