@@ -895,7 +895,10 @@ from .pipelines import (
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
     FeatureExtractionPipeline as FeatureExtractionPipeline,
     FillMaskPipeline as FillMaskPipeline,
+    ImageClassificationPipeline as ImageClassificationPipeline,
+    ImageFeatureExtractionPipeline as ImageFeatureExtractionPipeline,
     ImageTextToTextPipeline as ImageTextToTextPipeline,
+    ImageToTextPipeline as ImageToTextPipeline,
     MultipleChoicePipeline as MultipleChoicePipeline,
     NerPipeline as NerPipeline,
     NextSentencePipeline as NextSentencePipeline,
@@ -911,7 +914,9 @@ from .pipelines import (
     TextRankingPipeline as TextRankingPipeline,
     TokenClassificationPipeline as TokenClassificationPipeline,
     TranslationPipeline as TranslationPipeline,
+    VisualQuestionAnsweringPipeline as VisualQuestionAnsweringPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
+    ZeroShotImageClassificationPipeline as ZeroShotImageClassificationPipeline,
     pipeline as pipeline,
 )
 from .processing import (
