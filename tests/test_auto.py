@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, IMAGE_CASES, JOINED, SEQ2SEQ, SEQ2SEQ_CASES, main_head
+from families import CASES, FAMILIES, JOINED, SEQ2SEQ, SEQ2SEQ_CASES, TOWER_CASES, main_head
 from tokenizers import Tokenizer, models
 
 import formers
@@ -42,6 +42,15 @@ OF_IMAGES = {
     "document-question-answering": "AutoModelForDocumentQuestionAnswering",
     "backbone": "AutoBackbone",
 }
+OF_SOUND = {
+    "base": "AutoModel",
+    "ctc": "AutoModelForCTC",
+    "speech-seq2seq": "AutoModelForSpeechSeq2Seq",
+    "audio-classification": "AutoModelForAudioClassification",
+    "audio-frame-classification": "AutoModelForAudioFrameClassification",
+    "audio-xvector": "AutoModelForAudioXVector",
+}
+OF_TOWERS = {**OF_IMAGES, **OF_SOUND}
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +85,14 @@ def test_the_class_of_a_head(family: str, head: str, tmp_path: Path) -> None:
 def test_every_auto_class_is_tested() -> None:
     autos = {n for n in vars(formers.auto) if n.startswith("AutoModel")}
     again = {"AutoModelWithLMHead", "AutoModelForVision2Seq", "AutoModelForMultimodalLM"}
-    assert autos - again == {*AUTO.values(), *OF_IMAGES.values()} - {"AutoBackbone"}
+    assert autos - again == {*AUTO.values(), *OF_IMAGES.values(), *OF_SOUND.values()} - {"AutoBackbone"}
 
 
 @pytest.mark.every
-@pytest.mark.parametrize(("family", "head"), [(f, h) for f, h in IMAGE_CASES if h in OF_IMAGES])
-def test_the_class_of_a_head_of_pictures(family: str, head: str) -> None:
+@pytest.mark.parametrize(("family", "head"), [(f, h) for f, h in TOWER_CASES if h in OF_TOWERS])
+def test_the_class_of_a_head_of_pictures_or_sound(family: str, head: str) -> None:
     expected, config = registry.load(family).HEADS[head], config_of(family)
-    auto, theirs = getattr(formers, OF_IMAGES[head]), getattr(transformers, OF_IMAGES[head])
+    auto, theirs = getattr(formers, OF_TOWERS[head]), getattr(transformers, OF_TOWERS[head])
     model = auto.from_config(config)
     assert type(model) is expected
     mapping = theirs._model_mapping

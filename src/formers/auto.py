@@ -261,6 +261,36 @@ class AutoModelForVisualQuestionAnswering(_AutoModel):
     HEAD = "visual-question-answering"
 
 
+class AutoModelForCTC(_AutoModel):
+    """With a head that spells out speech frame by frame (connectionist temporal classification)."""
+
+    HEAD = "ctc"
+
+
+class AutoModelForSpeechSeq2Seq(_AutoModel):
+    """Writes a text from speech."""
+
+    HEAD = "speech-seq2seq"
+
+
+class AutoModelForAudioClassification(_AutoModel):
+    """With a head that labels sounds."""
+
+    HEAD = "audio-classification"
+
+
+class AutoModelForAudioFrameClassification(_AutoModel):
+    """With a head that labels frames of sound."""
+
+    HEAD = "audio-frame-classification"
+
+
+class AutoModelForAudioXVector(_AutoModel):
+    """With a head that makes one vector of a speaker's voice."""
+
+    HEAD = "audio-xvector"
+
+
 class AutoBackbone(_AutoModel):
     """Gives maps of a picture's features, of some of its layers."""
 

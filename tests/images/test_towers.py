@@ -1,4 +1,4 @@
-"""Every family that reads pictures × head against the reference, elementwise."""
+"""Every family that reads pictures or sound × head against the reference, elementwise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from families import IMAGE_CASES, IMAGES, difference, main_head, redraw
+from families import TOWER_CASES, TOWERS, difference, main_head, redraw
 from of_families import CHANGED, UNSEEN, facts
 
 from formers import registry
@@ -28,7 +28,7 @@ def compare(family: str, got: Any, expected: Any) -> None:
 
 @pytest.mark.every
 @pytest.mark.parametrize("kernel", ["sdpa", "eager"])
-@pytest.mark.parametrize(("family", "head"), IMAGE_CASES)
+@pytest.mark.parametrize(("family", "head"), TOWER_CASES)
 def test_eval(family: str, head: str, kernel: str) -> None:
     theirs, ours = pair(family, head, attn_implementation=kernel)
     inputs = batch(ours, head)
@@ -38,7 +38,7 @@ def test_eval(family: str, head: str, kernel: str) -> None:
         compare(family, ours(**inputs, **options), theirs(**inputs, **options))
 
 
-FORMS = [(family, *form) for family in IMAGES for form in facts(family).forms]
+FORMS = [(family, *form) for family in TOWERS for form in facts(family).forms]
 
 
 @pytest.mark.parametrize(("family", "head", "changes"), FORMS, ids=lambda value: str(value).replace(" ", ""))
@@ -52,7 +52,7 @@ def test_other_forms(family: str, head: str, changes: dict[str, Any]) -> None:
 FREE = ("beit", "dinov2", "dinov2_with_registers")  # which take pictures of any size
 INTERPOLATED = [
     (family, head)
-    for family, head in IMAGE_CASES
+    for family, head in TOWER_CASES
     if "interpolate_pos_encoding" in (cls := registry.load(family).HEADS[head]).inputs() + cls.KEYWORDS
     and family not in FREE
 ]
@@ -105,7 +105,7 @@ def loss_of(family: str, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
     return sum(x.square().sum() for x in kept)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize(("family", "head"), IMAGE_CASES)
+@pytest.mark.parametrize(("family", "head"), TOWER_CASES)
 def test_train_step(family: str, head: str) -> None:
     theirs, ours = pair(family, head)
     no_dropping(theirs, ours)
@@ -125,7 +125,7 @@ def test_train_step(family: str, head: str) -> None:
 
 
 @pytest.mark.every
-@pytest.mark.parametrize(("family", "head"), IMAGE_CASES)
+@pytest.mark.parametrize(("family", "head"), TOWER_CASES)
 def test_files(family: str, head: str, tmp_path: Path) -> None:
     """The names are those of the reference's files, and it opens ours."""
     theirs, ours = pair(family, head)
@@ -139,10 +139,10 @@ def test_files(family: str, head: str, tmp_path: Path) -> None:
         compare(family, type(ours).from_pretrained(tmp_path)(**inputs), again(**inputs))
 
 
-CONFIGS = {f: registry.load(f).HEADS["base"].config_class for f in IMAGES}
+CONFIGS = {f: registry.load(f).HEADS["base"].config_class for f in TOWERS}
 
 
-@pytest.mark.parametrize("family", IMAGES)
+@pytest.mark.parametrize("family", TOWERS)
 def test_defaults_are_the_references(family: str) -> None:
     ours, theirs = CONFIGS[family](), getattr(transformers, CONFIGS[family].__name__)()
     for key, value in ours.to_dict().items():
@@ -152,9 +152,9 @@ def test_defaults_are_the_references(family: str) -> None:
     assert theirs.to_dict().keys() <= known
 
 
-PARTS = {f: {"": CONFIGS[f]} if not CONFIGS[f].sub_configs else CONFIGS[f].sub_configs for f in IMAGES}
+PARTS = {f: {"": CONFIGS[f]} if not CONFIGS[f].sub_configs else CONFIGS[f].sub_configs for f in TOWERS}
 KEYS = [
-    (f, f"{part}.{key}".lstrip(".")) for f in IMAGES for part, kind in PARTS[f].items() for key in sorted(kind.keys())
+    (f, f"{part}.{key}".lstrip(".")) for f in TOWERS for part, kind in PARTS[f].items() for key in sorted(kind.keys())
 ]
 
 
