@@ -163,7 +163,7 @@ _HOME = {
         "ZeroShotImageClassificationPipeline",
         "pipeline",
     ),
-    "processing": ("BaseImageProcessor", "BatchFeature", "ProcessorMixin"),
+    "processing": ("BaseImageProcessor", "BatchFeature", "ProcessorMixin", "SequenceFeatureExtractor"),
     "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (
         "AddedToken",

@@ -928,6 +928,7 @@ from .processing import (
     BaseImageProcessor as BaseImageProcessor,
     BatchFeature as BatchFeature,
     ProcessorMixin as ProcessorMixin,
+    SequenceFeatureExtractor as SequenceFeatureExtractor,
 )
 from .sentences import (
     CrossEncoder as CrossEncoder,

@@ -1,4 +1,4 @@
-"""AutoImageProcessor, AutoProcessor: the class is found from the names in files, or else from the model_type."""
+"""AutoImageProcessor, AutoFeatureExtractor, AutoProcessor: the class is that of the names in files, or else of the family."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ from . import classes, gguf, hub, registry
 from .auto import AutoTokenizer
 from .config import PretrainedConfig, config_values, read_json
 from .errors import ArgumentError, ConfigError, near
-from .processing import BaseImageProcessor, ProcessorMixin
-from .processing.files import PREPROCESSOR, PROCESSOR, class_names, image_values, is_sound, processor_class
+from .processing import BaseImageProcessor, ProcessorMixin, SequenceFeatureExtractor
+from .processing.files import (
+    PREPROCESSOR,
+    PROCESSOR,
+    class_names,
+    image_values,
+    is_sound,
+    processor_class,
+    sound_values,
+)
 
 Name = str | os.PathLike[str]
 
@@ -122,31 +130,71 @@ class AutoImageProcessor(_Auto):
         cls._register(config_class, next((c for c in given if c is not None), None), exist_ok)
 
 
+class _Sounds(_Auto):
+    KIND = SequenceFeatureExtractor
+    OF_FAMILY = "FEATURE_EXTRACTOR"
+
+
 class AutoFeatureExtractor(AutoImageProcessor):
-    """Finds the image processor of a checkpoint, by its older name."""
+    """Finds what sounds of a checkpoint go through; or the image processor, by its older name."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Name, **kwargs: Any) -> Any:
+        """Load a feature extractor of sound, or an image processor, from a folder, a hub name or a file; keywords are
+        settings that override the file's.
+
+        The class is the one that the file names, or else the one of the checkpoint's family.
+
+        Errors: NotFoundError; ConfigError for a class that is not here.
+        """
+        name = pretrained_model_name_or_path
+        folder = os.path.dirname(os.path.abspath(name)) if os.path.isfile(name) else name
+        source = hub.locate(folder, **hub.hub_arguments(kwargs.copy()))
+        if os.path.isfile(name):
+            values = read_json(Path(name))
+            values = values["feature_extractor"] if isinstance(values.get("feature_extractor"), dict) else values
+            found = values if is_sound(values) else None
+        else:
+            found = (sound_values(source) or (None, None))[0]
+        if found is None:
+            return super().from_pretrained(name, **kwargs)
+        for one in ("trust_remote_code", "use_fast", "config"):
+            kwargs.pop(one, None)
+        names = class_names(found)
+        kind = _Sounds._class_for(source, names)
+        if kind is None:
+            said = f"names the class {names[0]}, which is not here" if names else "names no class"
+            raise ConfigError(
+                f"{source.where} {said}, and its model_type has no feature extractor of sound.{_near(names)} These "
+                f"have one: {_Sounds._having()}."
+            )
+        return kind.from_pretrained(name, **kwargs)
 
     @classmethod
     def register(  # type: ignore[override]  # the reference's arguments
         cls,
         config_class: type[PretrainedConfig],
-        feature_extractor_class: type[BaseImageProcessor],
+        feature_extractor_class: type[BaseImageProcessor] | type[SequenceFeatureExtractor],
         exist_ok: bool = False,
     ) -> None:
-        """As AutoImageProcessor.register."""
-        cls._register(config_class, feature_extractor_class, exist_ok)
+        """Make `from_pretrained` use an extractor for checkpoints of `config_class`, and where a file names it."""
+        sound = isinstance(feature_extractor_class, type) and issubclass(
+            feature_extractor_class, SequenceFeatureExtractor
+        )
+        (_Sounds if sound else cls)._register(config_class, feature_extractor_class, exist_ok)
 
 
 class AutoProcessor(_Auto):
-    """Finds what prepares a checkpoint's inputs: a processor of images and texts, or else the image processor or the
-    tokenizer."""
+    """Finds what prepares a checkpoint's inputs: a processor of images or sounds with texts, or else the image processor, the
+    feature extractor or the tokenizer."""
 
     KIND = ProcessorMixin
     OF_FAMILY = "PROCESSOR"
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Name, **kwargs: Any) -> Any:
-        """Load a processor from a folder or a hub name; a model of texts alone gives its tokenizer, one of images alone
-        its image processor. Raises ConfigError for a model that reads sound."""
+        """Load a processor from a folder or a hub name; a model of texts alone gives its tokenizer, one of images or
+        sounds alone its image processor or feature extractor."""
         name = pretrained_model_name_or_path
         kwargs.pop("trust_remote_code", None)
         if (file := gguf.given(name, kwargs)) is not None:
@@ -161,10 +209,9 @@ class AutoProcessor(_Auto):
         if named is not None:
             raise ConfigError(
                 f"{source.where} is prepared by {named}, which is not here.{_near([named])} Its parts may be: "
-                "AutoTokenizer and AutoImageProcessor.from_pretrained(…)."
+                "AutoTokenizer, AutoImageProcessor and AutoFeatureExtractor.from_pretrained(…)."
             )
-        _image_values(source)
-        return AutoImageProcessor.from_pretrained(name, **kwargs)
+        return AutoFeatureExtractor.from_pretrained(name, **kwargs)
 
     @classmethod
     def register(
@@ -175,20 +222,19 @@ class AutoProcessor(_Auto):
 
 
 def _image_values(source: hub.Source) -> dict[str, Any]:
-    """The settings of images in a checkpoint; ConfigError for those of sound."""
+    """The settings of images in a checkpoint."""
     if (found := image_values(source)) is not None:
         return found[0]
     path = source.require(PREPROCESSOR, PROCESSOR)
-    values = read_json(path)
-    kind = "sound, which is not here yet" if is_sound(values) else "no images"
-    raise ConfigError(f"{path} is of {kind}. A tokenizer is had by AutoTokenizer.from_pretrained(…).")
+    kind = "of sound: AutoFeatureExtractor reads it" if sound_values(source) else "of no images"
+    raise ConfigError(f"{path} is {kind}. A tokenizer is had by AutoTokenizer.from_pretrained(…).")
 
 
 def _near(names: Sequence[str]) -> str:
     known = [
         found.__name__
         for family in map(registry.load, registry.families())
-        for key in ("IMAGE_PROCESSOR", "PROCESSOR")
+        for key in ("IMAGE_PROCESSOR", "FEATURE_EXTRACTOR", "PROCESSOR")
         if (found := getattr(family, key, None)) is not None
     ]
     return near(names[0], known) if names else ""

@@ -30,3 +30,13 @@ def accelerate() -> ModuleType:
 def pillow(module: str = "Image") -> ModuleType:
     """A module of Pillow, which images need."""
     return library(f"PIL.{module}", "An image", '"formers[vision]"')
+
+
+def soundfile() -> ModuleType:
+    """The library soundfile, which reads files of sound."""
+    return library("soundfile", "A file of sound", '"formers[audio]"')
+
+
+def soxr() -> ModuleType:
+    """The library soxr, which changes the rate of sounds."""
+    return library("soxr", "Resampling a sound", '"formers[audio]"')

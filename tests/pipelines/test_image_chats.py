@@ -187,11 +187,11 @@ def test_prompts_that_are_vectors_are_not_healed(ours: Any, photos: list[str]) -
 def test_seconds_for_an_address(ours: Any, photos: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, float]] = []
 
-    def fetch(url: str, seconds: float) -> bytes:
+    def fetch(url: str, kind: object, seconds: float) -> bytes:
         asked.append((url, seconds))
         return Path(photos[0]).read_bytes()
 
-    monkeypatch.setattr("formers.processing.reading.fetch", fetch)
+    monkeypatch.setattr("formers.processing.sources.fetch", fetch)
     url = "http://localhost/photo.png"
     found = ours(url, text="<image>Hi", timeout=3, **FEW)
     assert found == ours(photos[0], text="<image>Hi", **FEW)

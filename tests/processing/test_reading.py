@@ -8,6 +8,7 @@ import http.server
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ def test_addresses(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         load_image(f"{address}/slow", timeout=0.3)
     with pytest.raises(NotFoundError, match="cannot be had"):
         load_image("http://127.0.0.1:1/x.png")
-    monkeypatch.setattr(reading, "MOST_BYTES", 100)
+    monkeypatch.setattr(reading, "IMAGE", replace(reading.IMAGE, most=100, on_disk=100))
     with pytest.raises(InputError, match="more than 100 bytes"):
         load_image(f"{address}/photo.jpg")
 

@@ -55,7 +55,7 @@ def _attention(given: argparse.Namespace) -> Any:
     from .. import auto, auto_processing, hub, visualize
     from ..config import required_values
     from ..fitting import named_classes
-    from ..processing.reading import is_source
+    from ..processing.sources import is_source
 
     source = hub.locate(given.model, revision=given.revision)
     # with the head that the file has: without it some families would make a pooler of new weights

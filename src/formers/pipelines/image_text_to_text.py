@@ -12,7 +12,7 @@ from ..config import longest_text
 from ..errors import ArgumentError, HeadError, InputError
 from ..generation.chain import eos_ids
 from ..processing.processor import IMAGE_KEYS, images_of_chat
-from ..processing.reading import is_source
+from ..processing.sources import is_source
 from ..seeing import SeeingLM
 from .base import Pipeline, Task
 from .batches import collate, length_of

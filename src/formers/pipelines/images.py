@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import ArgumentError, InputError, NotFoundError
-from ..processing.reading import check_source, load_image
+from ..processing.reading import IMAGE, load_image
+from ..processing.sources import check_source
 from ..processing.transforms import is_pil
 from .base import Pipeline
 from .failures import add_note, place
@@ -121,7 +122,7 @@ def check_pictures(images: Any, name: str) -> None:
             check_pictures(one, name)
             continue
         try:
-            check_source(one)
+            check_source(one, IMAGE)
         except NotFoundError as error:
             raise error if name == place(None, 0) else NotFoundError(f"{name}: {error}") from error
 

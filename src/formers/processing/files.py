@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +34,45 @@ def image_values(source: hub.Source) -> tuple[dict[str, Any], Path] | None:
     return None
 
 
+def sound_values(source: hub.Source) -> tuple[dict[str, Any], Path] | None:
+    """The settings of a model's feature extractor of sound, and the file that says them; None where there are none."""
+    if (path := source.file(PROCESSOR)) is not None:
+        within = read_json(path).get("feature_extractor")
+        if isinstance(within, dict) and is_sound(within):
+            return within, path
+    if (path := source.file(PREPROCESSOR)) is not None and is_sound(values := read_json(path)):
+        return values, path
+    return None
+
+
 def is_sound(values: Mapping[str, Any]) -> bool:
     """Whether settings are those of sound."""
     return "image_processor_type" not in values and any(key in values for key in _OF_SOUND)
 
 
 def required_image_values(name: str | os.PathLike[str], where: dict[str, Any]) -> tuple[dict[str, Any], Path]:
-    """The same of a folder, a hub name, or a file. Errors: NotFoundError, ConfigError."""
+    """The settings of images in a folder, under a hub name, or in a file. Errors: NotFoundError, ConfigError."""
+    return _required(name, where, image_values, "image_processor", "images: an image processor")
+
+
+def required_sound_values(name: str | os.PathLike[str], where: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+    """The settings of sound in a folder, under a hub name, or in a file. Errors: NotFoundError, ConfigError."""
+    return _required(name, where, sound_values, "feature_extractor", "sound: a feature extractor")
+
+
+def _required(
+    name: str | os.PathLike[str], where: dict[str, Any], read: Callable[[hub.Source], Any], key: str, what: str
+) -> tuple[dict[str, Any], Path]:
     if isinstance(name, (str, os.PathLike)) and os.path.isfile(name):
         values = read_json(Path(name))
-        inner = values.get("image_processor", values)
+        inner = values.get(key, values)
         return (inner if isinstance(inner, dict) else values), Path(name)
     source = hub.locate(name, **where)
-    found = image_values(source)
+    found = read(source)
     if found is not None:
         return found
     path = source.require(PREPROCESSOR, PROCESSOR)
-    raise ConfigError(f"{path} has no settings of images: an image processor cannot be made of it.")
+    raise ConfigError(f"{path} has no settings of {what} cannot be made of it.")
 
 
 def class_names(values: Mapping[str, Any]) -> list[str]:

@@ -12,20 +12,18 @@ import copy
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .. import hub
-from ..atomic import replacing
-from ..config import refuse_push
-from ..errors import ArgumentError, FormersError, InputError, near
+from ..errors import FormersError, InputError
 from ..logging import warn_once
 from ..machine import processors
 from . import transforms
+from .configured import NOT_SETTINGS, Configured
 from .feature import BatchFeature
-from .files import KINDS, PREPROCESSOR, as_json, in_file, required_image_values
+from .files import required_image_values
 from .reading import as_numpy, picture_of
 from .settings import BACKENDS, FORMATS, SIZES, checked
 from .sizes import SizeDict, target
@@ -34,17 +32,9 @@ from .transforms import Array, ChannelDimension, Picture, is_scaled
 T = TypeVar("T")
 P = TypeVar("P", bound="BaseImageProcessor")
 _OF_CALLS = ("backend", *FORMATS, "timeout")  # settings that are no part of a file
-_IGNORED = ("device", "disable_grouping", "use_fast", "trust_remote_code", "_from_auto", "image_seq_length")
-_NOT_SETTINGS = (*KINDS, "processor_class", "auto_map", "_valid_processor_keys", "_processor_class")
 
 
-@cache
-def _keys(cls: type[Any]) -> dict[str, str]:
-    kinds = {name: kind for c in reversed(cls.__mro__) for name, kind in vars(c).get("__annotations__", {}).items()}
-    return {name: str(kind) for name, kind in kinds.items() if "ClassVar" not in str(kind)}
-
-
-class BaseImageProcessor:
+class BaseImageProcessor(Configured):
     """What image processors share. Every setting is a keyword of the constructor and of a call, and an attribute.
 
     Settings:
@@ -61,7 +51,8 @@ class BaseImageProcessor:
     """
 
     model_input_names: ClassVar[list[str]] = ["pixel_values"]
-    old_names: ClassVar[dict[str, str]] = {}  # of settings, in older files
+    ignored: ClassVar[tuple[str, ...]] = ("device", "disable_grouping", "image_seq_length")
+    first: ClassVar[str | None] = "default_to_square"  # it says what a size means
     skip_tensor_conversion: ClassVar[tuple[str, ...]] = ()
 
     do_convert_rgb: bool | None = None
@@ -84,7 +75,7 @@ class BaseImageProcessor:
     timeout: float | None = None
 
     def __init__(self, **kwargs: Any) -> None:
-        self._unknown: dict[str, Any] = {}  # keys of a file that are no settings: they are written back
+        super().__init__()
         self._take(kwargs)
         for name in self.keys():  # null in a file: not done, but numbers and sizes are the class's
             if name.startswith("do_") and name in kwargs and kwargs[name] is None:
@@ -92,36 +83,12 @@ class BaseImageProcessor:
         for name in set(self.keys()) - self.__dict__.keys():
             setattr(self, name, copy.copy(getattr(type(self), name)))
 
-    @classmethod
-    def keys(cls) -> list[str]:
-        """The names of all settings."""
-        return list(_keys(cls))  # type: ignore[arg-type]  # mypy takes __eq__ of instances for the class
-
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "backend" and value not in BACKENDS:
             raise InputError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {value!r}.")
         if name in self.keys() and name not in ("backend", "timeout"):
             value = checked(name, value, getattr(type(self), name), self.default_to_square)
         super().__setattr__(name, value)
-
-    def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
-        unknown = self.__dict__.get("_unknown", {})
-        if name in unknown:
-            return unknown[name]
-        raise AttributeError(f"{type(self).__name__} has no {name!r}.{near(name, self.keys())}")
-
-    def _take(self, given: dict[str, Any]) -> None:
-        """Set settings, as they are given."""
-        given = {self.old_names.get(name, name): value for name, value in given.items()}
-        known = self.keys()
-        for name in sorted(given, key=lambda name: name != "default_to_square"):  # which says what a size means
-            if name in known:
-                if given[name] is not None:
-                    setattr(self, name, given[name])
-            elif name not in _IGNORED and name not in _NOT_SETTINGS:
-                raise ArgumentError(
-                    f"{type(self).__name__} has no setting {name!r}.{near(name, known)} It has {', '.join(known)}."
-                )
 
     # ---- calls
 
@@ -146,14 +113,6 @@ class BaseImageProcessor:
         """
         own = self.with_settings(overrides)
         return own.feature(own.batch(own.each(own.one, own.listed(images))), return_tensors)
-
-    def with_settings(self: P, overrides: dict[str, Any]) -> P:
-        """This processor, or a copy of it with other settings."""
-        if not overrides:
-            return self
-        own = copy.copy(self)
-        own._take(overrides)
-        return own
 
     def feature(self, data: dict[str, Any], return_tensors: Any) -> BatchFeature:
         """A result of its parts."""
@@ -274,10 +233,6 @@ class BaseImageProcessor:
             own[name] = dict(plain) if isinstance(plain, SizeDict) else plain
         return {**self._unknown, **own, "image_processor_type": type(self).__name__}
 
-    def to_json_string(self) -> str:
-        """The same as JSON."""
-        return as_json(self.to_dict())
-
     def file_dict(self) -> dict[str, Any]:
         """The same in the form that Transformers 4.20 reads too: sizes as integers where the class knows what they
         mean, and the old names beside the new ones."""
@@ -297,7 +252,7 @@ class BaseImageProcessor:
         }
 
     @classmethod
-    def from_dict(cls: type[P], image_processor_dict: dict[str, Any], **kwargs: Any) -> P:
+    def from_dict(cls: type[P], image_processor_dict: dict[str, Any], /, **kwargs: Any) -> P:
         """A processor of a file's values, which keywords override. Values that are no settings are kept."""
         values = {cls.old_names.get(name, name): value for name, value in image_processor_dict.items()}
         if "feature_extractor_type" in values and "image_processor_type" not in values:
@@ -306,41 +261,11 @@ class BaseImageProcessor:
                     values[name] = values[name][::-1]
         known = {*cls.keys()} - {*_OF_CALLS}
         own = cls(**{name: value for name, value in values.items() if name in known})
-        own._unknown = {k: v for k, v in values.items() if k not in known and k not in (*_NOT_SETTINGS, *_OF_CALLS)}
+        own._unknown = {k: v for k, v in values.items() if k not in known and k not in (*NOT_SETTINGS, *_OF_CALLS)}
         own._take(kwargs)
         return own
 
     @classmethod
-    def from_pretrained(
-        cls: type[P],
-        pretrained_model_name_or_path: str | os.PathLike[str],
-        *,
-        return_unused_kwargs: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Load from a folder, a hub name or a file: preprocessor_config.json, or processor_config.json around it.
-
-        Keywords are settings that override the file's, and the hub's: `revision`, `subfolder`, `cache_dir`, `token`,
-        `local_files_only`, `force_download`. `return_unused_kwargs`: give those that are neither beside it.
-
-        Errors: NotFoundError where there is no such name or file; ConfigError for a value that cannot be.
-        """
-        values, path = required_image_values(pretrained_model_name_or_path, hub.hub_arguments(kwargs))
-        try:
-            own = cls.from_dict(values)
-        except FormersError as error:
-            raise in_file(path, error) from error
-        known = {*cls.keys(), *cls.old_names, *_IGNORED}
-        unused = {name: kwargs.pop(name) for name in list(kwargs) if return_unused_kwargs and name not in known}
-        own._take(kwargs)
-        return (own, unused) if return_unused_kwargs else own
-
-    def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> list[str]:
-        """Write preprocessor_config.json, which this package and Transformers, old and new, read; gives its path."""
-        refuse_push(push_to_hub)
-        with replacing(save_directory) as stage:
-            (stage / PREPROCESSOR).write_text(as_json(self.file_dict()), encoding="utf-8")
-        return [os.path.join(os.path.expanduser(save_directory), PREPROCESSOR)]
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__} {self.to_json_string()}"
+    def file_values(cls, name: str | os.PathLike[str], where: dict[str, Any]) -> tuple[dict[str, Any], Path]:
+        """The settings of images in a folder, under a hub name or in a file, and the file that says them."""
+        return required_image_values(name, where)

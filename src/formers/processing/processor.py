@@ -15,7 +15,7 @@ from ..tokenization import PreTrainedTokenizer
 from .feature import BatchFeature
 from .files import PREPROCESSOR, PROCESSOR, as_json, class_names, image_values
 from .image import BaseImageProcessor
-from .reading import is_source
+from .sources import is_source
 
 P = TypeVar("P", bound="ProcessorMixin")
 # where a part of a chat's message holds its image
@@ -38,6 +38,7 @@ class ProcessorMixin:
     tokenizer_class: ClassVar[type[PreTrainedTokenizer]] = PreTrainedTokenizer
     attributes: ClassVar[list[str]] = ["image_processor", "tokenizer"]
     unused_input_names: ClassVar[tuple[str, ...]] = ()
+    first: ClassVar[str] = "image_processor"  # the part that is no tokenizer
 
     def __init__(
         self,
@@ -186,33 +187,33 @@ class ProcessorMixin:
         return found if found is not None and issubclass(found, PreTrainedTokenizer) else cls.tokenizer_class
 
     def to_dict(self) -> dict[str, Any]:
-        """What processor_config.json says: the image processor's settings, and the class."""
-        return {"image_processor": self.image_processor.to_dict(), "processor_class": type(self).__name__}
+        """What processor_config.json says: the settings of what images or sounds go through, and the class."""
+        return {self.first: getattr(self, self.first).to_dict(), "processor_class": type(self).__name__}
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> list[str]:
         """Write the tokenizer's files, preprocessor_config.json, and processor_config.json; gives their paths.
 
-        Settings of images are in the first alone: Transformers 5 looks there too, and 4.40 gives what it finds in the
-        second to the constructor, which has them already."""
+        Settings of images or sounds are in the first alone: Transformers 5 looks there too, and 4.40 gives what it finds
+        in the second to the constructor, which has them already."""
         refuse_push(push_to_hub)
         name = type(self).__name__
         self.tokenizer.init_kwargs["processor_class"] = name
         written = list(self.tokenizer.save_pretrained(save_directory))
         with replacing(save_directory) as stage:
-            older = {**self.image_processor.file_dict(), "processor_class": name}
+            older = {**getattr(self, self.first).file_dict(), "processor_class": name}
             (stage / PREPROCESSOR).write_text(as_json(older), encoding="utf-8")
-            own = {key: value for key, value in self.to_dict().items() if key != "image_processor"}
+            own = {key: value for key, value in self.to_dict().items() if key != self.first}
             (stage / PROCESSOR).write_text(as_json(own), encoding="utf-8")
         folder = Path(os.path.expanduser(save_directory))
         return [*written, str(folder / PREPROCESSOR), str(folder / PROCESSOR)]
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}:\n- image_processor: {self.image_processor!r}\n- tokenizer: {self.tokenizer!r}"
+        parts = (f"- {name}: {getattr(self, name)!r}" for name in self.attributes)
+        return "\n".join([f"{type(self).__name__}:", *parts])
 
     def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
         raise AttributeError(
-            f"{type(self).__name__} has no {name!r}.{near(name, dir(type(self)))} It has an image_processor "
-            "and a tokenizer."
+            f"{type(self).__name__} has no {name!r}.{near(name, dir(type(self)))} Its parts: {', '.join(self.attributes)}."
         )
 
 

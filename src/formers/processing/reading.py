@@ -5,47 +5,28 @@ Only Pillow's decoders of pictures read files: not those that start other progra
 
 from __future__ import annotations
 
-import base64
-import binascii
-import os
-import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
-from ..errors import ArgumentError, InputError, NotFoundError, near
+from ..errors import ArgumentError, InputError, NotFoundError
 from ..extra import pillow
 from ..logging import warn_once
+from .sources import Kind, not_of_kind, opened
 from .transforms import Picture, as_picture, is_pil, to_pil, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_BYTES = 256 * 2**20  # of an image's file, wherever it comes from
-SECONDS = 60.0  # that an address may take, where the caller gives no timeout
+IMAGE = Kind("image", "an image", "an image of Pillow, an array or a tensor")
 _FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF"),
     "WEBP",
 )
 _ORIENTATION = 0x0112  # the EXIF tag that says how a camera was held
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\s]+(?:=\s*){0,2}")
-_SHORT = 64  # letters that are no image in base64, whatever they say
-_OTHERS = {  # what files begin with that pass for images
-    "<!doctype html": "a page of HTML: was the image's address a page about it, or one that refused it?",
-    "<html": "a page of HTML: was the image's address a page about it, or one that refused it?",
-    "<svg": "a drawing (SVG): save it as a PNG first.",
-    "<?xml": "a drawing or another text in XML: save it as a PNG first.",
-    "version https://git-lfs": "git's pointer to a large file: `git lfs pull` fetches the file itself.",
-    "%!ps": "a page of PostScript, which is not run here: save it as a PNG first.",
-    "%pdf": "a document (PDF): save its pages as PNG files first.",
-    "{": "a text in JSON: was it an answer of a server that refused the image?",
-}
 
 
 def load_image(image: Any, timeout: float | None = None, *, frame: int | None = None) -> Image:
@@ -66,7 +47,7 @@ def load_image(image: Any, timeout: float | None = None, *, frame: int | None = 
         picture = as_picture(array)
         made = to_pil(picture)[0] if isinstance(picture, np.ndarray) else picture
         return made.convert("RGB")
-    source, name = _source(image, timeout)
+    source, name = opened(image, IMAGE, timeout)
     return read(source, name, frame)
 
 
@@ -107,14 +88,14 @@ def as_numpy(image: Any) -> np.ndarray[Any, Any] | None:
 def read(source: Path | BinaryIO, name: str, frame: int | None = None) -> Image:
     """The picture in a file, upright and in RGB. name: what messages call it."""
 
-    def opened() -> Image:
+    def upright() -> Image:
         try:
             image = pillow().open(source, formats=_formats())
         except pillow().UnidentifiedImageError as error:
             raise _no_image(source, name) from error
         return _rgb(image, own=True, frame=frame, name=name)
 
-    return _guarded(name, opened)
+    return _guarded(name, upright)
 
 
 def _guarded(name: str, run: Callable[[], Any]) -> Any:
@@ -194,158 +175,4 @@ def _formats() -> list[str]:
 
 
 def _no_image(source: Path | BinaryIO, name: str) -> InputError:
-    if isinstance(source, Path):
-        with open(source, "rb") as file:
-            head = file.read(256)
-    else:
-        source.seek(0)
-        head = source.read(256)
-    if not head:
-        return InputError(f"{name} is empty (0 bytes). Download or save it again.")
-    text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").lower()
-    for start, what in _OTHERS.items():
-        if text.startswith(start):
-            return InputError(f"{name} is no image, but {what}")
-    return InputError(
-        f"{name} is no image that can be read: it begins with {head[:12]!r}. Read are {', '.join(_formats())}."
-    )
-
-
-# ---- sources
-
-
-def _source(image: Any, timeout: float | None) -> tuple[Path | BinaryIO, str]:
-    """A file or bytes of what is no picture yet, and what messages call it."""
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return BytesIO(image), f"An image in {len(image):,} bytes"
-    if isinstance(image, os.PathLike):
-        return _path(os.fspath(image))
-    if isinstance(image, str):
-        return _text(image, timeout)
-    if hasattr(image, "read"):
-        return _file(image)
-    raise ArgumentError(
-        f"An image is a path, an address, bytes, base64, a binary file, an image of Pillow, an array or a tensor, "
-        f"got {type(image).__name__}."
-    )
-
-
-def _file(file: Any) -> tuple[BinaryIO, str]:
-    name = f"The file {getattr(file, 'name', type(file).__name__)!r}"
-    found = file.read(MOST_BYTES + 1)
-    if not isinstance(found, bytes):
-        raise ArgumentError(f"{name} gives {type(found).__name__}, not bytes: open it with mode 'rb'.")
-    return BytesIO(_within(found, name)), name
-
-
-def _within(found: bytes, name: str) -> bytes:
-    if len(found) > MOST_BYTES:
-        raise InputError(f"{name} has more than {MOST_BYTES:,} bytes, which is the most that is read as an image.")
-    return found
-
-
-def _path(text: str) -> tuple[Path, str]:
-    name = f"{text!r}"
-    try:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            files = ", ".join(sorted(f.name for f in path.iterdir())[:6]) or "nothing"
-            raise NotFoundError(f"{name} is a folder, and an image is a file. In it: {files}.")
-        if not path.exists():
-            there = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
-            more = (
-                near(path.name, there) if path.parent.is_dir() else f" There is no folder {str(path.parent)!r} either."
-            )
-            raise NotFoundError(f"There is no file {name}.{more}")
-        if not path.is_file():
-            raise NotFoundError(f"{name} is not a regular file, but a device, a pipe or a socket.")
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{name} has more than {MOST_BYTES:,} bytes, the most that is read as an image.")
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, (NotFoundError, InputError)):
-            raise
-        raise NotFoundError(f"There is no file {name[:200]}: {error}.") from error
-    return path, name
-
-
-def _text(text: str, timeout: float | None) -> tuple[Path | BinaryIO, str]:
-    start = text[:8].lower()
-    if start.startswith(("http://", "https://")):
-        return BytesIO(fetch(text, SECONDS if timeout is None else timeout)), f"What {text!r} gave"
-    if start.startswith("data:"):
-        return BytesIO(_data(text)), "The image in a data: address"
-    if len(text) > _SHORT and not _is_file(text) and _BASE64.fullmatch(text):
-        return BytesIO(_decoded(text, "This text, which looks like base64,")), "The image in base64"
-    return _path(text)
-
-
-def check_source(image: Any) -> None:
-    """Raise what reading would where there is no such file; quick, so that all of a list can be looked at first."""
-    if not isinstance(image, (str, os.PathLike)):
-        return
-    text = os.fspath(image)
-    if isinstance(image, os.PathLike) or not (
-        text[:8].lower().startswith(("http://", "https://", "data:"))
-        or (len(text) > _SHORT and _BASE64.fullmatch(text))
-    ):
-        _path(text)
-
-
-def is_source(text: str) -> bool:
-    """Whether a text is the address or the path of an image, and not words about one."""
-    return text[:8].lower().startswith(("http://", "https://", "data:")) or _is_file(text)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return os.path.isfile(os.path.expanduser(text))
-    except (OSError, ValueError):  # a NUL, or longer than any path
-        return False
-
-
-def _data(text: str) -> bytes:
-    head, comma, body = text.partition(",")
-    if not comma:
-        raise InputError(f"{text[:60]!r} is no data: address: data:image/png;base64,… has a comma before its data.")
-    if head.lower().rstrip().endswith(";base64"):
-        return _decoded(body, "A data: address")
-    return _within(unquote_to_bytes(body), "A data: address")
-
-
-def _decoded(text: str, name: str) -> bytes:
-    if len(text) > MOST_BYTES * 4 // 3 + 4:
-        raise InputError(f"{name} has more than the {MOST_BYTES:,} bytes that are read as an image.")
-    plain = "".join(text.split()).translate({ord("-"): "+", ord("_"): "/"}).rstrip("=")
-    try:
-        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise InputError(f"{name} is no base64: {error}. Was it cut? There is no file of that name either.") from error
-
-
-def fetch(url: str, seconds: float) -> bytes:
-    """What an http(s) address gives, in at most that many seconds and MOST_BYTES. Errors: NotFoundError, InputError."""
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < float("inf"):
-        raise ArgumentError(f"timeout={seconds!r} is no number of seconds above 0.")
-    ends = time.monotonic() + seconds
-    try:
-        with urlopen(Request(url, headers={"User-Agent": "formers"}), timeout=seconds) as answer:
-            return _within(b"".join(_pieces(answer, ends, url)), f"What {url!r} gives")
-    except HTTPError as error:
-        raise NotFoundError(f"{url!r} cannot be had: the server says {error.code} {error.reason}.") from error
-    except (OSError, HTTPException, ValueError) as error:
-        if isinstance(error, (NotFoundError, InputError)):
-            raise
-        raise NotFoundError(f"{url!r} cannot be had: {getattr(error, 'reason', None) or error}.") from error
-
-
-def _pieces(answer: Any, ends: float, url: str) -> Iterator[bytes]:
-    size = 0
-    while size <= MOST_BYTES and (piece := answer.read1(1 << 16)):
-        if time.monotonic() > ends:
-            raise NotFoundError(f"{url!r} did not give the image in time. timeout= allows more seconds.")
-        size += len(piece)
-        yield piece
+    return not_of_kind(source, name, IMAGE, f"Read are {', '.join(_formats())}.")

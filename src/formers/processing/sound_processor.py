@@ -1,0 +1,146 @@
+"""Processors of sound: a feature extractor and a tokenizer as one, for models that hear and write."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, TypeVar
+
+from .. import hub, registry
+from ..errors import ArgumentError
+from ..tokenization import PreTrainedTokenizer
+from .feature import BatchFeature
+from .files import class_names, sound_values
+from .processor import ProcessorMixin
+from .sequence import SequenceFeatureExtractor
+
+P = TypeVar("P", bound="SoundProcessorMixin")
+_PARTS = ("text_kwargs", "audio_kwargs", "common_kwargs")
+
+
+class SoundProcessorMixin(ProcessorMixin):
+    """A feature extractor and a tokenizer. A family's processor names its two classes.
+
+    Attributes:
+        feature_extractor: what sounds go through.
+        tokenizer: what texts go through.
+        current_processor: the first, or within `as_target_processor()` the second: what older code calls.
+    """
+
+    feature_extractor_class: ClassVar[type[SequenceFeatureExtractor]] = SequenceFeatureExtractor
+    attributes: ClassVar[list[str]] = ["feature_extractor", "tokenizer"]
+    first = "feature_extractor"
+    text_alone: ClassVar[bool] = False  # whether texts beside sounds are inputs of the model, and not its labels
+
+    def __init__(
+        self, feature_extractor: Any = None, tokenizer: Any = None, *, chat_template: str | None = None
+    ) -> None:
+        kinds = {"feature_extractor": SequenceFeatureExtractor, "tokenizer": PreTrainedTokenizer}
+        for (name, kind), given in zip(kinds.items(), (feature_extractor, tokenizer), strict=True):
+            if not isinstance(given, kind):
+                wanted = getattr(self, f"{name}_class").__name__
+                raise ArgumentError(
+                    f"{type(self).__name__}(feature_extractor, tokenizer) needs a {name.replace('_', ' ')}, such as "
+                    f"{wanted}.from_pretrained(…), got {type(given).__name__}."
+                )
+        self.sounds, self.tokenizer = feature_extractor, tokenizer
+        self.current_processor = feature_extractor
+        if chat_template is not None:
+            tokenizer.chat_template = chat_template
+
+    @property
+    def feature_extractor(self) -> Any:
+        """What sounds go through."""
+        return self.sounds
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """What its models read of sounds, and `labels`, their texts."""
+        names = self.tokenizer.model_input_names if self.text_alone else ["labels"]
+        return list(dict.fromkeys([*self.sounds.model_input_names, *names]))
+
+    # ---- calls
+
+    def __call__(self, *inputs: Any, audio: Any = None, text: Any = None, **kwargs: Any) -> Any:
+        """What a model reads of sounds; the ids of texts; or sounds with the ids of their texts as `labels`.
+
+        Args:
+            audio: sounds as the feature extractor takes them; alone it may go without its name, and older code calls it
+                `raw_speech` or `audios`. `sampling_rate` says that of arrays.
+            text: a text or a list of them, as the tokenizer takes them.
+            kwargs: arguments of the feature extractor, and of the tokenizer; or those apart, as `audio_kwargs={…}` and
+                `text_kwargs={…}`. What both have, such as `padding` and `return_tensors`, goes to both.
+        """
+        for name in ("raw_speech", "audios"):
+            audio = kwargs.pop(name, None) if audio is None else audio
+        if inputs and self.current_processor is self.tokenizer:
+            return self.tokenizer(*inputs, **kwargs)
+        if len(inputs) > 2 or (inputs and audio is not None):
+            raise ArgumentError(f"{type(self).__name__}(audio, text) was given {len(inputs)} arguments without names.")
+        audio = inputs[0] if inputs else audio
+        text = inputs[1] if len(inputs) == 2 else text
+        if audio is None and text is None:
+            raise ArgumentError(f"{type(self).__name__} needs audio=, text=, or both.")
+        of_sound, of_text = self._shared(kwargs)
+        words = None if text is None else self.tokenizer(text, **of_text)
+        if audio is None:
+            return words
+        heard = self.sounds(audio, **of_sound)
+        return heard if words is None else self.together(heard, words)
+
+    def together(self, heard: BatchFeature, words: Any) -> BatchFeature:
+        """Both in one."""
+        heard.update(dict(words) if self.text_alone else {"labels": words["input_ids"]})
+        return heard
+
+    def _shared(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The arguments of the feature extractor, and those of the tokenizer."""
+        parts = {name: kwargs.pop(name, None) or {} for name in _PARTS}
+        both = {**kwargs, **parts["common_kwargs"]}
+        called = inspect.signature(type(self.sounds).__call__).parameters
+        of_both = inspect.signature(type(self.tokenizer).__call__).parameters
+        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs"}
+        of_sound = {name: value for name, value in both.items() if name in known}
+        of_text = {name: value for name, value in both.items() if name not in known or name in of_both}
+        of_text.pop("sampling_rate", None)
+        return {**of_sound, **parts["audio_kwargs"]}, {**of_text, **parts["text_kwargs"]}
+
+    def pad(self, *inputs: Any, labels: Any = None, **kwargs: Any) -> Any:
+        """A batch of what was made of sounds, of their `labels`, or of both, each as its part pads."""
+        if inputs and self.current_processor is self.tokenizer:
+            return self.tokenizer.pad(*inputs, **kwargs)
+        features = inputs[0] if inputs else kwargs.pop("input_features", None) or kwargs.pop("input_values", None)
+        padded = None if features is None else self.sounds.pad(features, **kwargs)
+        words = None if labels is None else self.tokenizer.pad(labels, **kwargs)
+        if padded is None:
+            return words
+        if words is not None:
+            padded["labels"] = words["input_ids"]
+        return padded
+
+    @contextmanager
+    def as_target_processor(self) -> Iterator[None]:
+        """Within it a call goes to the tokenizer: for code of 4.20."""
+        self.current_processor = self.tokenizer
+        try:
+            yield
+        finally:
+            self.current_processor = self.sounds
+
+    # ---- files
+
+    @classmethod
+    def from_pretrained(cls: type[P], pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> P:
+        """Load both parts from a folder or a hub name. Keywords are the hub's, and settings of the extractor."""
+        where = hub.hub_arguments(kwargs)
+        source = hub.locate(pretrained_model_name_or_path, **where)
+        values, _ = sound_values(source) or ({}, None)
+        found = (registry.find_class(name) for name in class_names(values))
+        kinds = (c for c in found if c is not None and issubclass(c, SequenceFeatureExtractor))
+        kind = next(kinds, cls.feature_extractor_class)
+        settings = {name: kwargs.pop(name) for name in list(kwargs) if name in {*kind.keys(), "use_fast"}}
+        sounds = kind.from_pretrained(pretrained_model_name_or_path, **where, **settings)
+        tokenizer = cls._tokenizer_class(source).from_pretrained(pretrained_model_name_or_path, **where, **kwargs)
+        return cls(sounds, tokenizer)
