@@ -1,4 +1,4 @@
-"""AutoImageProcessor, AutoFeatureExtractor, AutoProcessor: the class is that of the names in files, or else of the family."""
+"""AutoImageProcessor, AutoFeatureExtractor, AutoProcessor: the class that files name, or else the family's."""
 
 from __future__ import annotations
 
@@ -185,8 +185,8 @@ class AutoFeatureExtractor(AutoImageProcessor):
 
 
 class AutoProcessor(_Auto):
-    """Finds what prepares a checkpoint's inputs: a processor of images or sounds with texts, or else the image processor, the
-    feature extractor or the tokenizer."""
+    """Finds what prepares a checkpoint's inputs: a processor of images or sounds with texts, or else the image
+    processor, the feature extractor or the tokenizer."""
 
     KIND = ProcessorMixin
     OF_FAMILY = "PROCESSOR"

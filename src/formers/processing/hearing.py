@@ -97,6 +97,8 @@ def open_sound(
         return _of_mapping(sound, rate, own_rate, timeout, any_scale)
     if (numbers := as_numbers(sound)) is not None:
         return _of_array(numbers, rate if own_rate is None else checked_rate(own_rate), any_scale)
+    if isinstance(sound, (list, tuple)) and not sound:
+        raise InputError("A sound in a list has no samples: the list is empty.")
     source, name = opened(sound, SOUND, timeout)
     return _of_file(source, name, rate)
 
@@ -213,7 +215,7 @@ def _floats(array: Array, any_scale: bool) -> Array:
     if array.dtype.kind not in "iuf":
         raise InputError(f"A sound is an array of numbers, got one of {array.dtype}.")
     floats = array.astype(np.float32, copy=False)
-    if not any_scale and len(floats) and (loudest := float(np.abs(floats).max())) > _LOUDEST:
+    if not any_scale and len(floats) and _LOUDEST < (loudest := float(np.abs(floats).max())) < np.inf:
         raise InputError(
             f"A sound of floats goes from -1 to 1, and this one has {loudest:g} in it. Are they integers of 16 bits? "
             "Then array / 32768 makes floats of them."

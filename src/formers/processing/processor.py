@@ -193,8 +193,8 @@ class ProcessorMixin:
     def save_pretrained(self, save_directory: str | os.PathLike[str], push_to_hub: bool = False, **_: Any) -> list[str]:
         """Write the tokenizer's files, preprocessor_config.json, and processor_config.json; gives their paths.
 
-        Settings of images or sounds are in the first alone: Transformers 5 looks there too, and 4.40 gives what it finds
-        in the second to the constructor, which has them already."""
+        Settings of images or sounds are in the first alone: Transformers 5 looks there too, and 4.40 gives what it
+        finds in the second to the constructor, which has them already."""
         refuse_push(push_to_hub)
         name = type(self).__name__
         self.tokenizer.init_kwargs["processor_class"] = name
@@ -213,7 +213,7 @@ class ProcessorMixin:
 
     def __getattr__(self, name: str) -> Any:  # reached only when the usual look-up failed
         raise AttributeError(
-            f"{type(self).__name__} has no {name!r}.{near(name, dir(type(self)))} Its parts: {', '.join(self.attributes)}."
+            f"{type(self).__name__} has no {name!r}.{near(name, dir(type(self)))} It has {', '.join(self.attributes)}."
         )
 
 

@@ -87,8 +87,8 @@ def bands_of(wave: Tensor, size: int, hop: int, filters: Array) -> Tensor:
 
 
 def log_mel(wave: Array, length: int, size: int, hop: int, filters: Array) -> Array:
-    """(M, T): the logarithm to base 10 of the bands of a wave (N,) of float32 that goes on in silence up to `length`
-    samples; at least -10, at most 8 below the loudest, halved twice and moved by 1: Whisper's (Radford et al., 2022)."""
+    """(M, T): the logarithm to base 10 of the bands of a wave (N,) of float32 that goes on in silence up to
+    `length` samples; at least -10, at most 8 below the loudest, halved twice and moved by 1 (Radford et al., 2022)."""
     import torch
 
     # frames that see silence alone need no transform
