@@ -14,6 +14,7 @@ from torch import Tensor
 from . import vision
 from .cache import Cache
 from .errors import ArgumentError, InputError, NotTensorError
+from .ops.checks import read_mask
 from .ops.layout import Layout, is_tracing
 
 
@@ -76,7 +77,7 @@ class ReadsSpectrograms(vision.ReadsImages):
         assert isinstance(body, ReadsSpectrograms)
         given = checked_sound(type(self).__name__, name, inputs.get(name), self.AXES)
         B, T, mask = len(given), body.rows_of_input(given), inputs.get("attention_mask")
-        return Layout(B, T, mask=None if mask is None else vision.read_mask(mask, B, T))
+        return Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
 
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:

@@ -12,7 +12,10 @@ def inputs(model: Any, head: str, labels: bool) -> dict[str, Any]:
     config, reads, given = getattr(model.config, "audio_config", model.config), type(model).inputs(), dict[str, Any]()
     if "input_features" in reads:
         channels = 4 if config.enable_fusion else config.patch_embed_input_channels
-        generator, frames = torch.Generator().manual_seed(3), config.spec_size * (config.spec_size // config.num_mel_bins)
+        generator, frames = (
+            torch.Generator().manual_seed(3),
+            config.spec_size * (config.spec_size // config.num_mel_bins),
+        )
         given["input_features"] = torch.randn(3, channels, frames - 14, config.num_mel_bins, generator=generator)
         given["is_longer"] = torch.tensor([[False], [True], [True]])
     if "input_ids" in reads:

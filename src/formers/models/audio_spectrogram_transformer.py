@@ -105,8 +105,8 @@ class ASTPreTrainedModel(ReadsSpectrograms):
     config_class = ASTConfig
     base_model_prefix = "audio_spectrogram_transformer"
     main_input_name = "input_values"
-    SIGNATURE = ("input_values", "head_mask", "labels", *OPTIONS)
-    KEYWORDS = ("attention_mask",)
+    SIGNATURE: ClassVar[tuple[str, ...]] = ("input_values", "head_mask", "labels", *OPTIONS)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("attention_mask",)
     TOKENS = ()
     ZEROS = ("cls_token", "distillation_token", "position_embeddings")
 

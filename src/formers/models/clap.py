@@ -119,7 +119,7 @@ class ClapAudioConfig(PretrainedConfig):
         """The configuration of a ViT whose layers are as those of that stage."""
         found = copy.copy(self)
         found.hidden_size = self.patch_embeds_hidden_size * 2**number
-        found.num_attention_heads = self.num_attention_heads[number]
+        setattr(found, "num_attention_heads", self.num_attention_heads[number])  # noqa: B010  # a list in this one
         found.intermediate_size = int(self.mlp_ratio * found.hidden_size)
         return found
 
@@ -219,8 +219,9 @@ class ClapAudioPatchEmbed(nn.Module):
         self.proj = nn.Conv2d(C, D, kernel_size=patch, stride=stride, padding=around)
         self.norm = nn.LayerNorm(D) if config.enable_patch_layer_norm else nn.Identity()
         if config.enable_fusion:
-            wide = {"kernel_size": (patch[0], 3 * patch[1]), "stride": (stride[0], 3 * stride[1]), "padding": around}
-            self.fusion_model, self.mel_conv2d = ClapAudioAFFBlock(config), nn.Conv2d(C, D, **wide)
+            wide, far = (patch[0], 3 * patch[1]), (stride[0], 3 * stride[1])
+            self.fusion_model = ClapAudioAFFBlock(config)
+            self.mel_conv2d = nn.Conv2d(C, D, kernel_size=wide, stride=far, padding=around)
 
     def forward(self, hidden_states: Tensor, is_longer_idx: Tensor | None = None) -> Tensor:
         """Squares (B, C, S, S) to (B, P, D). is_longer_idx: with fusion, the numbers of long sounds."""
@@ -244,7 +245,8 @@ class ClapAudioEncoder(swin.SwinEncoder):
         self.batch_norm = nn.BatchNorm2d(config.num_mel_bins)
         self.norm = nn.LayerNorm(config.of_stage(len(config.depths) - 1).hidden_size)
         self.avgpool = nn.AdaptiveAvgPool1d(1)
-        for layer in (layer for stage in self.layers for layer in stage.blocks):
+        stages: Any = self.layers
+        for layer in (layer for stage in stages for layer in stage.blocks):
             layer.attention.output.dropout.p = config.attention_probs_dropout_prob
 
     def reshape_mel2img(self, normalized_input_features: Tensor) -> Tensor:
@@ -268,7 +270,7 @@ class ClapAudioEncoder(swin.SwinEncoder):
             raise InputError(f"is_longer has shape {tuple(is_longer.shape)}; it should be (batch, 1), ({count}, 1).")
         return torch.where(is_longer.reshape(-1) == 1)[0]
 
-    def forward(  # type: ignore[override]  # as the reference calls it: its input is of sounds
+    def forward(  # as the reference calls it: its input is of sounds
         self,
         input_features: Tensor,
         is_longer: Tensor | None = None,
@@ -282,8 +284,8 @@ class ClapAudioEncoder(swin.SwinEncoder):
         normed = norm(checked(config, input_features).to(norm.weight.dtype).transpose(1, 3)).transpose(1, 3)
         rows = self.patch_embed(self.reshape_mel2img(normed), self.longer(is_longer, len(input_features)))
         place = swin.Map(config.grid(), bool(always_partition), bool(output_hidden_states_before_downsampling))
-        asked = {"output_attentions": bool(output_attentions), "output_hidden_states": bool(output_hidden_states)}
-        found = super().forward(rows, Step(Layout(len(rows), rows.shape[1]), shared=place, **asked))
+        asked = bool(output_attentions), bool(output_hidden_states)
+        found = super().forward(rows, Step(Layout(len(rows), rows.shape[1]), False, *asked, shared=place))
         last = vision.as_map(self.norm(found.last_hidden_state), config.grid(len(config.depths) - 1))  # (B, D, h, w)
         kept = last.shape[2] // (last.shape[2] // config.ratio) * (last.shape[2] // config.ratio)
         last = last[:, :, :kept].unflatten(2, (-1, last.shape[2] // config.ratio)).transpose(2, 3).flatten(3)
@@ -366,7 +368,7 @@ class ClapAudioModel(ClapPreTrainedModel, ReadsSpectrograms):
     def compute(self, inputs: dict[str, Any]) -> Any:
         """Hear a batch: input_features (B, C, T, M), is_longer (B, 1), whether a sound is longer than a window."""
         asked = self.options(**{name: inputs.get(name) for name in OPTIONS[:2]})
-        found = self.audio_encoder(**{**inputs, **asked, "return_dict": True})
+        found = self.audio_encoder(**{"input_features": None, **inputs, **asked, "return_dict": True})
         return self.returned(found, inputs.get("return_dict"))
 
     def shape_of_input(self) -> tuple[int, ...]:

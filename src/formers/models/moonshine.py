@@ -7,6 +7,7 @@ Letters: B batch, N samples, S columns of the encoder, T of the decoder, D width
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -129,11 +130,13 @@ by_hand_decoder_layer = by_hand(
 
 class MoonshineAttention(decoders.RotaryAttention):
     OUT_BIAS = False
+    o_proj: Any
 
     @by_hand_attention
     def forward(self, rows: Tensor, step: Step, head_mask: Tensor | None = None) -> tuple[Tensor, ...]:
         if step.memory is None:
-            context, *weights = self.attend(*self.project(rows), step, head_mask)
+            query, key, value = self.project(rows)
+            context, *weights = self.attend(query, key, value, step, head_mask)
         else:
             (key, value), memory = step.crossed(lambda x: (self.k_proj(x), self.v_proj(x)), self.key_heads)
             context, *weights = attention(
@@ -236,7 +239,7 @@ class MoonshinePreTrainedModel(PreTrainedModel):
         """A batch that the model accepts."""
         return {"input_values": waves(2, 20 * STRIDE), "decoder_input_ids": torch.ones(2, 3, dtype=torch.long)}
 
-    def _sample(self, tokenizer: Any) -> list[dict[str, Tensor]]:
+    def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
         """Sounds, and texts of random tokens, which is what the decoder makes of them too."""
         ids = torch.randint(self.config.vocab_size, (4, 12), generator=torch.Generator().manual_seed(0))
         made = {"input_values": waves(4, 120 * STRIDE).to(self.dtype), "decoder_input_ids": ids}
@@ -353,16 +356,14 @@ class _Whole(MoonshinePreTrainedModel, seq2seq.Seq2SeqPreTrainedModel):
     ENCODED = MoonshineEncoderModelOutput
     WORDS = "decoder.embed_tokens"
     WRITTEN: ClassVar[dict[str, str]] = {
-        **{
-            name: own for name, own in seq2seq.Seq2SeqPreTrainedModel.WRITTEN.items() if not name.endswith("head_mask")
-        },
+        **{name: own for name, own in seq2seq.Seq2SeqPreTrainedModel.WRITTEN.items() if not name.endswith("head_mask")},
         "decoder_position_ids": "position_ids",
     }
     SIGNATURE: ClassVar[tuple[str, ...]] = (
         *("input_values", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs"),
         *("past_key_values", "decoder_inputs_embeds", "decoder_position_ids", "use_cache", "labels", *OPTIONS),
     )
-    KEYWORDS = ("cache_position",)
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("cache_position",)
 
     def encoded(self, inputs: dict[str, Any], asked: dict[str, Any]) -> tuple[Any, tuple[Tensor, Layout]]:
         """As for others; the mask of samples becomes one of columns."""
