@@ -48,11 +48,10 @@ point five hundred, two point five million, one point two three hundred
 ٣ and Ⅳ and ² and ½
 I have 3 and 4 thousand and five
 dollar cents pounds five euros six pound seven cents""".splitlines()
-WORDS = [
-    *("o oh zero one two three six nine ten eleven nineteen twelve ones sixes first twelfth eighth twenty ninety fifty").split(),
-    *("thirties twentieth hundred thousand million hundredth thousands minus plus pound dollars cents per cent percent").split(),
-    *("and double triple point a half word dr st's 5 12 100 3.5 0.5 $7 ¢9 -4 +2.50 £0.30 1960s 3rd x7 . , % '' 0").split(),
-]  # fmt: skip
+NAMED = """o oh zero one two three six nine ten eleven nineteen twelve ones sixes first twelfth eighth twenty ninety
+fifty thirties twentieth hundred thousand million hundredth thousands minus plus pound dollars cents per cent percent
+and double triple point a half word dr st's 5 12 100 3.5 0.5 $7 ¢9 -4 +2.50 £0.30 1960s 3rd x7 . , % '' 0"""
+WORDS = NAMED.split()
 TEXTS = [
     *SENTENCES,
     *(" ".join(random.Random(seed).choices(WORDS, k=1 + seed % 12)) for seed in range(2000)),

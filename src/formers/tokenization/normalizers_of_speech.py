@@ -12,7 +12,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any
 
 from ..errors import ArgumentError
 from ..extra import library
@@ -87,26 +86,17 @@ class BasicTextNormalizer:
 
 
 Number = int | str | None
-_ONES = {
-    name: value
-    for value, name in enumerate(
-        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split(),
-        start=1,
-    )
-}
-_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
-_SCALES = {
-    "hundred": 100,
-    **{
-        name: 1000**power
-        for power, name in enumerate(
-            "thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion "
-            "decillion".split(),
-            start=1,
-        )
-    },
-}
+_ONE = (
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_TEN = "twenty thirty forty fifty sixty seventy eighty ninety"
+_THOUSAND = (
+    "thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion decillion"
+)
+_ONES = {name: value for value, name in enumerate(_ONE.split(), start=1)}
+_TENS = {name: 10 * value for value, name in enumerate(_TEN.split(), start=2)}
+_SCALES = {"hundred": 100, **{name: 1000**power for power, name in enumerate(_THOUSAND.split(), start=1)}}
 _ZEROS = {"o", "oh", "zero"}
 _SIGNS = {"minus": "-", "negative": "-", "plus": "+", "positive": "+"}
 _COINS = {"pound": "£", "euro": "€", "dollar": "$", "cent": "¢"}
@@ -278,7 +268,7 @@ class EnglishNumberNormalizer:
         return re.sub(r"([0-9])\s+(st|nd|rd|th|s)\b", r"\1\2", text)
 
     def postprocess(self, s: str) -> str:
-        """"$2 and ¢7" as "$2.07", and 1 as "one"."""
+        """ "$2 and ¢7" as "$2.07", and 1 as "one"."""
         text = re.sub(r"([€£$])([0-9]+) (?:and )?¢([0-9]{1,2})\b", lambda m: f"{m[1]}{m[2]}.{int(m[3]):02d}", s)
         text = re.sub(r"[€£$]0.([0-9]{1,2})\b", lambda m: f"¢{int(m[1])}", text)
         return re.sub(r"\b1(s?)\b", r"one\1", text)
@@ -288,17 +278,17 @@ class EnglishNumberNormalizer:
 
 
 class EnglishSpellingNormalizer:
-    """British spellings as American ones. english_spelling_mapping: {British: American}, a checkpoint's normalizer.json.
+    """British spellings as American ones.
 
-    The list: https://www.tysto.com/uk-us-spelling-list.html.
+    english_spelling_mapping: {British: American}, a checkpoint's normalizer.json. The list: https://www.tysto.com/uk-us-spelling-list.html.
     """
 
     def __init__(self, english_spelling_mapping: Mapping[str, str]) -> None:
         if not isinstance(english_spelling_mapping, Mapping):
             raise ArgumentError(
                 "English text is brought to one form with a table {British spelling: American spelling}, which a "
-                f"checkpoint's normalizer.json holds, got {type(english_spelling_mapping).__name__}. Give {{}} to leave "
-                "spellings as they are."
+                f"checkpoint's normalizer.json holds, got {type(english_spelling_mapping).__name__}. Give {{}} to "
+                "leave spellings as they are."
             )
         self.mapping = english_spelling_mapping
 
