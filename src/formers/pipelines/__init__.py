@@ -77,7 +77,8 @@ def pipeline(
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
             "next-sentence", "table-question-answering", "document-question-answering", "text-generation",
             "conversational", "text2text-generation", "summarization", "translation" (or "translation_en_to_fr", and so
-            on); those on pictures ("image-classification", …); left out, the model's architecture decides.
+            on); those on pictures ("image-classification", …) and on sounds ("automatic-speech-recognition", …); left out,
+            the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.
         tokenizer: a tokenizer object, a folder or hub name, or a pair (name, keyword arguments); left out, the model's.
@@ -247,7 +248,12 @@ def _load(
 
 
 # what makes a model's inputs: the class that loads it, and what may stand for it among the arguments
-_LOADS = {"tokenizer": "AutoTokenizer", "image_processor": "AutoImageProcessor", "processor": "AutoProcessor"}
+_LOADS = {
+    "tokenizer": "AutoTokenizer",
+    "image_processor": "AutoImageProcessor",
+    "feature_extractor": "AutoFeatureExtractor",
+    "processor": "AutoProcessor",
+}
 _OLDER = {"image_processor": "feature_extractor"}
 
 
