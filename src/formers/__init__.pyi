@@ -585,6 +585,12 @@ from .models.modernbert import (
     ModernBertModel as ModernBertModel,
     ModernBertPreTrainedModel as ModernBertPreTrainedModel,
 )
+from .models.moonshine import (
+    MoonshineConfig as MoonshineConfig,
+    MoonshineForConditionalGeneration as MoonshineForConditionalGeneration,
+    MoonshineModel as MoonshineModel,
+    MoonshinePreTrainedModel as MoonshinePreTrainedModel,
+)
 from .models.mpnet import (
     MPNetConfig as MPNetConfig,
     MPNetForMaskedLM as MPNetForMaskedLM,
@@ -834,6 +840,27 @@ from .models.vit import (
     ViTImageProcessor as ViTImageProcessor,
     ViTModel as ViTModel,
     ViTPreTrainedModel as ViTPreTrainedModel,
+)
+from .models.wav2vec2 import (
+    Wav2Vec2Config as Wav2Vec2Config,
+    Wav2Vec2FeedForward as Wav2Vec2FeedForward,
+    Wav2Vec2ForAudioFrameClassification as Wav2Vec2ForAudioFrameClassification,
+    Wav2Vec2ForCTC as Wav2Vec2ForCTC,
+    Wav2Vec2ForMaskedLM as Wav2Vec2ForMaskedLM,
+    Wav2Vec2ForPreTraining as Wav2Vec2ForPreTraining,
+    Wav2Vec2ForSequenceClassification as Wav2Vec2ForSequenceClassification,
+    Wav2Vec2ForXVector as Wav2Vec2ForXVector,
+    Wav2Vec2Model as Wav2Vec2Model,
+    Wav2Vec2PreTrainedModel as Wav2Vec2PreTrainedModel,
+)
+from .models.whisper import (
+    WhisperConfig as WhisperConfig,
+    WhisperForAudioClassification as WhisperForAudioClassification,
+    WhisperForCausalLM as WhisperForCausalLM,
+    WhisperForConditionalGeneration as WhisperForConditionalGeneration,
+    WhisperModel as WhisperModel,
+    WhisperPreTrainedModel as WhisperPreTrainedModel,
+    WhisperProcessor as WhisperProcessor,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,

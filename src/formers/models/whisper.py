@@ -168,7 +168,8 @@ class WhisperPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, nn.Conv1d):
             nn.init.normal_(module.weight, std=self._std())
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, WhisperEncoder):
             table = module.embed_positions.weight
             with torch.no_grad():
@@ -192,7 +193,9 @@ class WhisperPreTrainedModel(PreTrainedModel):
         if isinstance(self, SpeechGeneration):  # what is written is easier to compute than what nobody would write
             asked: dict[str, Any] = {"max_new_tokens": min(24, config.max_target_positions - 1), "do_sample": False}
             start = torch.full((count, 1), config.decoder_start_token_id or 0, device=self.device)
-            made["decoder_input_ids"] = self._once(made["input_features"], None, None, {"decoder_input_ids": start, **asked})
+            made["decoder_input_ids"] = self._once(
+                made["input_features"], None, None, {"decoder_input_ids": start, **asked}
+            )
         return [made]
 
     def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
