@@ -21,10 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from formers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from formers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 from formers.checkpoints import ctranslate2
 from formers.checkpoints.tensor import LazyTensor, MappedFile
 from formers.errors import CheckpointError, NotFoundError
+from formers.processing.of_sound import WhisperFeatureExtractor
 from formers.tokenization.spoken import LANGUAGES
 
 Folder = str | PathLike[str]

@@ -169,6 +169,7 @@ def test_missing_operators(
 def test_operators_that_compute_something_else(monkeypatch: pytest.MonkeyPatch, fresh: None) -> None:
     """As an operator might whose arguments have changed their meaning."""
     monkeypatch.setattr(probe, "Packed", lambda source, dtype, *_: Broken(source, dtype))
+    monkeypatch.setattr(probe, "FewRows", Broken)
     assert [*probe.makers("bf16", "cpu")][:1] == ["torch bf16"]
     assert [*probe.makers("float32", "cpu")] == ["torch float32"]
 

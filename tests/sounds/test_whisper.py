@@ -117,7 +117,7 @@ def test_what_it_cannot_read(both: tuple[Any, Any], inputs: dict[str, Any], mess
 def test_parts_of_a_whole_model(tmp_path: Path, both: tuple[Any, Any]) -> None:
     """The decoder alone, of a whole model's files, writes what the whole model does."""
     both[1].save_pretrained(tmp_path)
-    alone = formers.WhisperForCausalLM.from_pretrained(tmp_path)
+    alone: Any = formers.WhisperForCausalLM.from_pretrained(tmp_path)
     with torch.no_grad():
         whole = both[1](features(), decoder_input_ids=BEGUN)
         for given in (whole.encoder_last_hidden_state, (whole.encoder_last_hidden_state,)):
