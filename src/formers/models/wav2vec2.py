@@ -28,8 +28,10 @@ from ..ops.step import Step
 from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..processing.of_sound import Wav2Vec2FeatureExtractor
+from ..processing.spoken import Wav2Vec2Processor, Wav2Vec2ProcessorWithLM  # noqa: F401
 from ..speech import mask_spans as _compute_mask_indices  # noqa: F401
 from ..speech import sample_negatives as _sample_negative_indices  # noqa: F401
+from ..tokenization.ctc import Wav2Vec2CTCTokenizer
 
 _ADAPTER = ("adapter.{}.safetensors", "adapter.{}.bin")
 
@@ -522,8 +524,9 @@ class Wav2Vec2ForXVector(_Headed, speech_heads.XVector):
 
 
 MODEL_TYPES = {"wav2vec2": Wav2Vec2Config}
-TOKENIZER = None
+TOKENIZER = Wav2Vec2CTCTokenizer
 FEATURE_EXTRACTOR = Wav2Vec2FeatureExtractor
+PROCESSOR = Wav2Vec2Processor
 HEADS = {
     "base": Wav2Vec2Model,
     "ctc": Wav2Vec2ForCTC,
