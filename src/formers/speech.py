@@ -43,14 +43,12 @@ _HOW = "a feature extractor makes them: extractor(sound, sampling_rate=16000, re
 class SpeechConfig(PretrainedConfig):
     """What configurations have in common; conv_dim, conv_stride, conv_kernel are of each convolution."""
 
-    conv_dim: ClassVar[Any]
-    conv_stride: ClassVar[Any]
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.num_feat_extract_layers = len(self.conv_dim)
-        if "output_hidden_size" in self:
-            self.output_hidden_size: int = self.output_hidden_size or self.hidden_size
+        own: Any = self
+        own.num_feat_extract_layers = len(own.conv_dim)
+        if "output_hidden_size" in own:
+            own.output_hidden_size = own.output_hidden_size or own.hidden_size
 
     def check(self) -> None:
         """Raise ConfigError if a value is not of its key's kind, or lists of the convolutions differ in length."""
@@ -60,7 +58,8 @@ class SpeechConfig(PretrainedConfig):
     @property
     def inputs_to_logits_ratio(self) -> int:
         """How many samples there are to a frame."""
-        return math.prod(self.conv_stride)
+        own: Any = self
+        return math.prod(own.conv_stride)
 
 
 # ---- samples and frames
@@ -246,7 +245,7 @@ class WeightNormConv(nn.Module):
         return torch._weight_norm(self.weight_v, self.weight_g, 2)
 
     def forward(self, columns: Tensor) -> Tensor:
-        return F.conv1d(columns, self.weight, self.bias, padding=self.padding, groups=self.groups)  # type: ignore[arg-type]
+        return F.conv1d(columns, self.weight, self.bias, padding=self.padding, groups=self.groups)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         for newer, name in self.NEWER.items():
@@ -292,7 +291,7 @@ class FeatureEncoder(nn.Module):
         """(B, C, T) through layers."""
         for layer in layers:
             if self.gradient_checkpointing and self.training:
-                columns = checkpoint(layer, columns, use_reentrant=False)  # type: ignore[assignment]
+                columns = checkpoint(layer, columns, use_reentrant=False)
             else:
                 columns = layer(columns)
         return columns
@@ -435,7 +434,7 @@ class SpeechBody(ReadsSound):
 
     HIDES_PADDING: ClassVar[bool] = False
 
-    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Wav2Vec2BaseModelOutput
+    OUTPUT: ClassVar[Any] = outputs.Wav2Vec2BaseModelOutput
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_values", "attention_mask", "mask_time_indices", *OPTIONS)
     feature_extractor: Any
     feature_projection: Any

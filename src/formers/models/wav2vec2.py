@@ -429,7 +429,7 @@ class Wav2Vec2PreTrainedModel(speech.ReadsSound):
         with torch.no_grad():
             for name, tensor in weights.items():
                 own[name].copy_(tensor)
-        self.target_lang = target_lang
+        vars(self)["target_lang"] = target_lang
 
 
 class Wav2Vec2Model(Wav2Vec2PreTrainedModel, speech.SpeechBody):
@@ -457,7 +457,7 @@ class Wav2Vec2ForCTC(Wav2Vec2PreTrainedModel, speech_heads.CTC):
 
     def __init__(self, config: Any, target_lang: str | None = None) -> None:
         super().__init__(config)
-        self.target_lang = target_lang
+        self.target_lang: str | None = target_lang
         if target_lang is not None and getattr(config, "adapter_attn_dim", None) is None:
             raise InputError(
                 f"target_lang={target_lang!r}, but there are no layers of languages: adapter_attn_dim=None."

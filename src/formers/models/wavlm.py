@@ -180,11 +180,11 @@ class WavLMEncoderLayerStableLayerNorm(wav2vec2.Wav2Vec2EncoderLayerStableLayerN
 
 def _without_table(layer: Any) -> nn.Module:
     del layer.attention.rel_attn_embed
-    return layer  # type: ignore[no-any-return]
+    return layer
 
 
 class WavLMEncoder(wav2vec2.Wav2Vec2Encoder):
-    LAYER = WavLMEncoderLayer
+    LAYER: ClassVar[Any] = WavLMEncoderLayer
 
     def layer(self, config: Any, number: int) -> nn.Module:
         return super().layer(config, number) if number == 0 else _without_table(super().layer(config, number))
