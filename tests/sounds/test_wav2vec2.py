@@ -336,4 +336,14 @@ def test_languages(tmp_path: Path) -> None:
     with pytest.raises(formers.FormersError, match="no layers of languages"):
         kind(config_of("wav2vec2", "ctc"), target_lang="fra")
     ours.init_adapter_layers()
+    ours.save_pretrained(tmp_path / "without")
+    (tmp_path / "without" / "config.json").write_text(
+        (tmp_path / "without" / "config.json").read_text().replace('"adapter_attn_dim": 6', '"adapter_attn_dim": 7')
+    )
+    names = load_file(tmp_path / "without" / "model.safetensors")
+    save_file({n: x for n, x in names.items() if "adapter_layer" not in n}, tmp_path / "without" / "model.safetensors")
+    _, report = kind.from_pretrained(
+        tmp_path / "without", output_loading_info=True
+    )  # layers of a language to be taught
+    assert all("adapter_layer" in name for name in report["missing_keys"]) and report["missing_keys"]
     assert json.loads((tmp_path / "config.json").read_text())["adapter_attn_dim"] == 6

@@ -372,6 +372,7 @@ class Wav2Vec2PreTrainedModel(speech.ReadsSound):
 
     config_class: ClassVar[Any] = Wav2Vec2Config
     base_model_prefix = "wav2vec2"
+    OPTIONAL = ("adapter.", "masked_spec_embed", "adapter_layer")
 
     def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The model under a head."""
