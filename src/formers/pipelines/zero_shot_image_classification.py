@@ -27,7 +27,6 @@ class ZeroShotImageClassificationPipeline(LabelVectorsPipeline, ImagePipeline):
         timeout: seconds to wait for a URL.
     """
 
-    by_tokens = True
     TEMPLATE = "This is a photo of {}."
     TOWER = "vision_model"
 
