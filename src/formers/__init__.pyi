@@ -585,6 +585,12 @@ from .models.modernbert import (
     ModernBertModel as ModernBertModel,
     ModernBertPreTrainedModel as ModernBertPreTrainedModel,
 )
+from .models.moonshine import (
+    MoonshineConfig as MoonshineConfig,
+    MoonshineForConditionalGeneration as MoonshineForConditionalGeneration,
+    MoonshineModel as MoonshineModel,
+    MoonshinePreTrainedModel as MoonshinePreTrainedModel,
+)
 from .models.mpnet import (
     MPNetConfig as MPNetConfig,
     MPNetForMaskedLM as MPNetForMaskedLM,
@@ -911,6 +917,7 @@ from .ops.conv1d import (
     Conv1D as Conv1D,
 )
 from .pipelines import (
+    AudioClassificationPipeline as AudioClassificationPipeline,
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
@@ -936,6 +943,7 @@ from .pipelines import (
     TokenClassificationPipeline as TokenClassificationPipeline,
     TranslationPipeline as TranslationPipeline,
     VisualQuestionAnsweringPipeline as VisualQuestionAnsweringPipeline,
+    ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     ZeroShotImageClassificationPipeline as ZeroShotImageClassificationPipeline,
     pipeline as pipeline,

@@ -1,4 +1,4 @@
-"""`formers run`: a task on texts, or on pictures."""
+"""`formers run`: a task on texts, on pictures, or on sounds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .output import declare_json, on_terminal, printable, show
 from .texts import declare_texts, texts_given
 from .values import assigned
 
-ABOUT = "run a task on texts or pictures"
+ABOUT = "run a task on texts, pictures or sounds"
 MODES = ("float32", "fp16", "bf16", "int8")
 
 
@@ -23,7 +23,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="text-classification (sentiment-analysis), fill-mask, feature-extraction, text-generation, summarization, "
         "translation_en_to_fr, text2text-generation, table-question-answering with --set 'table={…}', "
         "image-classification, image-to-text, zero-shot-image-classification with --set candidate_labels=cat,dog, "
-        "visual-question-answering with --set question=…, …; pictures are files or addresses",
+        "visual-question-answering with --set question=…, audio-classification, zero-shot-audio-classification, …; "
+        "pictures and sounds are files or addresses",
     )
     declare_texts(parser)
     parser.add_argument("--model", metavar="NAME", help="folder or hub name (default: the task's own)")
