@@ -43,8 +43,8 @@ class WholeSoundPipeline(SoundPipeline):
     def _batch_outputs(self, items: list[Mapping[str, Any]], parameters: dict[str, Any]) -> Iterator[Any]:
         groups: dict[Any, list[int]] = {}
         for index, item in enumerate(items):
-            alike = None if "attention_mask" in item else getattr(_heard(item), "shape", None)
-            groups.setdefault(alike, []).append(index)
+            told = "attention_mask" in item and not self._norms_padding()
+            groups.setdefault(None if told else getattr(_heard(item), "shape", None), []).append(index)
         if len(groups) == 1:
             yield from super()._batch_outputs(items, parameters)
             return
@@ -53,6 +53,10 @@ class WholeSoundPipeline(SoundPipeline):
             found = super()._batch_outputs([items[i] for i in group], parameters)
             outputs.update(zip(group, found, strict=True))
         yield from (outputs[i] for i in range(len(items)))
+
+    def _norms_padding(self) -> bool:
+        """Whether the model's first layers take means over padding too, whatever a mask says."""
+        return getattr(self.model.config, "feat_extract_norm", None) == "group"
 
 
 def _heard(model_inputs: Mapping[str, Any]) -> Tensor | None:
