@@ -512,3 +512,49 @@ class SemanticSegmenterOutput(ModelOutput):
     logits: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class CausalLMOutput(ModelOutput):
+    """`logits` (B, T, V): of each column the scores of the tokens, before softmax."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class Wav2Vec2BaseModelOutput(ModelOutput):
+    """As BaseModelOutput; `extract_features` (B, T, C): what the convolutions hear, normalised."""
+
+    last_hidden_state: Tensor | None = None
+    extract_features: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class Wav2Vec2ForPreTrainingOutput(ModelOutput):
+    """`projected_states` and `projected_quantized_states` (B, T, E): what the model says of each frame, and which entry
+    of the codebook the frame is; `codevector_perplexity`: how many entries are in use. `loss` is the sum of both."""
+
+    loss: Tensor | None = None
+    projected_states: Tensor | None = None
+    projected_quantized_states: Tensor | None = None
+    codevector_perplexity: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    contrastive_loss: Tensor | None = None
+    diversity_loss: Tensor | None = None
+
+
+@dataclass
+class XVectorOutput(ModelOutput):
+    """`embeddings` (B, E), a vector of each speaker's voice, and `logits` (B, E) made from it."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    embeddings: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

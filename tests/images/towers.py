@@ -16,6 +16,7 @@ from of_families import facts
 from safetensors.torch import load_file
 
 from formers import registry
+from formers.checkpoints.names import torch_names
 from formers.vision import of_pictures
 
 transformers.utils.logging.disable_progress_bar()
@@ -58,6 +59,7 @@ def in_files(theirs: Any, ours: Any) -> Tensors:
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_pretrained(folder)
         found = load_file(f"{folder}/model.safetensors")
+    found = torch_names(found)
     names = ours.state_dict()
     other = {name: ours.RENAMES.get(name, f"{ours.base_model_prefix}.{name}") for name in found}
     return {name if name in names else other[name]: x for name, x in found.items()}

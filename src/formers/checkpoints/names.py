@@ -34,6 +34,11 @@ _LAST = {
     "output_bias": "bias",
 }
 _ORDER = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1)}  # of a kernel's dimensions: there the output comes last
+# what torch 2 calls the parts of a weight with a norm, and torch 1 did
+_WEIGHT_NORM = {
+    ".parametrizations.weight.original0": ".weight_g",
+    ".parametrizations.weight.original1": ".weight_v",
+}
 _MOST_WRAPPERS = 4  # one around the other: "_orig_mod.module."
 _OPTIMIZER = ("adam_m", "adam_v", "Adam", "Adam_1", "Momentum")  # what is kept for every weight in training
 
@@ -110,6 +115,8 @@ def wrapper(names: Iterable[str], wanted: set[str], prefix: str) -> str | None:
 def _rename(parts: list[str], dimensions: int) -> str:
     if len(parts) == 1:
         name = parts[0]
+        for newer, older in _WEIGHT_NORM.items():
+            name = name.removesuffix(newer) + older if name.endswith(newer) else name
         for was in ("gamma", "beta"):  # old torch checkpoints have TensorFlow's words for the layer norm
             if name.endswith(f".{was}"):
                 return name.removesuffix(was) + _LAST[was]
