@@ -134,6 +134,7 @@ _HOME = {
     "ops.conv1d": ("Conv1D",),
     "old_paths.tensors": ("apply_chunking_to_forward", "prune_layer"),
     "pipelines": (
+        "AudioClassificationPipeline",
         "Conversation",
         "ConversationalPipeline",
         "DocumentQuestionAnsweringPipeline",
@@ -159,6 +160,7 @@ _HOME = {
         "TokenClassificationPipeline",
         "TranslationPipeline",
         "VisualQuestionAnsweringPipeline",
+        "ZeroShotAudioClassificationPipeline",
         "ZeroShotClassificationPipeline",
         "ZeroShotImageClassificationPipeline",
         "pipeline",

@@ -937,6 +937,7 @@ from .ops.conv1d import (
     Conv1D as Conv1D,
 )
 from .pipelines import (
+    AudioClassificationPipeline as AudioClassificationPipeline,
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
@@ -962,6 +963,7 @@ from .pipelines import (
     TokenClassificationPipeline as TokenClassificationPipeline,
     TranslationPipeline as TranslationPipeline,
     VisualQuestionAnsweringPipeline as VisualQuestionAnsweringPipeline,
+    ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     ZeroShotImageClassificationPipeline as ZeroShotImageClassificationPipeline,
     pipeline as pipeline,

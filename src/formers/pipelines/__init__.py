@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
-    *("any-to-any", "audio-classification", "automatic-speech-recognition", "decision"),
+    *("any-to-any", "automatic-speech-recognition", "decision"),
     *("depth-estimation", "image-segmentation", "image-to-image", "keypoint-matching"),
     *("mask-generation", "object-detection"),
     *("text-to-audio", "text-to-speech"),
     "video-classification",
-    *("zero-shot-audio-classification", "zero-shot-object-detection"),
+    "zero-shot-object-detection",
 )
 
 # names that are no tasks' classes, and their files
