@@ -161,7 +161,9 @@ def hide(model: Any, rows: Tensor, layout: Layout, mask_time_indices: Tensor | N
         hidden = None
     if hidden is not None:
         if getattr(model, "masked_spec_embed", None) is None:
-            raise InputError("mask_time_indices needs mask_time_prob or mask_feature_prob above 0 in the configuration.")
+            raise InputError(
+                "mask_time_indices needs mask_time_prob or mask_feature_prob above 0 in the configuration."
+            )
         rows = torch.where(layout.pack(hidden)[..., None], model.masked_spec_embed.to(rows.dtype), rows)
     if config.mask_feature_prob > 0 and model.training:
         width = rows.shape[-1]

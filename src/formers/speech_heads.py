@@ -368,7 +368,9 @@ class PreTraining(SpeechHead):
         if others is None:
             return found
         if hidden is None:
-            raise InputError("sampled_negative_indices are of hidden frames: give mask_time_indices (batch, frames) too.")
+            raise InputError(
+                "sampled_negative_indices are of hidden frames: give mask_time_indices (batch, frames) too."
+            )
         contrast = self.contrast(states, entries, others, hidden)
         count, config = self.quantizer.num_groups * self.quantizer.num_vars, self.config
         diversity = (count - perplexity) / count * hidden.sum()
@@ -391,7 +393,11 @@ class PreTraining(SpeechHead):
         return F.cross_entropy(logits.float(), hidden.new_zeros(len(logits), dtype=torch.long), reduction="sum")
 
     def compute_contrastive_logits(
-        self, target_features: Tensor, negative_features: Tensor, predicted_features: Tensor, temperature: float | None = None
+        self,
+        target_features: Tensor,
+        negative_features: Tensor,
+        predicted_features: Tensor,
+        temperature: float | None = None,
     ) -> Tensor:
         """Cosines of what is predicted with its own entry and with the others, (N, 1 + K), by `temperature`."""
         both = torch.cat([target_features, negative_features], dim=1)

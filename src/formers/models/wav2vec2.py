@@ -482,7 +482,9 @@ class Wav2Vec2ForCTC(Wav2Vec2PreTrainedModel, speech_heads.CTC):
         self.add_head(config)
         self.target_lang = target_lang
         if target_lang is not None and config.adapter_attn_dim is None:
-            raise InputError(f"target_lang={target_lang!r}, but there are no layers of languages: adapter_attn_dim=None.")
+            raise InputError(
+                f"target_lang={target_lang!r}, but there are no layers of languages: adapter_attn_dim=None."
+            )
         self.post_init()
 
     def read_beside(self, source: hub.Source, packed: Any = None) -> None:
