@@ -166,6 +166,7 @@ _HOME = {
         "pipeline",
     ),
     "processing": ("BaseImageProcessor", "BatchFeature", "ProcessorMixin", "SequenceFeatureExtractor"),
+    "processing.spoken": ("Wav2Vec2Processor", "Wav2Vec2ProcessorWithLM", "WhisperProcessor"),
     "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (
         "AddedToken",
@@ -180,6 +181,8 @@ _HOME = {
         "WordPieceTokenizer",
         "WordpieceTokenizer",
     ),
+    "tokenization.ctc": ("Wav2Vec2CTCTokenizer",),
+    "tokenization.whisper": ("WhisperTokenizer", "WhisperTokenizerFast"),
     "training.collators": (
         *("DataCollator", "DataCollatorForMultipleChoice", "DataCollatorForSeq2Seq"),
         *("DataCollatorForTokenClassification", "DataCollatorWithFlattening", "DataCollatorWithPadding"),

@@ -31,6 +31,16 @@ class SpeechHead(ReadsSound, heads.Head):
     WEIGHTED: ClassVar[bool] = False
     layer_weights: Tensor
 
+    def __init__(self, config: Any, *_: Any) -> None:
+        super().__init__(config)
+        self.add_body(config)
+        self.add_head(config)
+        self.post_init()
+
+    def add_head(self, config: Any) -> None:
+        """Make the layers above the body."""
+        raise NotImplementedError
+
     def add_weights(self, config: Any) -> None:
         """Make the weights of hidden states, where they are asked for; errors for an adapter, which has none."""
         if config.use_weighted_layer_sum:
