@@ -25,8 +25,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="text-classification (sentiment-analysis), fill-mask, feature-extraction, text-generation, summarization, "
         "translation_en_to_fr, text2text-generation, table-question-answering with --set 'table={…}', "
         "image-classification, image-to-text, zero-shot-image-classification with --set candidate_labels=cat,dog, "
-        "visual-question-answering with --set question=…, automatic-speech-recognition, audio-classification, "
-        "zero-shot-audio-classification, …; "
+        "visual-question-answering with --set question=…, automatic-speech-recognition, audio-classification, …; "
         "pictures and sounds are files or addresses",
     )
     declare_texts(parser)
