@@ -28,6 +28,7 @@ from ..ops.rope import rotate
 from ..ops.step import Step
 from ..optimize import Block
 from ..processing.of_sound import Wav2Vec2FeatureExtractor
+from ..processing.spoken import Wav2Vec2Processor
 from ..spectrograms import checked_sound
 from ..tokenization import PreTrainedTokenizer
 
@@ -407,6 +408,7 @@ class MoonshineForConditionalGeneration(_Whole, seq2seq.Seq2SeqLM):
 MODEL_TYPES = {"moonshine": MoonshineConfig}
 TOKENIZER = PreTrainedTokenizer
 FEATURE_EXTRACTOR = Wav2Vec2FeatureExtractor
+PROCESSOR = Wav2Vec2Processor
 HEADS = {"base": MoonshineModel, "speech-seq2seq": MoonshineForConditionalGeneration}
 TINY = {
     "vocab_size": 99,
