@@ -54,7 +54,9 @@ def convert(folder_or_files: Folder | Iterable[Folder], out: Folder) -> Path:
         path = _joined([files[name] for name in sorted(files) if name.startswith("model.bin")], Path(folder))
         form, variables = ctranslate2.contents(MappedFile(path))
         if form != "WhisperSpec":
-            raise CheckpointError(f"{str(path)!r} holds a model of {form}; this converts WhisperSpec, which is Whisper.")
+            raise CheckpointError(
+                f"{str(path)!r} holds a model of {form}; this converts WhisperSpec, which is Whisper."
+            )
         config, weights = _config(variables, tokens), _weights(variables)
         model = WhisperForConditionalGeneration(config)
         model.load_state_dict(weights)

@@ -303,6 +303,15 @@ from .models.convnext import (
     ConvNextModel as ConvNextModel,
     ConvNextPreTrainedModel as ConvNextPreTrainedModel,
 )
+from .models.data2vec_audio import (
+    Data2VecAudioConfig as Data2VecAudioConfig,
+    Data2VecAudioForAudioFrameClassification as Data2VecAudioForAudioFrameClassification,
+    Data2VecAudioForCTC as Data2VecAudioForCTC,
+    Data2VecAudioForSequenceClassification as Data2VecAudioForSequenceClassification,
+    Data2VecAudioForXVector as Data2VecAudioForXVector,
+    Data2VecAudioModel as Data2VecAudioModel,
+    Data2VecAudioPreTrainedModel as Data2VecAudioPreTrainedModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,
@@ -459,6 +468,13 @@ from .models.granite import (
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
 )
+from .models.hubert import (
+    HubertConfig as HubertConfig,
+    HubertForCTC as HubertForCTC,
+    HubertForSequenceClassification as HubertForSequenceClassification,
+    HubertModel as HubertModel,
+    HubertPreTrainedModel as HubertPreTrainedModel,
+)
 from .models.idefics3 import (
     Idefics3Config as Idefics3Config,
     Idefics3ForConditionalGeneration as Idefics3ForConditionalGeneration,
@@ -584,6 +600,12 @@ from .models.modernbert import (
     ModernBertForTokenClassification as ModernBertForTokenClassification,
     ModernBertModel as ModernBertModel,
     ModernBertPreTrainedModel as ModernBertPreTrainedModel,
+)
+from .models.moonshine import (
+    MoonshineConfig as MoonshineConfig,
+    MoonshineForConditionalGeneration as MoonshineForConditionalGeneration,
+    MoonshineModel as MoonshineModel,
+    MoonshinePreTrainedModel as MoonshinePreTrainedModel,
 )
 from .models.mpnet import (
     MPNetConfig as MPNetConfig,
@@ -761,6 +783,10 @@ from .models.smolvlm import (
     SmolVLMProcessor as SmolVLMProcessor,
     SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
+from .models.speech_encoder_decoder import (
+    SpeechEncoderDecoderConfig as SpeechEncoderDecoderConfig,
+    SpeechEncoderDecoderModel as SpeechEncoderDecoderModel,
+)
 from .models.swin import (
     SwinConfig as SwinConfig,
     SwinForImageClassification as SwinForImageClassification,
@@ -834,6 +860,35 @@ from .models.vit import (
     ViTImageProcessor as ViTImageProcessor,
     ViTModel as ViTModel,
     ViTPreTrainedModel as ViTPreTrainedModel,
+)
+from .models.wav2vec2 import (
+    Wav2Vec2Config as Wav2Vec2Config,
+    Wav2Vec2FeedForward as Wav2Vec2FeedForward,
+    Wav2Vec2ForAudioFrameClassification as Wav2Vec2ForAudioFrameClassification,
+    Wav2Vec2ForCTC as Wav2Vec2ForCTC,
+    Wav2Vec2ForMaskedLM as Wav2Vec2ForMaskedLM,
+    Wav2Vec2ForPreTraining as Wav2Vec2ForPreTraining,
+    Wav2Vec2ForSequenceClassification as Wav2Vec2ForSequenceClassification,
+    Wav2Vec2ForXVector as Wav2Vec2ForXVector,
+    Wav2Vec2Model as Wav2Vec2Model,
+    Wav2Vec2PreTrainedModel as Wav2Vec2PreTrainedModel,
+)
+from .models.wavlm import (
+    WavLMConfig as WavLMConfig,
+    WavLMForAudioFrameClassification as WavLMForAudioFrameClassification,
+    WavLMForCTC as WavLMForCTC,
+    WavLMForSequenceClassification as WavLMForSequenceClassification,
+    WavLMForXVector as WavLMForXVector,
+    WavLMModel as WavLMModel,
+    WavLMPreTrainedModel as WavLMPreTrainedModel,
+)
+from .models.whisper import (
+    WhisperConfig as WhisperConfig,
+    WhisperForAudioClassification as WhisperForAudioClassification,
+    WhisperForCausalLM as WhisperForCausalLM,
+    WhisperForConditionalGeneration as WhisperForConditionalGeneration,
+    WhisperModel as WhisperModel,
+    WhisperPreTrainedModel as WhisperPreTrainedModel,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,
@@ -911,6 +966,7 @@ from .ops.conv1d import (
     Conv1D as Conv1D,
 )
 from .pipelines import (
+    AudioClassificationPipeline as AudioClassificationPipeline,
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
@@ -936,6 +992,7 @@ from .pipelines import (
     TokenClassificationPipeline as TokenClassificationPipeline,
     TranslationPipeline as TranslationPipeline,
     VisualQuestionAnsweringPipeline as VisualQuestionAnsweringPipeline,
+    ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     ZeroShotImageClassificationPipeline as ZeroShotImageClassificationPipeline,
     pipeline as pipeline,
@@ -945,6 +1002,11 @@ from .processing import (
     BatchFeature as BatchFeature,
     ProcessorMixin as ProcessorMixin,
     SequenceFeatureExtractor as SequenceFeatureExtractor,
+)
+from .processing.spoken import (
+    Wav2Vec2Processor as Wav2Vec2Processor,
+    Wav2Vec2ProcessorWithLM as Wav2Vec2ProcessorWithLM,
+    WhisperProcessor as WhisperProcessor,
 )
 from .sentences import (
     CrossEncoder as CrossEncoder,
@@ -962,6 +1024,13 @@ from .tokenization import (
     TokenSpan as TokenSpan,
     WordPieceTokenizer as WordPieceTokenizer,
     WordpieceTokenizer as WordpieceTokenizer,
+)
+from .tokenization.ctc import (
+    Wav2Vec2CTCTokenizer as Wav2Vec2CTCTokenizer,
+)
+from .tokenization.whisper import (
+    WhisperTokenizer as WhisperTokenizer,
+    WhisperTokenizerFast as WhisperTokenizerFast,
 )
 from .training.arguments import (
     Seq2SeqTrainingArguments as Seq2SeqTrainingArguments,
