@@ -124,7 +124,7 @@ class WhisperFeatureExtractor(SequenceFeatureExtractor):
         kwargs.pop("return_token_timestamps", None)  # for the reference's pipeline alone
         own = self.with_settings(kwargs)
         check_lengths(max_length=max_length, pad_to_multiple_of=pad_to_multiple_of)
-        most = max_length or own.n_samples
+        most = multiple(max_length or own.n_samples, pad_to_multiple_of)
         waves = own.waves(raw_speech, sampling_rate)
         mask = True if return_attention_mask or do_normalize else return_attention_mask
         if do_normalize:

@@ -66,8 +66,9 @@ class SequenceFeatureExtractor(Configured):
     @classmethod
     def _order(cls) -> list[str]:
         """The settings in the order of the reference's arguments: those that a class declares come first."""
+        known = cls.keys()
         declared = (name for c in cls.__mro__ for name in vars(c).get("__annotations__", {}))
-        return [name for name in dict.fromkeys(declared) if name in cls.keys()]
+        return [name for name in dict.fromkeys(declared) if name in known]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.keys():

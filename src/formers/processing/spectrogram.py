@@ -95,8 +95,8 @@ def check_size(frames: int, bands: int) -> None:
     """InputError for a spectrogram that would fill memory."""
     if frames * bands > _MOST_NUMBERS:
         raise InputError(
-            f"{frames:,} frames of {bands} numbers are more than the {_MOST_NUMBERS:,} that are made at once. Long sounds are "
-            "read in windows, by the pipeline automatic-speech-recognition."
+            f"{frames:,} frames of {bands} numbers are more than the {_MOST_NUMBERS:,} that are made at once. Long "
+            "sounds are read in windows, by the pipeline automatic-speech-recognition."
         )
 
 
