@@ -305,7 +305,7 @@ class FeatureEncoder(nn.Module):
         """(B, C, T) through layers."""
         for layer in layers:
             if self.gradient_checkpointing and self.training:
-                columns = checkpoint(layer, columns, use_reentrant=False)  # type: ignore[assignment]
+                columns = checkpoint(layer, columns, use_reentrant=False)
             else:
                 columns = layer(columns)
         return columns
