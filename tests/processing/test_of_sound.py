@@ -278,12 +278,12 @@ PADS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("width", [1, 3])
 def test_pad(call: dict[str, Any], side: str, width: int) -> None:
     values = {"feature_size": width, "sampling_rate": RATE, "padding_value": 0.5, "padding_side": side}
-    ours, theirs = SequenceFeatureExtractor(**values), Reference(**values)  # type: ignore[no-untyped-call]
+    ours, theirs = SequenceFeatureExtractor(**values), Reference(**values)
     theirs.model_input_names = ["input_values"]
     rows = [row if width == 1 else np.stack([row] * width, axis=1) for row in ROWS]
     labels = [1, 2, 3]
     for form in (list, np.asarray, torch.tensor):
-        given = [form(row) if form is not list else row.tolist() for row in rows]  # type: ignore[operator]
+        given = [form(row) if form is not list else row.tolist() for row in rows]
         columns = {"input_values": given, "labels": labels}
         table = [{"input_values": row, "labels": label} for row, label in zip(given, labels, strict=True)]
         for features in (columns, table):
@@ -298,7 +298,7 @@ def test_pad(call: dict[str, Any], side: str, width: int) -> None:
 
 def test_pad_keeps_masks() -> None:
     values = {"feature_size": 1, "sampling_rate": RATE, "padding_value": 0.0}
-    ours, theirs = SequenceFeatureExtractor(**values), Reference(**values)  # type: ignore[no-untyped-call]
+    ours, theirs = SequenceFeatureExtractor(**values), Reference(**values)
     theirs.model_input_names = ["input_values", "attention_mask"]
     masks = [np.arange(len(row)) % 7 < 5 for row in ROWS]
     features = {"input_values": ROWS, "attention_mask": [mask.astype(np.int32) for mask in masks]}
@@ -486,7 +486,7 @@ def test_settings_of_one_kind() -> None:
         (ClapFeatureExtractor, {"truncation": 3}),
     ):
         with pytest.raises(InputError, match=f"{next(iter(bad))} must be"):
-            kind(**bad)  # type: ignore[arg-type]
+            kind(**bad)
 
 
 def test_settings_of_a_call_change_that_call_alone() -> None:
