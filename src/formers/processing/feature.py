@@ -100,7 +100,7 @@ def _stacked(key: str, items: Sequence[Any]) -> Any:
     shown = ", ".join(" × ".join(map(str, size)) for size in sizes[:4]) + (", …" if len(sizes) > 4 else "")
     if not key.startswith("pixel"):
         raise InputError(
-            f"{key!r} cannot be one tensor: its rows are of {len(sizes)} sizes, {shown}. padding=True makes them one, "
+            f"{key!r} cannot be one tensor: the rows are of {len(sizes)} sizes, {shown}. padding=True makes them one, "
             "and without return_tensors they are a list."
         )
     raise InputError(
