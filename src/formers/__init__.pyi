@@ -303,6 +303,15 @@ from .models.convnext import (
     ConvNextModel as ConvNextModel,
     ConvNextPreTrainedModel as ConvNextPreTrainedModel,
 )
+from .models.data2vec_audio import (
+    Data2VecAudioConfig as Data2VecAudioConfig,
+    Data2VecAudioForAudioFrameClassification as Data2VecAudioForAudioFrameClassification,
+    Data2VecAudioForCTC as Data2VecAudioForCTC,
+    Data2VecAudioForSequenceClassification as Data2VecAudioForSequenceClassification,
+    Data2VecAudioForXVector as Data2VecAudioForXVector,
+    Data2VecAudioModel as Data2VecAudioModel,
+    Data2VecAudioPreTrainedModel as Data2VecAudioPreTrainedModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,
@@ -458,6 +467,13 @@ from .models.granite import (
     GraniteForCausalLM as GraniteForCausalLM,
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
+)
+from .models.hubert import (
+    HubertConfig as HubertConfig,
+    HubertForCTC as HubertForCTC,
+    HubertForSequenceClassification as HubertForSequenceClassification,
+    HubertModel as HubertModel,
+    HubertPreTrainedModel as HubertPreTrainedModel,
 )
 from .models.idefics3 import (
     Idefics3Config as Idefics3Config,
@@ -767,6 +783,10 @@ from .models.smolvlm import (
     SmolVLMProcessor as SmolVLMProcessor,
     SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
+from .models.speech_encoder_decoder import (
+    SpeechEncoderDecoderConfig as SpeechEncoderDecoderConfig,
+    SpeechEncoderDecoderModel as SpeechEncoderDecoderModel,
+)
 from .models.swin import (
     SwinConfig as SwinConfig,
     SwinForImageClassification as SwinForImageClassification,
@@ -853,6 +873,15 @@ from .models.wav2vec2 import (
     Wav2Vec2Model as Wav2Vec2Model,
     Wav2Vec2PreTrainedModel as Wav2Vec2PreTrainedModel,
 )
+from .models.wavlm import (
+    WavLMConfig as WavLMConfig,
+    WavLMForAudioFrameClassification as WavLMForAudioFrameClassification,
+    WavLMForCTC as WavLMForCTC,
+    WavLMForSequenceClassification as WavLMForSequenceClassification,
+    WavLMForXVector as WavLMForXVector,
+    WavLMModel as WavLMModel,
+    WavLMPreTrainedModel as WavLMPreTrainedModel,
+)
 from .models.whisper import (
     WhisperConfig as WhisperConfig,
     WhisperForAudioClassification as WhisperForAudioClassification,
@@ -860,7 +889,6 @@ from .models.whisper import (
     WhisperForConditionalGeneration as WhisperForConditionalGeneration,
     WhisperModel as WhisperModel,
     WhisperPreTrainedModel as WhisperPreTrainedModel,
-    WhisperProcessor as WhisperProcessor,
 )
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,
@@ -938,6 +966,7 @@ from .ops.conv1d import (
     Conv1D as Conv1D,
 )
 from .pipelines import (
+    AudioClassificationPipeline as AudioClassificationPipeline,
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
@@ -963,6 +992,7 @@ from .pipelines import (
     TokenClassificationPipeline as TokenClassificationPipeline,
     TranslationPipeline as TranslationPipeline,
     VisualQuestionAnsweringPipeline as VisualQuestionAnsweringPipeline,
+    ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     ZeroShotImageClassificationPipeline as ZeroShotImageClassificationPipeline,
     pipeline as pipeline,
@@ -972,6 +1002,16 @@ from .processing import (
     BatchFeature as BatchFeature,
     ProcessorMixin as ProcessorMixin,
     SequenceFeatureExtractor as SequenceFeatureExtractor,
+)
+from .processing.of_sound import (
+    ClapFeatureExtractor as ClapFeatureExtractor,
+    Wav2Vec2FeatureExtractor as Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor as WhisperFeatureExtractor,
+)
+from .processing.spoken import (
+    Wav2Vec2Processor as Wav2Vec2Processor,
+    Wav2Vec2ProcessorWithLM as Wav2Vec2ProcessorWithLM,
+    WhisperProcessor as WhisperProcessor,
 )
 from .sentences import (
     CrossEncoder as CrossEncoder,
@@ -989,6 +1029,13 @@ from .tokenization import (
     TokenSpan as TokenSpan,
     WordPieceTokenizer as WordPieceTokenizer,
     WordpieceTokenizer as WordpieceTokenizer,
+)
+from .tokenization.ctc import (
+    Wav2Vec2CTCTokenizer as Wav2Vec2CTCTokenizer,
+)
+from .tokenization.whisper import (
+    WhisperTokenizer as WhisperTokenizer,
+    WhisperTokenizerFast as WhisperTokenizerFast,
 )
 from .training.arguments import (
     Seq2SeqTrainingArguments as Seq2SeqTrainingArguments,

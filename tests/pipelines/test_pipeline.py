@@ -28,6 +28,9 @@ from formers.pipelines import (
 )
 
 TASKS = [
+    "asr",
+    "audio-classification",
+    "automatic-speech-recognition",
     "conversational",
     "document-question-answering",
     "feature-extraction",
@@ -52,6 +55,7 @@ TASKS = [
     "translation",
     "visual-question-answering",
     "vqa",
+    "zero-shot-audio-classification",
     "zero-shot-classification",
     "zero-shot-image-classification",
 ]

@@ -27,13 +27,13 @@ from ..modeling import OPTIONS, PreTrainedModel
 from ..ops.checks import read_mask
 from ..ops.embedding import lookup
 from ..ops.layout import Layout
-from ..processing import SoundProcessorMixin
 from ..processing.of_sound import WhisperFeatureExtractor
 from ..processing.spectrogram import log_mel, mel_filters
+from ..processing.spoken import WhisperProcessor
 from ..spectrograms import checked_sound
 from ..speech import mask_spans
-from ..tokenization.spoken import TO_LANGUAGE_CODE
-from ..tokenization.whisper import WhisperTokenizer
+from ..tokenization.spoken import LANGUAGES, TO_LANGUAGE_CODE  # noqa: F401
+from ..tokenization.whisper import WhisperTokenizer, WhisperTokenizerFast  # noqa: F401
 from . import bart
 
 STRIDE = 2  # frames to a column of the encoder
@@ -97,24 +97,6 @@ class WhisperConfig(PretrainedConfig):
     def longest_text(self) -> int | None:
         """The longest text that the decoder writes, in tokens."""
         return self.max_target_positions
-
-
-class WhisperProcessor(SoundProcessorMixin):
-    """Whisper's feature extractor and tokenizer: of sounds with what is said in them it gives `labels`."""
-
-    feature_extractor_class = WhisperFeatureExtractor
-    tokenizer_class = WhisperTokenizer
-
-    def get_decoder_prompt_ids(
-        self, task: str | None = None, language: str | None = None, no_timestamps: bool = True
-    ) -> list[tuple[int, int]]:
-        """The tokenizer's: (place, id) of language and task, which the decoder begins with after its first token."""
-        found: list[tuple[int, int]] = self.tokenizer.get_decoder_prompt_ids(task, language, no_timestamps)
-        return found
-
-    def get_prompt_ids(self, text: str, return_tensors: Any = "np") -> Any:
-        """The tokenizer's: the ids of what was said before."""
-        return self.tokenizer.get_prompt_ids(text, return_tensors)
 
 
 class WhisperPositionalEmbedding(bart.BartLearnedPositionalEmbedding):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from .. import hub, registry
-from ..errors import ArgumentError
+from ..errors import ArgumentError, near
 from ..tokenization import PreTrainedTokenizer
 from .feature import BatchFeature
 from .files import class_names, sound_values
@@ -18,6 +18,11 @@ from .sequence import SequenceFeatureExtractor
 
 P = TypeVar("P", bound="SoundProcessorMixin")
 _PARTS = ("text_kwargs", "audio_kwargs", "common_kwargs")
+_TEXT_ARGUMENTS = (
+    "padding_side", "pad_to_multiple_of", "return_token_type_ids", "return_attention_mask", "return_length", "verbose",
+    "return_overflowing_tokens", "return_special_tokens_mask", "return_offsets_mapping", "split_special_tokens",
+)  # fmt: skip
+_OF_BOTH = ("pad_to_multiple_of", "return_attention_mask")
 
 
 class SoundProcessorMixin(ProcessorMixin):
@@ -73,22 +78,30 @@ class SoundProcessorMixin(ProcessorMixin):
             kwargs: arguments of the feature extractor, and of the tokenizer; or those apart, as `audio_kwargs={…}` and
                 `text_kwargs={…}`. What both have, such as `padding` and `return_tensors`, goes to both.
         """
-        for name in ("raw_speech", "audios"):
-            audio = kwargs.pop(name, None) if audio is None else audio
         if inputs and self.current_processor is self.tokenizer:
             return self.tokenizer(*inputs, **kwargs)
-        if len(inputs) > 2 or (inputs and audio is not None):
+        if len(inputs) > 2:
             raise ArgumentError(f"{type(self).__name__}(audio, text) was given {len(inputs)} arguments without names.")
-        audio = inputs[0] if inputs else audio
-        text = inputs[1] if len(inputs) == 2 else text
+        first, second = (*inputs, None, None)[:2]
+        audio = self._one("audio", first, audio, kwargs.pop("raw_speech", None), kwargs.pop("audios", None))
+        text = self._one("text", second, text)
         if audio is None and text is None:
             raise ArgumentError(f"{type(self).__name__} needs audio=, text=, or both.")
         of_sound, of_text = self._shared(kwargs)
+        if text is None:
+            self._check_names(of_text)
         words = None if text is None else self.tokenizer(text, **of_text)
         if audio is None:
             return words
         heard = self.sounds(audio, **of_sound)
         return heard if words is None else self.together(heard, words)
+
+    def _one(self, name: str, *given: Any) -> Any:
+        """The one of several that was given; None for none."""
+        found = [one for one in given if one is not None]
+        if len(found) > 1:
+            raise ArgumentError(f"{type(self).__name__} got {name} twice, by two names or with its name and without.")
+        return found[0] if found else None
 
     def together(self, heard: BatchFeature, words: Any) -> BatchFeature:
         """Both in one."""
@@ -98,21 +111,35 @@ class SoundProcessorMixin(ProcessorMixin):
     def _shared(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments of the feature extractor, and those of the tokenizer."""
         parts = {name: kwargs.pop(name, None) or {} for name in _PARTS}
+        for name, part in parts.items():
+            if not isinstance(part, Mapping):
+                raise ArgumentError(f"{name} is a dictionary of arguments, got {type(part).__name__}.")
         both = {**kwargs, **parts["common_kwargs"]}
         called = inspect.signature(type(self.sounds).__call__).parameters
-        of_both = inspect.signature(type(self.tokenizer).__call__).parameters
-        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs"}
+        of_both = {*inspect.signature(type(self.tokenizer).__call__).parameters, *_OF_BOTH}
+        # the side is that of texts: a sound that begins with silence is another one
+        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs", "padding_side"}
         of_sound = {name: value for name, value in both.items() if name in known}
         of_text = {name: value for name, value in both.items() if name not in known or name in of_both}
         of_text.pop("sampling_rate", None)
         return {**of_sound, **parts["audio_kwargs"]}, {**of_text, **parts["text_kwargs"]}
 
+    def _check_names(self, of_text: dict[str, Any]) -> None:
+        """Refuse a keyword that neither part has, in a call with sounds alone."""
+        known = {*_TEXT_ARGUMENTS, *inspect.signature(type(self.tokenizer).__call__).parameters}
+        for name in of_text.keys() - known:
+            names = [*self.sounds.keys(), *inspect.signature(type(self.sounds).__call__).parameters, *known]
+            raise ArgumentError(f"{type(self).__name__} has no argument {name!r}.{near(name, names)}")
+
     def pad(self, *inputs: Any, labels: Any = None, **kwargs: Any) -> Any:
         """A batch of what was made of sounds, of their `labels`, or of both, each as its part pads."""
         if inputs and self.current_processor is self.tokenizer:
             return self.tokenizer.pad(*inputs, **kwargs)
-        features = inputs[0] if inputs else kwargs.pop("input_features", None) or kwargs.pop("input_values", None)
-        padded = None if features is None else self.sounds.pad(features, **kwargs)
+        named = [kwargs.pop(name, None) for name in ("input_features", "input_values")]
+        features = inputs[0] if inputs else next((one for one in named if one is not None), None)
+        if features is None and labels is None:
+            raise ArgumentError(f"{type(self).__name__}.pad needs what was made of sounds, labels=, or both.")
+        padded = None if features is None else self.sounds.pad(features, *inputs[1:], **kwargs)
         words = None if labels is None else self.tokenizer.pad(labels, **kwargs)
         if padded is None:
             return words
@@ -134,6 +161,13 @@ class SoundProcessorMixin(ProcessorMixin):
     @classmethod
     def from_pretrained(cls: type[P], pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> P:
         """Load both parts from a folder or a hub name. Keywords are the hub's, and settings of the extractor."""
+        return cls(*cls.loaded_parts(pretrained_model_name_or_path, kwargs))
+
+    @classmethod
+    def loaded_parts(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        """The feature extractor and the tokenizer, loaded; the keywords are those of `from_pretrained`."""
         where = hub.hub_arguments(kwargs)
         source = hub.locate(pretrained_model_name_or_path, **where)
         values, _ = sound_values(source) or ({}, None)
@@ -143,4 +177,4 @@ class SoundProcessorMixin(ProcessorMixin):
         settings = {name: kwargs.pop(name) for name in list(kwargs) if name in {*kind.keys(), "use_fast"}}
         sounds = kind.from_pretrained(pretrained_model_name_or_path, **where, **settings)
         tokenizer = cls._tokenizer_class(source).from_pretrained(pretrained_model_name_or_path, **where, **kwargs)
-        return cls(sounds, tokenizer)
+        return sounds, tokenizer
