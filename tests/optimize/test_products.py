@@ -6,8 +6,9 @@ import pytest
 import torch
 from families import difference
 
+from formers.ops.activations import GELUActivation
 from formers.optimize import probe, products
-from formers.optimize.products import Packed, Parts, Source
+from formers.optimize.products import FewRows, Packed, Parts, Plain, Source
 
 
 @pytest.mark.skipif("oneDNN bf16" not in probe.makers("bf16", "cpu"), reason="the operators are missing here")
@@ -25,3 +26,23 @@ def test_rows_in_parts(monkeypatch: pytest.MonkeyPatch, rows: int, parts: Parts)
     with torch.inference_mode():
         assert difference(parted(x), whole(x)) < 0.01
     assert sum(seen) == rows and max(seen) <= ((parts.many if rows >= 10 else parts.few) or rows)
+
+
+@pytest.mark.skipif(
+    "oneDNN float32, few rows" not in probe.makers("float32", "cpu"), reason="the operators are missing"
+)
+@pytest.mark.parametrize("limit", [0, 2**26])
+@pytest.mark.parametrize("shape", [(48, 16), (16, 16), (16, 48)])
+@pytest.mark.parametrize("activation", [None, GELUActivation(), torch.nn.SiLU()], ids=["none", "fused", "apart"])
+def test_few_rows(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], activation: torch.nn.Module | None, limit: int
+) -> None:
+    """However many rows there are, the result is that of torch's product."""
+    monkeypatch.setattr(products, "_TURNED", limit)
+    for bias in (None, torch.randn(shape[0])):
+        source = Source(torch.randn(shape), bias, activation)
+        few, plain = FewRows(source), Plain(source, torch.float32)
+        for rows in (1, 2, 3, 4, 7):
+            x = torch.randn(rows, shape[1])
+            with torch.inference_mode():
+                assert difference(few(x), plain(x)) < 1e-6
