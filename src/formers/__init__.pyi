@@ -161,6 +161,12 @@ from .models.albert import (
     AlbertTokenizer as AlbertTokenizer,
     AlbertTokenizerFast as AlbertTokenizerFast,
 )
+from .models.audio_spectrogram_transformer import (
+    ASTConfig as ASTConfig,
+    ASTForAudioClassification as ASTForAudioClassification,
+    ASTModel as ASTModel,
+    ASTPreTrainedModel as ASTPreTrainedModel,
+)
 from .models.bart import (
     BartConfig as BartConfig,
     BartForCausalLM as BartForCausalLM,
@@ -265,6 +271,16 @@ from .models.chinese_clip import (
     ChineseCLIPTextModel as ChineseCLIPTextModel,
     ChineseCLIPVisionConfig as ChineseCLIPVisionConfig,
     ChineseCLIPVisionModel as ChineseCLIPVisionModel,
+)
+from .models.clap import (
+    ClapAudioConfig as ClapAudioConfig,
+    ClapAudioModel as ClapAudioModel,
+    ClapConfig as ClapConfig,
+    ClapModel as ClapModel,
+    ClapPreTrainedModel as ClapPreTrainedModel,
+    ClapProcessor as ClapProcessor,
+    ClapTextConfig as ClapTextConfig,
+    ClapTextModel as ClapTextModel,
 )
 from .models.clip import (
     CLIPConfig as CLIPConfig,

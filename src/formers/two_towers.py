@@ -28,16 +28,15 @@ from .ops.step import Step
 from .optimize import Block
 
 
-class TwoTowersConfig(PretrainedConfig):
-    """sub_configs: the classes of `text_config` and `vision_config`, of which each may be given as a dictionary too.
+class TowersConfig(PretrainedConfig):
+    """sub_configs: the classes of `text_config` and of the other tower's, of which each may be given as a dictionary.
 
-    text_config_dict, vision_config_dict: what files up to Transformers 4.25 say; they count before the others.
+    text_config_dict and the like: what files up to Transformers 4.25 say; they count before the others.
     """
 
     sub_configs: ClassVar[dict[str, type]] = {}
 
     text_config: Any = None
-    vision_config: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         old = {name: kwargs.pop(f"{name}_dict", None) for name in self.sub_configs}
@@ -62,6 +61,12 @@ class TwoTowersConfig(PretrainedConfig):
     def longest_text(self) -> int | None:
         """The longest text that is read, in tokens."""
         return longest_text(self.text_config)
+
+
+class TwoTowersConfig(TowersConfig):
+    """As TowersConfig, of a tower for texts and one for pictures: `vision_config`."""
+
+    vision_config: Any = None
 
     @classmethod
     def from_text_vision_configs(cls, text_config: Any, vision_config: Any, **kwargs: Any) -> Any:
@@ -109,87 +114,35 @@ class Features(Tensor):
         return repr(self.pooler_output)
 
 
-class TwoTowers(PreTrainedModel):
-    """Compares texts with pictures. It has `text_model`, `vision_model`, and what `project_text`, `project_images` and
-    `similarities` use.
+class Towers(PreTrainedModel):
+    """Compares texts with what another tower reads. It has `text_model` and the other.
 
-    PROJECTED: whether outputs of towers have the vectors of the space as their `pooler_output`.
-    TEXT, IMAGE: what each tower reads, in the order in which `get_text_features` and `get_image_features` take it.
+    OTHER: what that reads is called in the names of outputs.
+    TEXT: what the text tower reads, in the order in which `get_text_features` takes it.
     """
 
-    OUTPUT: ClassVar[Any] = outputs.CLIPOutput
-    PROJECTED: ClassVar[bool] = True
+    OTHER: ClassVar[str] = "image"
     TEXT: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids")
-    IMAGE: ClassVar[tuple[str, ...]] = ("pixel_values",)
-    SIGNATURE: ClassVar[tuple[str, ...]] = (
-        "input_ids",
-        "pixel_values",
-        "attention_mask",
-        "position_ids",
-        "return_loss",
-        *OPTIONS,
-    )
-    KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding",)
     text_model: Any
-    vision_model: Any
-    logit_scale: nn.Parameter
 
-    def add_towers(self, text: Any, vision: Any) -> None:
-        """Hold a tower of each class, made of the configuration's parts."""
-        self.text_model = text(self.config.text_config)
-        self.vision_model = vision(self.config.vision_config)
-
-    def compute(self, inputs: dict[str, Any]) -> Any:
-        """Compare B texts with I pictures: logits (B, I), and (I, B).
-
-        return_loss: also how badly each text finds the picture of its number, and each picture its text.
-        """
-        asked = self.options(**{n: inputs.get(n) for n in OPTIONS[:2]})
-        image, text = self.read_images(inputs | asked), self.read_text(inputs | asked)
-        both = (self.project_text(text), self.project_images(image))
-        if self.PROJECTED:
-            text.pooler_output, image.pooler_output = both
-        texts, images = (vectors / vectors.norm(dim=-1, keepdim=True) for vectors in both)
-        logits = self.similarities(texts, images)
-        loss = self.loss(logits) if inputs.get("return_loss") else None
-        found = self.OUTPUT(loss, logits.T, logits, texts, images, text, image)
-        return self.returned(found, inputs.get("return_dict"))
+    @property
+    def other(self) -> Any:
+        """The other tower."""
+        raise NotImplementedError
 
     def read_text(self, inputs: dict[str, Any]) -> Any:
         """What the text tower returns."""
-        return self.text_model(**_among(self.TEXT, inputs), return_dict=True)
-
-    def read_images(self, inputs: dict[str, Any]) -> Any:
-        """What the tower of pictures returns."""
-        return self.vision_model(**_among((*self.IMAGE, *self.KEYWORDS), inputs), return_dict=True)
+        return self.text_model(**among(self.TEXT, inputs), return_dict=True)
 
     def project_text(self, text: Any) -> Tensor:
         """(B, D) to (B, E), of what the tower returned."""
         found: Tensor = self.text_projection(text.pooler_output)  # type: ignore[operator]
         return found
 
-    def project_images(self, image: Any) -> Tensor:
-        """(I, D) to (I, E)."""
-        found: Tensor = self.visual_projection(image.pooler_output)  # type: ignore[operator]
-        return found
-
-    def similarities(self, texts: Tensor, images: Tensor) -> Tensor:
-        """Logits (B, I), from vectors of length 1."""
-        return texts @ images.T.to(texts.device) * self.logit_scale.exp().to(texts.device)
-
-    def loss(self, logits: Tensor) -> Tensor:
-        """Of logits (B, B)."""
-        return losses.pairs(logits)
-
     def get_text_features(self, *args: Any, **kwargs: Any) -> Tensor:
         """The vectors (B, E) of texts, not of length 1; the arguments are TEXT's, then the options of `forward`."""
         found = self.read_text(self._named("get_text_features", self.TEXT, args, kwargs))
         return Features.of(self.project_text(found), found)
-
-    def get_image_features(self, *args: Any, **kwargs: Any) -> Tensor:
-        """The vectors (I, E) of pictures, not of length 1; the arguments are IMAGE's, then the options of `forward`."""
-        found = self.read_images(self._named("get_image_features", self.IMAGE, args, kwargs, self.KEYWORDS))
-        return Features.of(self.project_images(found), found)
 
     def _named(
         self, method: str, own: tuple[str, ...], args: tuple[Any, ...], kwargs: Any, more: tuple[str, ...] = ()
@@ -208,13 +161,13 @@ class TwoTowers(PreTrainedModel):
     # ---- derived weights
 
     def states(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The vectors of texts, then those of pictures, (B + I, 1, E)."""
+        """The vectors of texts, then those of the other tower, (B + I, 1, E)."""
         found = self(**batch, return_dict=True)
-        return torch.cat([found.text_embeds, found.image_embeds])[:, None]
+        return torch.cat([found.text_embeds, found[f"{self.OTHER}_embeds"]])[:, None]
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        texts, images = super()._sample(tokenizer), self.vision_model._sample(tokenizer)
-        return [{**(texts[0] if texts else self.text_model.dummy_inputs), **images[0]}]
+        texts, others = super()._sample(tokenizer), self.other._sample(tokenizer)
+        return [{**(texts[0] if texts else self.text_model.dummy_inputs), **others[0]}]
 
     # ---- parts
 
@@ -234,7 +187,7 @@ class TwoTowers(PreTrainedModel):
 
     def _init_weights(self, module: nn.Module) -> None:
         """Draw the weights of one module, those of a tower as the tower does."""
-        for tower in (self.text_model, self.vision_model):
+        for tower in (self.text_model, self.other):
             if any(module is own for own in tower.modules()):
                 return tower._init_weights(module)
         return super()._init_weights(module)
@@ -242,7 +195,78 @@ class TwoTowers(PreTrainedModel):
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """A batch that the model accepts."""
-        return self.text_model.dummy_inputs | self.vision_model.dummy_inputs
+        return self.text_model.dummy_inputs | self.other.dummy_inputs
+
+
+class TwoTowers(Towers):
+    """Compares texts with pictures. It has `text_model`, `vision_model`, and what `project_text`, `project_images` and
+    `similarities` use.
+
+    PROJECTED: whether outputs of towers have the vectors of the space as their `pooler_output`.
+    IMAGE: what the tower of pictures reads, in the order in which `get_image_features` takes it.
+    """
+
+    OUTPUT: ClassVar[Any] = outputs.CLIPOutput
+    PROJECTED: ClassVar[bool] = True
+    IMAGE: ClassVar[tuple[str, ...]] = ("pixel_values",)
+    SIGNATURE: ClassVar[tuple[str, ...]] = (
+        "input_ids",
+        "pixel_values",
+        "attention_mask",
+        "position_ids",
+        "return_loss",
+        *OPTIONS,
+    )
+    KEYWORDS: ClassVar[tuple[str, ...]] = ("interpolate_pos_encoding",)
+    vision_model: Any
+    logit_scale: nn.Parameter
+
+    def add_towers(self, text: Any, vision: Any) -> None:
+        """Hold a tower of each class, made of the configuration's parts."""
+        self.text_model = text(self.config.text_config)
+        self.vision_model = vision(self.config.vision_config)
+
+    @property
+    def other(self) -> Any:
+        return self.vision_model
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        """Compare B texts with I pictures: logits (B, I), and (I, B).
+
+        return_loss: also how badly each text finds the picture of its number, and each picture its text.
+        """
+        asked = self.options(**{n: inputs.get(n) for n in OPTIONS[:2]})
+        image, text = self.read_images(inputs | asked), self.read_text(inputs | asked)
+        both = (self.project_text(text), self.project_images(image))
+        if self.PROJECTED:
+            text.pooler_output, image.pooler_output = both
+        texts, images = (vectors / vectors.norm(dim=-1, keepdim=True) for vectors in both)
+        logits = self.similarities(texts, images)
+        loss = self.loss(logits) if inputs.get("return_loss") else None
+        found = self.OUTPUT(loss, logits.T, logits, texts, images, text, image)
+        return self.returned(found, inputs.get("return_dict"))
+
+    def read_images(self, inputs: dict[str, Any]) -> Any:
+        """What the tower of pictures returns."""
+        return self.vision_model(**among((*self.IMAGE, *self.KEYWORDS), inputs), return_dict=True)
+
+    def project_images(self, image: Any) -> Tensor:
+        """(I, D) to (I, E)."""
+        found: Tensor = self.visual_projection(image.pooler_output)  # type: ignore[operator]
+        return found
+
+    def similarities(self, texts: Tensor, images: Tensor) -> Tensor:
+        """Logits (B, I), from vectors of length 1."""
+        return texts @ images.T.to(texts.device) * self.logit_scale.exp().to(texts.device)
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Of logits (B, B)."""
+        return losses.pairs(logits)
+
+    def get_image_features(self, *args: Any, **kwargs: Any) -> Tensor:
+        """The vectors (I, E) of pictures, not of length 1; the arguments are IMAGE's, then the options of `forward`."""
+        found = self.read_images(self._named("get_image_features", self.IMAGE, args, kwargs, self.KEYWORDS))
+        return Features.of(self.project_images(found), found)
 
 
 class TowerLayer(nn.Module):
@@ -296,7 +320,8 @@ class TowerEncoder(nn.Module):
     )
 
 
-def _among(names: tuple[str, ...], inputs: dict[str, Any]) -> dict[str, Any]:
+def among(names: tuple[str, ...], inputs: dict[str, Any]) -> dict[str, Any]:
+    """Of the inputs what a tower reads, and what is asked of it."""
     return {name: inputs[name] for name in (*names, *OPTIONS[:2]) if inputs.get(name) is not None}
 
 

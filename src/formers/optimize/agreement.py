@@ -111,7 +111,7 @@ class Results:
 
 def _embeddings(base: Any, batch: Batch) -> Tensor:
     states, mask = base.states(batch).float(), columns_of(batch)  # (B, T, D)
-    if "pixel_values" in batch or mask is None:  # of pictures all rows are there
+    if senses(batch) or mask is None:
         return states.mean(1)
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
@@ -125,8 +125,13 @@ def _logits(model: Any, batch: Batch) -> Tensor | None:
     return logits[mask.bool()] if logits.dim() == 3 and mask is not None else logits.flatten(0, -2)
 
 
+def senses(batch: Batch) -> bool:
+    """Whether there are pictures or sounds in a batch, of which all rows are there."""
+    return not {"pixel_values", "input_values", "input_features"}.isdisjoint(batch)
+
+
 def mask_of(batch: Batch) -> Tensor | None:
-    """Which columns are tokens, (B, T); None for pictures alone."""
+    """Which columns are tokens, (B, T); None for pictures or sounds alone."""
     if "attention_mask" in batch or "input_ids" not in batch:
         return batch.get("attention_mask")
     return torch.ones_like(batch["input_ids"])

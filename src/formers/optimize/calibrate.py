@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .agreement import Batch, Results, columns_of, mask_of
+from .agreement import Batch, Results, columns_of, mask_of, senses
 from .products import Linear, Maker, matrix
 from .stack import Block, FusedBlock, Pass, Plan, blocks_of
 
@@ -38,7 +38,7 @@ def inputs_of(base: Any, layers: nn.ModuleList, batches: Iterable[Batch]) -> tup
     read: list[dict[str, list[Tensor]]] = [{part: [] for part in _readers(block)} for block in blocks]
     for batch in batches:
         masks = [mask.bool() for mask in (mask_of(batch), columns_of(batch)) if mask is not None]
-        with _listening(blocks, read, masks, "pixel_values" in batch):
+        with _listening(blocks, read, masks, senses(batch)):
             found.append(Results.of(base, [batch]).embeddings)
     inputs: list[Inputs] = [{part: torch.cat(rows) for part, rows in one.items() if rows} for one in read]
     return inputs, Results(torch.cat(found), None, None)
