@@ -292,6 +292,7 @@ class ReadsSound(PreTrainedModel):
 
     main_input_name = "input_values"
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_values", "attention_mask", "labels", *OPTIONS)
+    OPTIONAL = ("adapter.", "masked_spec_embed")  # which a configuration asks for, whatever the file was trained with
 
     def _get_feat_extract_output_lengths(self, input_lengths: Any, add_adapter: bool | None = None) -> Any:
         """How many frames there are of so many samples, a number or a tensor; of what the adapter makes, if there is

@@ -1,6 +1,6 @@
 """An encoder of sound with any decoder: what the one hears, the other writes, in the same language or in another.
 
-    sound ─ encoder ─▶ frames (─ adapter, every eighth ─▶) (─ enc_to_dec_proj, where widths differ ─▶) ─ decoder ─▶ logits
+    sound ─ encoder ─▶ frames (─ adapter ─▶ fewer) (─ enc_to_dec_proj, where widths differ ─▶) ─ decoder ─▶ logits
 
 Source: Wang et al. 2021 (arXiv 2104.06678).
 Letters: B batch, S samples, T frames that the decoder attends to, D width.
@@ -85,7 +85,8 @@ class SpeechEncoderDecoderModel(encoder_decoder.EncoderDecoderModel):
         if layout.index is None and layout.columns != rows.shape[1]:  # an adapter has made fewer
             layout = Layout(rows.shape[0], rows.shape[1], mask=self._frames(rows, mask))
         # as the reference has it, where what the decoder attends to is the last hidden state
-        return outputs.BaseModelOutput(**{**encoded, "last_hidden_state": layout.unpack(rows)}), (rows, layout)
+        fields = {name: encoded.get(name) for name in self.OF_ENCODER}
+        return outputs.BaseModelOutput(layout.unpack(rows), **fields), (rows, layout)
 
     def _frames(self, states: Any, mask: Tensor | None) -> Tensor | None:
         """Which of the encoder's last hidden states (B, T, D) are of sound, from a mask of samples or of frames."""
