@@ -60,7 +60,7 @@ def having(head: str) -> list[str]:
 def main_head(family: str) -> str:
     """The head of tests that try one: what scores the vocabulary, or else the first beside the body."""
     heads = registry.load(family).HEADS
-    first = ("seq2seq-lm", "masked-lm", "causal-lm")
+    first = ("seq2seq-lm", "speech-seq2seq", "masked-lm", "causal-lm")
     return next(head for head in (*first, *heads) if head in heads and head != "base")
 
 

@@ -167,7 +167,7 @@ def test_mappings_are_those_of_the_auto_classes() -> None:
     assert {*registry.model_types()} <= {*CONFIG_MAPPING} and len(CONFIG_MAPPING) == len(list(CONFIG_MAPPING))
     assert TOKENIZER_MAPPING[formers.BertConfig] == (formers.BertTokenizer, formers.BertTokenizerFast)
     assert formers.BertTokenizer in get_values(TOKENIZER_MAPPING)
-    assert not MODEL_FOR_CTC_MAPPING and MODEL_FOR_CTC_MAPPING.get(formers.BertConfig) is None
+    assert formers.BertConfig not in MODEL_FOR_CTC_MAPPING and MODEL_FOR_CTC_MAPPING.get(formers.BertConfig) is None
 
     class MineConfig(formers.BertConfig):
         model_type = "mine-of-old-paths"

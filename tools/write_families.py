@@ -20,7 +20,7 @@ import torch
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
-from families import IMAGES, MASKS, batch, difference, pair  # noqa: E402
+from families import MASKS, TOWERS, batch, difference, pair  # noqa: E402
 from images import towers  # noqa: E402
 
 from formers import registry  # noqa: E402
@@ -54,7 +54,7 @@ def code_lines(path: Path) -> int:
     return len(lines - {text.count("\n") + 1})
 
 
-def _of_pictures(family: str, head: str) -> float:
+def _of_towers(family: str, head: str) -> float:
     theirs, ours = towers.pair(family, head)
     inputs = towers.batch(ours, head)
     with torch.no_grad():
@@ -64,8 +64,8 @@ def _of_pictures(family: str, head: str) -> float:
 
 def worst(family: str) -> float:
     """The largest difference of any output of any head."""
-    if family in IMAGES:
-        return max(_of_pictures(family, head) for head in registry.load(family).HEADS)
+    if family in TOWERS:
+        return max(_of_towers(family, head) for head in registry.load(family).HEADS)
     return max(
         _of(family, head, mask) for head in registry.load(family).HEADS for mask in MASKS if mask != "all-masked"
     )

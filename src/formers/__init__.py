@@ -134,6 +134,7 @@ _HOME = {
     "ops.conv1d": ("Conv1D",),
     "old_paths.tensors": ("apply_chunking_to_forward", "prune_layer"),
     "pipelines": (
+        "AudioClassificationPipeline",
         "Conversation",
         "ConversationalPipeline",
         "DocumentQuestionAnsweringPipeline",
@@ -159,11 +160,13 @@ _HOME = {
         "TokenClassificationPipeline",
         "TranslationPipeline",
         "VisualQuestionAnsweringPipeline",
+        "ZeroShotAudioClassificationPipeline",
         "ZeroShotClassificationPipeline",
         "ZeroShotImageClassificationPipeline",
         "pipeline",
     ),
     "processing": ("BaseImageProcessor", "BatchFeature", "ProcessorMixin", "SequenceFeatureExtractor"),
+    "processing.spoken": ("Wav2Vec2Processor", "Wav2Vec2ProcessorWithLM", "WhisperProcessor"),
     "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (
         "AddedToken",
@@ -178,6 +181,8 @@ _HOME = {
         "WordPieceTokenizer",
         "WordpieceTokenizer",
     ),
+    "tokenization.ctc": ("Wav2Vec2CTCTokenizer",),
+    "tokenization.whisper": ("WhisperTokenizer", "WhisperTokenizerFast"),
     "training.collators": (
         *("DataCollator", "DataCollatorForMultipleChoice", "DataCollatorForSeq2Seq"),
         *("DataCollatorForTokenClassification", "DataCollatorWithFlattening", "DataCollatorWithPadding"),

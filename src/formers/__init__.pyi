@@ -585,6 +585,12 @@ from .models.modernbert import (
     ModernBertModel as ModernBertModel,
     ModernBertPreTrainedModel as ModernBertPreTrainedModel,
 )
+from .models.moonshine import (
+    MoonshineConfig as MoonshineConfig,
+    MoonshineForConditionalGeneration as MoonshineForConditionalGeneration,
+    MoonshineModel as MoonshineModel,
+    MoonshinePreTrainedModel as MoonshinePreTrainedModel,
+)
 from .models.mpnet import (
     MPNetConfig as MPNetConfig,
     MPNetForMaskedLM as MPNetForMaskedLM,
@@ -835,6 +841,26 @@ from .models.vit import (
     ViTModel as ViTModel,
     ViTPreTrainedModel as ViTPreTrainedModel,
 )
+from .models.wav2vec2 import (
+    Wav2Vec2Config as Wav2Vec2Config,
+    Wav2Vec2FeedForward as Wav2Vec2FeedForward,
+    Wav2Vec2ForAudioFrameClassification as Wav2Vec2ForAudioFrameClassification,
+    Wav2Vec2ForCTC as Wav2Vec2ForCTC,
+    Wav2Vec2ForMaskedLM as Wav2Vec2ForMaskedLM,
+    Wav2Vec2ForPreTraining as Wav2Vec2ForPreTraining,
+    Wav2Vec2ForSequenceClassification as Wav2Vec2ForSequenceClassification,
+    Wav2Vec2ForXVector as Wav2Vec2ForXVector,
+    Wav2Vec2Model as Wav2Vec2Model,
+    Wav2Vec2PreTrainedModel as Wav2Vec2PreTrainedModel,
+)
+from .models.whisper import (
+    WhisperConfig as WhisperConfig,
+    WhisperForAudioClassification as WhisperForAudioClassification,
+    WhisperForCausalLM as WhisperForCausalLM,
+    WhisperForConditionalGeneration as WhisperForConditionalGeneration,
+    WhisperModel as WhisperModel,
+    WhisperPreTrainedModel as WhisperPreTrainedModel,
+)
 from .models.xlm_roberta import (
     XLMRobertaConfig as XLMRobertaConfig,
     XLMRobertaForCausalLM as XLMRobertaForCausalLM,
@@ -911,6 +937,7 @@ from .ops.conv1d import (
     Conv1D as Conv1D,
 )
 from .pipelines import (
+    AudioClassificationPipeline as AudioClassificationPipeline,
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,
@@ -936,6 +963,7 @@ from .pipelines import (
     TokenClassificationPipeline as TokenClassificationPipeline,
     TranslationPipeline as TranslationPipeline,
     VisualQuestionAnsweringPipeline as VisualQuestionAnsweringPipeline,
+    ZeroShotAudioClassificationPipeline as ZeroShotAudioClassificationPipeline,
     ZeroShotClassificationPipeline as ZeroShotClassificationPipeline,
     ZeroShotImageClassificationPipeline as ZeroShotImageClassificationPipeline,
     pipeline as pipeline,
@@ -945,6 +973,11 @@ from .processing import (
     BatchFeature as BatchFeature,
     ProcessorMixin as ProcessorMixin,
     SequenceFeatureExtractor as SequenceFeatureExtractor,
+)
+from .processing.spoken import (
+    Wav2Vec2Processor as Wav2Vec2Processor,
+    Wav2Vec2ProcessorWithLM as Wav2Vec2ProcessorWithLM,
+    WhisperProcessor as WhisperProcessor,
 )
 from .sentences import (
     CrossEncoder as CrossEncoder,
@@ -962,6 +995,13 @@ from .tokenization import (
     TokenSpan as TokenSpan,
     WordPieceTokenizer as WordPieceTokenizer,
     WordpieceTokenizer as WordpieceTokenizer,
+)
+from .tokenization.ctc import (
+    Wav2Vec2CTCTokenizer as Wav2Vec2CTCTokenizer,
+)
+from .tokenization.whisper import (
+    WhisperTokenizer as WhisperTokenizer,
+    WhisperTokenizerFast as WhisperTokenizerFast,
 )
 from .training.arguments import (
     Seq2SeqTrainingArguments as Seq2SeqTrainingArguments,

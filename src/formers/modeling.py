@@ -48,7 +48,7 @@ class PreTrainedModel(Optimizable, Adapted, Masks):
     BUFFERS: endings of names of what is computed here: files may hold it or lack it.
     KEPT_FLOAT32: parts of names of parameters that stay in float32 where the others are loaded in float16.
     TIED: {name: name of the parameter that it shares}, when the configuration ties word embeddings.
-    OPTIONAL: parts of the base model that checkpoints may lack.
+    OPTIONAL: parts of the base model that checkpoints may lack: what their names begin with, or a module's name.
     RENAMES: {a foreign checkpoint's name, already in torch's form: this family's name}, for names that a model lacks.
     """
 

@@ -117,7 +117,7 @@ def missing_from_body(model: PreTrainedModel, report: LoadingReport) -> list[str
         if not model.base_model_prefix:  # which part is the body, the class does not say
             return empty
         inside = key if is_base else key.removeprefix(prefix)
-        crosses = not _CROSS.isdisjoint(inside.split("."))
+        crosses = not {*_CROSS, *model.OPTIONAL}.isdisjoint(inside.split("."))
         return (is_base or key.startswith(prefix)) and not crosses and not inside.startswith(model.OPTIONAL)
 
     return [key for key in report.missing if in_body(key)]

@@ -87,7 +87,7 @@ class ReadsSpectrograms(vision.ReadsImages):
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
         body: Any = self.base_model
-        return [{self.main_input_name: spectrograms((4, *body.shape_of_input())).to(self.device, self.dtype)}]
+        return [{self.main_input_name: spectrograms((2, *body.shape_of_input())).to(self.device, self.dtype)}]
 
     def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
         raise ArgumentError(

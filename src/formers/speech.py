@@ -10,6 +10,7 @@ Letters: B batch, S samples, T frames, N frames that are real, C channels of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from . import outputs
+from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError
-from .layers import ColumnConv, by_hand, keeps_padding
+from .layers import by_hand, keeps_padding
 from .modeling import OPTIONS, PreTrainedModel
 from .ops.checks import read_mask
 from .ops.layout import Layout, is_tracing
@@ -36,6 +38,28 @@ STACK = (*LAYER, "output_hidden_states", "return_dict")
 by_hand_layer = by_hand(*LAYER)
 by_hand_stack = by_hand(*STACK)
 _HOW = "a feature extractor makes them: extractor(sound, sampling_rate=16000, return_tensors='pt')"
+
+
+class SpeechConfig(PretrainedConfig):
+    """What configurations have in common; conv_dim, conv_stride, conv_kernel are of each convolution."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        own: Any = self
+        own.num_feat_extract_layers = len(own.conv_dim)
+        if "output_hidden_size" in own:
+            own.output_hidden_size = own.output_hidden_size or own.hidden_size
+
+    def check(self) -> None:
+        """Raise ConfigError if a value is not of its key's kind, or lists of the convolutions differ in length."""
+        super().check()
+        check_convolutions(self)
+
+    @property
+    def inputs_to_logits_ratio(self) -> int:
+        """How many samples there are to a frame."""
+        own: Any = self
+        return math.prod(own.conv_stride)
 
 
 # ---- samples and frames
@@ -97,8 +121,8 @@ def mask_spans(
     batch, columns = shape
     if not 1 <= mask_length <= columns:
         raise InputError(
-            f"mask_length={mask_length} is not possible: spans are of 1 to {columns} columns, which is what there is of "
-            "the longest sound. Set mask_time_length, or mask_feature_length, or give longer sounds."
+            f"mask_length={mask_length} is not possible: spans are of 1 to {columns} columns, as there are in the "
+            "longest sound. Set mask_time_length, or mask_feature_length, or give longer sounds."
         )
     rounding = np.random.rand(1).item()
 
@@ -144,10 +168,10 @@ def hide(model: Any, rows: Tensor, layout: Layout, mask_time_indices: Tensor | N
     """Rows of frames with `masked_spec_embed` in the place of those that mask_time_indices (B, T) names, or in training
     of spans that are drawn; and zeros in spans of their D numbers."""
     config, columns = model.config, layout.columns
-    if not config.apply_spec_augment:
+    if not getattr(config, "apply_spec_augment", True):
         return rows
-    lengths = layout.lengths
-    if lengths is None and (real := layout.real) is not None:
+    lengths = None if model.HIDES_PADDING else layout.lengths
+    if lengths is None and not model.HIDES_PADDING and (real := layout.real) is not None:
         lengths = tuple(real.expand(layout.batch, -1).sum(1).tolist())
     if mask_time_indices is not None:
         hidden = checked_places(mask_time_indices, layout).to(rows.device, torch.bool)
@@ -161,13 +185,15 @@ def hide(model: Any, rows: Tensor, layout: Layout, mask_time_indices: Tensor | N
         hidden = None
     if hidden is not None:
         if getattr(model, "masked_spec_embed", None) is None:
-            raise InputError("mask_time_indices needs mask_time_prob or mask_feature_prob above 0 in the configuration.")
+            raise InputError(
+                "mask_time_indices needs mask_time_prob or mask_feature_prob above 0 in the configuration."
+            )
         rows = torch.where(layout.pack(hidden)[..., None], model.masked_spec_embed.to(rows.dtype), rows)
     if config.mask_feature_prob > 0 and model.training:
         width = rows.shape[-1]
         drawn = mask_spans(
             *((layout.batch, width), config.mask_feature_prob, config.mask_feature_length),
-            *(None, config.mask_feature_min_masks),
+            *(None, getattr(config, "mask_feature_min_masks", 0)),
         )
         features = torch.from_numpy(drawn).to(rows.device)[:, None].expand(-1, columns, -1)
         rows = rows.masked_fill(layout.pack(features), 0)
@@ -199,7 +225,7 @@ class BatchNorm(nn.BatchNorm1d):
 
 class WeightNormConv(nn.Module):
     """A convolution over columns whose kernel is `weight_v`, with each of its K columns brought to the length that
-    `weight_g` says. Both have the names that torch 1 gave them, which every release reads; those of torch 2 are read too.
+    `weight_g` says. Both have the names that torch 1 gave them, which all releases read; torch 2's are read too.
 
     Source: Salimans and Kingma 2016 (arXiv 1602.07868)."""
 
@@ -219,7 +245,7 @@ class WeightNormConv(nn.Module):
         return torch._weight_norm(self.weight_v, self.weight_g, 2)
 
     def forward(self, columns: Tensor) -> Tensor:
-        return F.conv1d(columns, self.weight, self.bias, padding=self.padding, groups=self.groups)  # type: ignore[arg-type]
+        return F.conv1d(columns, self.weight, self.bias, padding=self.padding, groups=self.groups)
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         for newer, name in self.NEWER.items():
@@ -233,10 +259,14 @@ def same_length(kernel: int, columns: Tensor) -> Tensor:
     return columns[..., :-1] if kernel % 2 == 0 else columns
 
 
-def over_columns(convolve: Any, rows: Tensor, layout: Layout) -> Tensor:
-    """Rows through what reads columns (B, D, T) and makes as many: each text by itself, as if zeros were around it."""
+def over_columns(module: Any, rows: Tensor, layout: Layout) -> Tensor:
+    """Rows through a module whose `of_columns` reads columns (B, D, T) and makes as many: each text by itself, as if
+    zeros were around it; or, where its WHOLE says so, with the columns that padding has."""
+    convolve: Any = module.of_columns
     if layout.index is None:
         return convolve(rows.transpose(1, 2)).transpose(1, 2)
+    if module.WHOLE:
+        return layout.pack(convolve(layout.unpack(rows).transpose(1, 2)).transpose(1, 2))
     sizes = [span.texts * span.new for span in layout.spans]
     made = [
         convolve(part.view(span.texts, span.new, -1).transpose(1, 2)).transpose(1, 2).flatten(0, 1)
@@ -261,7 +291,7 @@ class FeatureEncoder(nn.Module):
         """(B, C, T) through layers."""
         for layer in layers:
             if self.gradient_checkpointing and self.training:
-                columns = checkpoint(layer, columns, use_reentrant=False)  # type: ignore[assignment]
+                columns = checkpoint(layer, columns, use_reentrant=False)
             else:
                 columns = layer(columns)
         return columns
@@ -292,7 +322,6 @@ class ReadsSound(PreTrainedModel):
 
     main_input_name = "input_values"
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_values", "attention_mask", "labels", *OPTIONS)
-    OPTIONAL = ("adapter.", "masked_spec_embed")  # which a configuration asks for, whatever the file was trained with
 
     def _get_feat_extract_output_lengths(self, input_lengths: Any, add_adapter: bool | None = None) -> Any:
         """How many frames there are of so many samples, a number or a tensor; of what the adapter makes, if there is
@@ -399,9 +428,13 @@ def _lengths(who: str, mask: Tensor) -> list[int]:
 
 
 class SpeechBody(ReadsSound):
-    """A model without a head: `feature_extractor`, `feature_projection`, `encoder`, and maybe an `adapter`."""
+    """A model without a head: `feature_extractor`, `feature_projection`, `encoder`, and maybe an `adapter`.
 
-    OUTPUT: ClassVar[type[outputs.ModelOutput]] = outputs.Wav2Vec2BaseModelOutput
+    HIDES_PADDING: whether spans that training hides may lie in padding, as in the reference."""
+
+    HIDES_PADDING: ClassVar[bool] = False
+
+    OUTPUT: ClassVar[Any] = outputs.Wav2Vec2BaseModelOutput
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_values", "attention_mask", "mask_time_indices", *OPTIONS)
     feature_extractor: Any
     feature_projection: Any
@@ -442,13 +475,6 @@ class SpeechBody(ReadsSound):
         super()._init_weights(module)
         if module is self and getattr(self, "masked_spec_embed", None) is not None:
             nn.init.uniform_(self.masked_spec_embed)  # type: ignore[arg-type]
-
-
-def settle(config: Any) -> None:
-    """What a configuration derives from its keys."""
-    config.num_feat_extract_layers = len(config.conv_dim)
-    if hasattr(config, "output_hidden_size"):
-        config.output_hidden_size = config.output_hidden_size or config.hidden_size
 
 
 def check_convolutions(config: Any) -> None:

@@ -31,6 +31,16 @@ class SpeechHead(ReadsSound, heads.Head):
     WEIGHTED: ClassVar[bool] = False
     layer_weights: Tensor
 
+    def __init__(self, config: Any, *_: Any) -> None:
+        super().__init__(config)
+        self.add_body(config)
+        self.add_head(config)
+        self.post_init()
+
+    def add_head(self, config: Any) -> None:
+        """Make the layers above the body."""
+        raise NotImplementedError
+
     def add_weights(self, config: Any) -> None:
         """Make the weights of hidden states, where they are asked for; errors for an adapter, which has none."""
         if config.use_weighted_layer_sum:
@@ -368,7 +378,9 @@ class PreTraining(SpeechHead):
         if others is None:
             return found
         if hidden is None:
-            raise InputError("sampled_negative_indices are of hidden frames: give mask_time_indices (batch, frames) too.")
+            raise InputError(
+                "sampled_negative_indices are of hidden frames: give mask_time_indices (batch, frames) too."
+            )
         contrast = self.contrast(states, entries, others, hidden)
         count, config = self.quantizer.num_groups * self.quantizer.num_vars, self.config
         diversity = (count - perplexity) / count * hidden.sum()
@@ -391,7 +403,11 @@ class PreTraining(SpeechHead):
         return F.cross_entropy(logits.float(), hidden.new_zeros(len(logits), dtype=torch.long), reduction="sum")
 
     def compute_contrastive_logits(
-        self, target_features: Tensor, negative_features: Tensor, predicted_features: Tensor, temperature: float | None = None
+        self,
+        target_features: Tensor,
+        negative_features: Tensor,
+        predicted_features: Tensor,
+        temperature: float | None = None,
     ) -> Tensor:
         """Cosines of what is predicted with its own entry and with the others, (N, 1 + K), by `temperature`."""
         both = torch.cat([target_features, negative_features], dim=1)

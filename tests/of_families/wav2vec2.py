@@ -19,7 +19,7 @@ FACTS = Facts(
         ("base", {"add_adapter": True, "output_hidden_size": 24}),
         ("ctc", STABLE),
         ("ctc", {**STABLE, "adapter_attn_dim": 6}),
-        ("ctc", {"add_adapter": True, "adapter_stride": 3, "num_adapter_layers": 2}),
+        ("ctc", {"add_adapter": True, "num_adapter_layers": 1}),
         ("ctc", {"ctc_loss_reduction": "mean", "ctc_zero_infinity": True}),
         ("pretraining", STABLE),
         ("audio-classification", {"use_weighted_layer_sum": True}),

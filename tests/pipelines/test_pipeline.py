@@ -28,6 +28,7 @@ from formers.pipelines import (
 )
 
 TASKS = [
+    "audio-classification",
     "conversational",
     "document-question-answering",
     "feature-extraction",
@@ -52,6 +53,7 @@ TASKS = [
     "translation",
     "visual-question-answering",
     "vqa",
+    "zero-shot-audio-classification",
     "zero-shot-classification",
     "zero-shot-image-classification",
 ]

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ..errors import CheckpointError
 from ..hub import locate
-from . import flax_msgpack, gguf, safetensors, tf_ckpt, tf_h5, torch_legacy, torch_zip
+from . import ctranslate2, flax_msgpack, gguf, safetensors, tf_ckpt, tf_h5, torch_legacy, torch_zip
 from .find import check_index, file_given, find_weights, is_index, shard_files
 from .tensor import LazyTensor, MappedFile
 
@@ -29,7 +29,9 @@ class _Reader(Protocol):
     def read(self, file: MappedFile) -> dict[str, LazyTensor]: ...
 
 
-_READERS: tuple[_Reader, ...] = (gguf, safetensors, torch_zip, torch_legacy, tf_h5, tf_ckpt, flax_msgpack)
+_READERS: tuple[_Reader, ...] = (
+    *(gguf, safetensors, torch_zip, torch_legacy, tf_h5, tf_ckpt, flax_msgpack, ctranslate2),
+)
 
 
 def open_checkpoint(

@@ -1,18 +1,20 @@
-"""`formers run`: a task on texts, or on pictures."""
+"""`formers run`: a task on texts, on pictures, or on sounds."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import visible
 from .output import declare_json, on_terminal, printable, show
+from .subtitles import FORMATS, cues, written
 from .texts import declare_texts, texts_given
 from .values import assigned
 
-ABOUT = "run a task on texts or pictures"
+ABOUT = "run a task on texts, pictures or sounds"
 MODES = ("float32", "fp16", "bf16", "int8")
 
 
@@ -23,7 +25,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="text-classification (sentiment-analysis), fill-mask, feature-extraction, text-generation, summarization, "
         "translation_en_to_fr, text2text-generation, table-question-answering with --set 'table={…}', "
         "image-classification, image-to-text, zero-shot-image-classification with --set candidate_labels=cat,dog, "
-        "visual-question-answering with --set question=…, …; pictures are files or addresses",
+        "visual-question-answering with --set question=…, automatic-speech-recognition, audio-classification, …; "
+        "pictures and sounds are files or addresses",
     )
     declare_texts(parser)
     parser.add_argument("--model", metavar="NAME", help="folder or hub name (default: the task's own)")
@@ -61,6 +64,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="any argument of the task, as --set do_sample=false; the value is JSON, or else a text",
     )
+    parser.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="automatic-speech-recognition: the text, JSON with times, or subtitles (srt, vtt)",
+    )
     declare_json(parser)
 
 
@@ -79,6 +87,9 @@ def run(given: argparse.Namespace) -> None:
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
     options.update(given.set)
+    if pipe.task == "automatic-speech-recognition":
+        _heard(pipe, texts, given, options)
+        return
     alone = isinstance(texts, list) and len(texts) == 1 and on_terminal() and not given.json
     if alone and pipe.task == "text-generation":
         _written_along(pipe, given.text[0], options)
@@ -92,6 +103,43 @@ def run(given: argparse.Namespace) -> None:
 
     for result in pipe(read(), **options):
         show(given, result, _describe(waiting.popleft(), result))
+
+
+def _heard(pipe: Any, sounds: Iterable[str], given: argparse.Namespace, options: dict[str, Any]) -> None:
+    """Show what is said in sounds, in the form that is asked for, with a bar of their seconds on the terminal."""
+    if "progress" not in options and sys.stderr.isatty():
+        options["progress"] = Seconds()
+    options.pop("batch_size")
+    kind = given.format or ("json" if given.json or not on_terminal() else "text")
+    for sound in sounds:
+        if kind in ("srt", "vtt"):
+            words = pipe.type != "seq2seq_whisper"
+            chunks = pipe.stream(sound, **options)
+            for line in written(kind, cues(chunks) if words else chunks):
+                print(visible(line), flush=True)
+        elif kind == "json":
+            times = {} if pipe.type == "seq2seq" else {"return_timestamps": pipe.type == "seq2seq_whisper" or "word"}
+            show(argparse.Namespace(json=True), pipe(sound, **{**times, **options}), [])
+        else:
+            result = pipe(sound, **options)
+            print(visible(result["text"].strip()), flush=True)
+
+
+class Seconds:
+    """A bar of the seconds of a sound that are heard."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+
+    def __call__(self, done: float, total: float | None) -> None:
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=total and round(total), unit="s", leave=False)
+        self.bar.update(round(done) - self.bar.n)
+        if total is not None and done >= total:
+            self.bar.close()
+            self.bar = None
 
 
 def _written_along(pipe: Any, prompt: str, options: dict[str, Any]) -> None:

@@ -113,6 +113,11 @@ class Dictation:
                 "Times of tokens need alignment_heads, [[layer, head], …], in generation_config.json, which this "
                 "model's files lack. return_timestamps=True gives times of segments."
             )
+        asked = self.language if isinstance(self.language, (list, tuple)) else [self.language]
+        if not self._english_alone(asked):
+            for language in asked:
+                if language is not None:
+                    self._language_token(language)
         if self.prompt_ids is not None:
             self.prompt_ids = [int(token) for token in torch.as_tensor(self.prompt_ids).flatten()]
 
@@ -162,8 +167,6 @@ class Dictation:
         alone = self._english_alone(languages)
         older = self._older() if self.task is None and languages == [None] * count else []
         if alone or (older and older[0] is not None) or getattr(self.config, "lang_to_id", None) is None:
-            if not alone and languages != [None] * count:
-                self._language_token(languages[0])  # says what is missing
             return [self._with_task([start, *older], alone) for _ in languages]
         heard = detect().tolist() if None in languages else languages
         tokens = [h if one is None else self._language_token(one) for one, h in zip(languages, heard, strict=True)]
@@ -361,6 +364,7 @@ class Dictation:
             self._config_of(temperature, max(len(prompts[row]) for row in rows)),
             *_padded([prompts[row] for row in rows], self.config.pad_token_id or 0, encoded[0].device),
         )
+        config.decoder_start_token_id = int(ids[0, 0])  # whatever it is, nothing is to come before it
         every = rows == list(range(len(encoded[0])))
         own = encoded if every else type(encoded)(encoded[0][torch.tensor(rows, device=encoded[0].device)])
         given = list(self.more.get("logits_processor") or ())

@@ -152,14 +152,15 @@ class BartAttention(EitherAttention):
 
 
 class Layer(nn.Module):
-    """What layers of both parts share: PRE says whether norms come first."""
+    """What layers of both parts share. PRE: whether norms come first. ATTENTION: the class that attends."""
 
     PRE: ClassVar[bool] = False
+    ATTENTION: ClassVar[type[BartAttention]] = BartAttention
 
     def __init__(self, config: Any, heads: int, width: int, causal: bool = False) -> None:
         super().__init__()
         D = config.d_model
-        self.self_attn: nn.Module = BartAttention(config, heads, causal)
+        self.self_attn: nn.Module = self.ATTENTION(config, heads, causal)
         self.self_attn_layer_norm = nn.LayerNorm(D)
         self.activation_fn = activation(config.activation_function, "activation_function")
         self.dropout, self.activation_dropout = config.dropout, config.activation_dropout
@@ -214,7 +215,7 @@ class BartEncoderLayer(Layer):
 class BartDecoderLayer(Layer):
     def __init__(self, config: Any, layer_idx: int | None = None) -> None:
         super().__init__(config, config.decoder_attention_heads, config.decoder_ffn_dim, causal=True)
-        self.encoder_attn = BartAttention(config, config.decoder_attention_heads)
+        self.encoder_attn = self.ATTENTION(config, config.decoder_attention_heads)
         self.encoder_attn_layer_norm = nn.LayerNorm(config.d_model)
 
     @by_hand_decoder_layer

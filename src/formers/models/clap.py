@@ -436,11 +436,14 @@ class ClapModel(ClapPreTrainedModel, two_towers.Towers):
         audio, text = self.read_audio(inputs | asked), self.read_text(inputs | asked)
         both = self.text_projection(text.pooler_output), self.audio_projection(audio.pooler_output)
         texts, sounds = (vectors / vectors.norm(dim=-1, keepdim=True) for vectors in both)
-        cosines = texts @ sounds.T
-        of_texts, of_sounds = cosines * self.logit_scale_t.exp(), cosines.T * self.logit_scale_a.exp()
+        of_texts, of_sounds = texts @ sounds.T * self.logit_scale_t.exp(), self.similarities(texts, sounds).T
         loss = self.loss(of_texts, of_sounds.T) if inputs.get("return_loss") else None
         found = self.OUTPUT(loss, of_sounds, of_texts, texts, sounds, text, audio)
         return self.returned(found, inputs.get("return_dict"))
+
+    def similarities(self, texts: Tensor, sounds: Tensor) -> Tensor:
+        """Logits (B, A) of vectors of length 1, by the scale of sounds."""
+        return texts @ sounds.T.to(texts.device) * self.logit_scale_a.exp().to(texts.device)
 
     def loss(self, *logits: Tensor) -> Tensor:
         """Of logits (B, B) by each scale, whose rows are texts."""

@@ -124,7 +124,7 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
             self.decoder.config,
         )  # the same, so that changes reach both
         self._check()
-        widths = [self.source_width(), self.decoder.config.hidden_size]
+        widths = self.encoder_width(), self.decoder.config.hidden_size
         across = getattr(self.decoder.config, "cross_attention_hidden_size", None)
         if across not in (None, widths[0]):
             raise ConfigError(
@@ -146,28 +146,28 @@ class EncoderDecoderModel(seq2seq.Seq2SeqLM):
         made: PreTrainedModel = found._from_config(config, attn_implementation=self.config._attn_implementation)
         return made
 
-    def source_name(self) -> str:
-        """What the encoder calls what it reads."""
-        return self.main_input_name
-
-    def source_width(self) -> int:
-        """The width of the encoder's rows."""
-        width: int = self.encoder.config.hidden_size
-        return width
-
     def _check(self) -> None:
         """Raise ConfigError for parts that do not fit together."""
         decoder, kind = self.decoder, type(self.decoder).__name__
         if getattr(self.encoder.config, "is_encoder_decoder", False):
             raise ConfigError(f"{type(self.encoder).__name__} writes itself; give a model that reads alone.")
-        if (name := self.source_name()) not in self.encoder.arguments():
-            raise ConfigError(f"{type(self.encoder).__name__} cannot be the encoder: it reads no {name}.")
+        if (wrong := self.unread()) is not None:
+            raise ConfigError(f"{type(self.encoder).__name__} cannot be the encoder: it reads no {wrong}.")
         if not hasattr(decoder, "compute_logits") or "encoder_hidden_states" not in decoder.arguments():
             raise ConfigError(f"{kind} cannot be the decoder: it takes no encoder_hidden_states.")
         if not decoder.causal():
             raise ConfigError(
                 f"{kind} is no decoder by its configuration: set is_decoder=True and add_cross_attention=True there."
             )
+
+    def unread(self) -> str | None:
+        """What the encoder would have to read, and does not."""
+        return None if self.main_input_name in self.encoder.arguments() else self.main_input_name
+
+    def encoder_width(self) -> int:
+        """Of the rows that the encoder makes."""
+        width: int = self.encoder.config.hidden_size
+        return width
 
     def _name_parts(self) -> None:
         """Say which names of files stand for which weights, and which weights are one."""

@@ -1,26 +1,27 @@
-"""An encoder of sound with any decoder: what the one hears, the other writes, in the same language or in another.
+"""An encoder of sound with any decoder: what the one hears, the other writes, in its language or another.
 
-    sound ─ encoder ─▶ frames (─ adapter ─▶ fewer) (─ enc_to_dec_proj, where widths differ ─▶) ─ decoder ─▶ logits
+    sound ─ encoder ─ (adapter) ─▶ rows (─ enc_to_dec_proj, where widths differ ─▶) ─ decoder ─▶ logits
 
 Source: Wang et al. 2021 (arXiv 2104.06678).
-Letters: B batch, S samples, T frames that the decoder attends to, D width.
+Letters: B batch, S samples, T frames, D width.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .. import outputs, registry, seq2seq
 from ..errors import InputError
-from ..generation.source import Source
 from ..ops.layout import Layout
+from ..speech import ReadsSound
 from . import encoder_decoder
 
-SOUND = ("input_values", "input_features")  # samples, or spectrograms
+_SOUND = ("input_values", "input_features")
 
 
 class SpeechEncoderDecoderConfig(encoder_decoder.EncoderDecoderConfig):
@@ -32,74 +33,60 @@ class SpeechEncoderDecoderConfig(encoder_decoder.EncoderDecoderConfig):
 
 class SpeechEncoderDecoderModel(encoder_decoder.EncoderDecoderModel):
     """Writes a text from a sound: `encoder` is a model of sound without a head, `decoder` one that predicts the next
-    token. The sound may be called `inputs`, or by what the encoder calls it; its `attention_mask` (B, S) is of samples.
-    """
+    token. What is heard may be called `inputs`, or as the encoder calls it, `input_values` or `input_features`."""
 
-    config_class: ClassVar[Any] = SpeechEncoderDecoderConfig
+    config_class = SpeechEncoderDecoderConfig
     base_model_prefix = "speech_encoder_decoder"
     main_input_name = "inputs"
     SIGNATURE = (
         *("inputs", "attention_mask", "decoder_input_ids", "decoder_attention_mask", "encoder_outputs"),
         *("past_key_values", "decoder_inputs_embeds", "labels", "use_cache", "output_attentions"),
-        *("output_hidden_states", *SOUND, "return_dict"),
+        *("output_hidden_states", *_SOUND, "return_dict"),
     )
-    READ = ("inputs", *SOUND, "mask_time_indices")
-    KEYWORDS = (
-        *(name for name in seq2seq.Seq2SeqLM.KEYWORDS if name != "head_mask"),
-        *("mask_time_indices", "decoder_token_type_ids", "decoder_position_ids"),
-    )
+    READ = _SOUND
+    KEYWORDS = (*seq2seq.Seq2SeqLM.KEYWORDS, "decoder_token_type_ids", "decoder_position_ids")
     HIDES_PADDING = False
 
-    def source_name(self) -> str:
-        encoder = getattr(self, "encoder", None)
-        return next((name for name in SOUND if name in encoder.arguments()), SOUND[0])  # type: ignore[union-attr]
+    def unread(self) -> str | None:
+        """What the encoder would have to read, and does not; what it reads is what this model does."""
+        name = self.encoder.main_input_name
+        self.main_input_name = name  # type: ignore[misc]
+        return None if name in _SOUND else " or ".join(_SOUND)
 
-    def source_width(self) -> int:
-        config = self.encoder.config
-        adapted = getattr(config, "add_adapter", False)
-        width: int = config.output_hidden_size if adapted else config.hidden_size
+    def encoder_width(self) -> int:
+        """Of the rows that the encoder makes, after its adapter."""
+        config: Any = self.encoder.config
+        width: int = config.output_hidden_size if getattr(config, "add_adapter", False) else config.hidden_size
         return width
 
-    def heard(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """The inputs, with the sound by the encoder's name. Raises InputError for several, or another kind."""
-        given = {name: inputs[name] for name in ("inputs", *SOUND) if inputs.get(name) is not None}
-        rest, name = {key: value for key, value in inputs.items() if key not in ("inputs", *SOUND)}, self.source_name()
-        if len(given) > 1:
-            raise InputError(f"{type(self).__name__} got the sound twice, as {' and as '.join(given)}; give one.")
-        if wrong := given.keys() - {"inputs", name}:
-            raise InputError(f"{type(self.encoder).__name__} reads {name}, not {min(wrong)}.")
-        return rest | dict.fromkeys([name] if given else [], next(iter(given.values()), None))
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        heard = inputs.pop("inputs", None)
+        if heard is not None:
+            if any(inputs.get(name) is not None for name in _SOUND):
+                raise InputError(f"{type(self).__name__} got what is heard twice, as inputs and by its name.")
+            inputs[self.main_input_name] = heard
+        return super().compute(inputs)
 
     def encoded(
         self, inputs: dict[str, Any], asked: dict[str, Any]
     ) -> tuple[outputs.ModelOutput, tuple[Tensor, Layout]]:
-        given, mask, handed = (inputs.get(name) for name in ("encoder_outputs", "attention_mask", "memory"))
-        inputs = self.heard(inputs)
-        if given is None and inputs.get(self.source_name()) is None:
-            raise InputError(f"{type(self).__name__} reads inputs, a sound, or encoder_outputs: give one of them.")
-        if given is not None and handed is None:
-            inputs["attention_mask"] = self._frames(given[0], mask)
+        """What the encoder says, and its rows and their layout: the mask is of samples, and these are of frames."""
+        if inputs.get("memory") is not None:  # what is handed over has been here
+            return super().encoded(inputs, asked)
+        mask, given = inputs.get("attention_mask"), inputs.get("encoder_outputs")
+        of_frames = isinstance(self.encoder, ReadsSound) and mask is not None
+        if given is not None and of_frames:
+            inputs = inputs | {"attention_mask": self._of_frames(given[0].shape[1], mask)}
         encoded, (rows, layout) = super().encoded(inputs, asked)
-        if handed is not None:
-            return encoded, (rows, layout)
-        if layout.index is None and layout.columns != rows.shape[1]:  # an adapter has made fewer
-            layout = Layout(rows.shape[0], rows.shape[1], mask=self._frames(rows, mask))
-        # as the reference has it, where what the decoder attends to is the last hidden state
-        fields = {name: encoded.get(name) for name in self.OF_ENCODER}
-        return outputs.BaseModelOutput(layout.unpack(rows), **fields), (rows, layout)
+        if rows.dim() == 3 and rows.shape[1] != layout.columns:  # after an adapter
+            seen = self._of_frames(rows.shape[1], mask) if of_frames else None
+            layout = Layout(layout.batch, rows.shape[1], mask=seen)
+        return replace(encoded, last_hidden_state=layout.unpack(rows)), (rows, layout)  # type: ignore[type-var]
 
-    def _frames(self, states: Any, mask: Tensor | None) -> Tensor | None:
-        """Which of the encoder's last hidden states (B, T, D) are of sound, from a mask of samples or of frames."""
-        if not isinstance(states, Tensor) or mask is None or mask.shape[1] == states.shape[1]:
-            return mask
-        found: Tensor = self.encoder._get_feature_vector_attention_mask(states.shape[1], mask)  # type: ignore[operator]
+    def _of_frames(self, frames: int, mask: Any) -> Tensor:
+        """Which frames are real, from a mask of samples."""
+        found: Tensor = self.encoder._get_feature_vector_attention_mask(frames, mask)  # type: ignore[operator]
         return found
-
-    def read_source(self, inputs: Any, config: Any, kwargs: dict[str, Any]) -> Source:
-        """The sound that the encoder reads."""
-        name = self.source_name()
-        sound = self.heard({"inputs": inputs, **{key: kwargs.pop(key, None) for key in SOUND}}).get(name)
-        return super().read_source(sound, config, kwargs)
 
     def freeze_feature_encoder(self) -> None:
         """Let the encoder's convolutions be as they are in training."""
@@ -115,19 +102,18 @@ class SpeechEncoderDecoderModel(encoder_decoder.EncoderDecoderModel):
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
         """Sounds, and texts of random tokens, which is what the decoder makes of them too."""
-        sound, draw = self.encoder._sample(None)[0], torch.Generator().manual_seed(0)
-        size = (len(sound[self.source_name()]), 12)
+        heard, draw = self.encoder._sample(None)[0], torch.Generator().manual_seed(0)
+        size = (len(heard[self.main_input_name]), 12)
         ids = torch.randint(self.decoder.config.vocab_size, size, generator=draw).to(self.device)
-        return [self.whole_batch({**sound, "decoder_input_ids": ids})]
+        return [self.whole_batch({**heard, "decoder_input_ids": ids})]
 
 
 MODEL_TYPES = {"speech-encoder-decoder": SpeechEncoderDecoderConfig}
 TOKENIZER = None  # the decoder's
-FEATURE_EXTRACTOR = registry.load("wav2vec2").FEATURE_EXTRACTOR
 HEADS = {"base": SpeechEncoderDecoderModel, "speech-seq2seq": SpeechEncoderDecoderModel}
 TINY = {
     "encoder": {"model_type": "wav2vec2", **registry.load("wav2vec2").TINY},
     "decoder": {"model_type": "bert", **registry.load("bert").TINY, "is_decoder": True, "add_cross_attention": True},
-    "pad_token_id": 1,
-    "decoder_start_token_id": 2,
+    "pad_token_id": 0,
+    "decoder_start_token_id": 1,
 }

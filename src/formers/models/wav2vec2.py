@@ -2,12 +2,12 @@
 
 Source: Baevski et al. 2020 (arXiv 2006.11477), https://github.com/facebookresearch/fairseq; adapters of languages:
 Pratap et al. 2023 (arXiv 2305.13516).
-Letters: B batch, S samples, T frames, C channels of the convolutions, D width, F width of the feed-forward, V vocabulary.
+Letters: B batch, S samples, T frames, C channels of the convolutions, D width, E width after an adapter.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from .. import hub, speech, speech_heads
 from ..checkpoints import open_checkpoint
-from ..config import PretrainedConfig
 from ..cross_attention import EitherAttention
 from ..errors import CheckpointError, ConfigError, InputError
 from ..heads import MaskedLM
@@ -28,13 +27,15 @@ from ..ops.step import Step
 from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..processing.of_sound import Wav2Vec2FeatureExtractor
+from ..processing.spoken import Wav2Vec2Processor, Wav2Vec2ProcessorWithLM  # noqa: F401
 from ..speech import mask_spans as _compute_mask_indices  # noqa: F401
 from ..speech import sample_negatives as _sample_negative_indices  # noqa: F401
+from ..tokenization.ctc import Wav2Vec2CTCTokenizer
 
 _ADAPTER = ("adapter.{}.safetensors", "adapter.{}.bin")
 
 
-class Wav2Vec2Config(PretrainedConfig):
+class Wav2Vec2Config(speech.SpeechConfig):
     """Defaults are those of facebook/wav2vec2-base-960h.
 
     conv_dim, conv_stride, conv_kernel: of each convolution. feat_extract_norm: "group", of the first convolution alone,
@@ -98,20 +99,6 @@ class Wav2Vec2Config(PretrainedConfig):
     num_adapter_layers: int = 3
     output_hidden_size: int | None = None
     adapter_attn_dim: int | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        speech.settle(self)
-
-    def check(self) -> None:
-        """Raise ConfigError if a value is not of its key's kind, or lists of the convolutions differ in length."""
-        super().check()
-        speech.check_convolutions(self)
-
-    @property
-    def inputs_to_logits_ratio(self) -> int:
-        """How many samples there are to a frame."""
-        return math.prod(self.conv_stride)
 
 
 class Convolution(nn.Module):
@@ -188,6 +175,8 @@ class Wav2Vec2FeatureProjection(nn.Module):
 
 class Wav2Vec2PositionalConvEmbedding(nn.Module):
     """What is added to a frame, from those around it."""
+
+    WHOLE: ClassVar[bool] = False  # whether it reads columns of padding, which are zeros
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -329,8 +318,9 @@ class Wav2Vec2Encoder(nn.Module):
         layout, rate = step.layout, self.config.layerdrop if self.training else 0.0
         if layout.real is not None:  # kept padding is heard as silence
             rows = rows * layout.real[..., None]
-        rows = rows + speech.over_columns(self.pos_conv_embed.of_columns, rows, layout)
+        rows = rows + speech.over_columns(self.pos_conv_embed, rows, layout)
         rows = self.dropout(rows if self.PRE else self.layer_norm(rows))
+        step = replace(step, shared=self.shared(rows, step))
         found = run_layers(
             *(self.layers, rows, step, head_masks),
             checkpointing=self.gradient_checkpointing and self.training,
@@ -384,6 +374,7 @@ class Wav2Vec2PreTrainedModel(speech.ReadsSound):
 
     config_class: ClassVar[Any] = Wav2Vec2Config
     base_model_prefix = "wav2vec2"
+    OPTIONAL = ("adapter.", "masked_spec_embed", "adapter_layer")
 
     def make_body(self, config: Any, pooling: bool = False) -> PreTrainedModel:
         """The model under a head."""
@@ -403,14 +394,14 @@ class Wav2Vec2PreTrainedModel(speech.ReadsSound):
 
     def _get_adapters(self) -> dict[str, Tensor]:
         """The weights of a language by their names."""
-        if self.config.adapter_attn_dim is None:
+        if getattr(self.config, "adapter_attn_dim", None) is None:
             raise ConfigError(f"{type(self).__name__} has no layers of languages: config.adapter_attn_dim is None.")
         parts = ("adapter_layer", "lm_head")
         return {name: x for name, x in self.named_parameters() if not {*parts}.isdisjoint(name.split("."))}
 
     def load_adapter(self, target_lang: str, force_load: bool = True, **kwargs: Any) -> None:  # type: ignore[override]
-        """Load the layers of a language, and its vocabulary's, from `adapter.<target_lang>.safetensors` or `.bin` of the
-        folder, or hub name, that the model was loaded from.
+        """Load the layers of a language, and its vocabulary's, from `adapter.<target_lang>.safetensors` or `.bin` where
+        the model was loaded from.
 
         force_load: also where it is the language that the model has. Hub keywords: revision, cache_dir, token,
         local_files_only, force_download.
@@ -441,35 +432,26 @@ class Wav2Vec2PreTrainedModel(speech.ReadsSound):
         with torch.no_grad():
             for name, tensor in weights.items():
                 own[name].copy_(tensor)
-        self.target_lang = target_lang
+        vars(self)["target_lang"] = target_lang
 
 
 class Wav2Vec2Model(Wav2Vec2PreTrainedModel, speech.SpeechBody):
     """The encoder: hidden states (B, T, D), and what the convolutions hear, normalised, (B, T, C)."""
 
+    FRONT: ClassVar[tuple[Any, Any]] = (Wav2Vec2FeatureEncoder, Wav2Vec2FeatureProjection)
+    STACKS: ClassVar[tuple[Any, Any]] = (Wav2Vec2Encoder, Wav2Vec2EncoderStableLayerNorm)
+
     def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.feature_extractor = Wav2Vec2FeatureEncoder(config)
-        self.feature_projection = Wav2Vec2FeatureProjection(config)
+        self.feature_extractor, self.feature_projection = (part(config) for part in self.FRONT)
         if config.mask_time_prob > 0.0 or config.mask_feature_prob > 0.0:
             self.masked_spec_embed = nn.Parameter(torch.empty(config.hidden_size).uniform_())
-        stack = Wav2Vec2EncoderStableLayerNorm if config.do_stable_layer_norm else Wav2Vec2Encoder
-        self.encoder = stack(config)
-        self.adapter = Wav2Vec2Adapter(config) if config.add_adapter else None
+        self.encoder = self.STACKS[bool(getattr(config, "do_stable_layer_norm", False))](config)
+        self.adapter = Wav2Vec2Adapter(config) if getattr(config, "add_adapter", False) else None
         self.post_init()
 
 
-class _Headed(Wav2Vec2PreTrainedModel):
-    """The model with a head."""
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.add_body(config)
-        self.add_head(config)
-        self.post_init()
-
-
-class Wav2Vec2ForPreTraining(_Headed, speech_heads.PreTraining):
+class Wav2Vec2ForPreTraining(Wav2Vec2PreTrainedModel, speech_heads.PreTraining):
     """Learns from sound alone."""
 
 
@@ -478,12 +460,11 @@ class Wav2Vec2ForCTC(Wav2Vec2PreTrainedModel, speech_heads.CTC):
 
     def __init__(self, config: Any, target_lang: str | None = None) -> None:
         super().__init__(config)
-        self.add_body(config)
-        self.add_head(config)
-        self.target_lang = target_lang
-        if target_lang is not None and config.adapter_attn_dim is None:
-            raise InputError(f"target_lang={target_lang!r}, but there are no layers of languages: adapter_attn_dim=None.")
-        self.post_init()
+        self.target_lang: str | None = target_lang
+        if target_lang is not None and getattr(config, "adapter_attn_dim", None) is None:
+            raise InputError(
+                f"target_lang={target_lang!r}, but there are no layers of languages: adapter_attn_dim=None."
+            )
 
     def read_beside(self, source: hub.Source, packed: Any = None) -> None:
         super().read_beside(source, packed)
@@ -496,32 +477,33 @@ class Wav2Vec2ForMaskedLM(Wav2Vec2PreTrainedModel, speech_heads.SpeechHead):
 
     OUTPUT = MaskedLM.OUTPUT
 
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        self.add_body(config)
+    TARGETS = ()
+
+    def add_head(self, config: Any) -> None:
+        """Make the last layer."""
         self.dropout = nn.Dropout(config.final_dropout)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
-        self.post_init()
 
     def results(self, body: Any, layout: Any, inputs: dict[str, Any], targets: dict[str, Any]) -> dict[str, Any]:
         return {"logits": layout.unpack(self.lm_head(self.dropout(body.last_hidden_state)))}
 
 
-class Wav2Vec2ForSequenceClassification(_Headed, speech_heads.AudioClassification):
+class Wav2Vec2ForSequenceClassification(Wav2Vec2PreTrainedModel, speech_heads.AudioClassification):
     """Labels sounds."""
 
 
-class Wav2Vec2ForAudioFrameClassification(_Headed, speech_heads.AudioFrameClassification):
+class Wav2Vec2ForAudioFrameClassification(Wav2Vec2PreTrainedModel, speech_heads.AudioFrameClassification):
     """Labels frames."""
 
 
-class Wav2Vec2ForXVector(_Headed, speech_heads.XVector):
+class Wav2Vec2ForXVector(Wav2Vec2PreTrainedModel, speech_heads.XVector):
     """Vectors of voices."""
 
 
 MODEL_TYPES = {"wav2vec2": Wav2Vec2Config}
-TOKENIZER = None
+TOKENIZER = Wav2Vec2CTCTokenizer
 FEATURE_EXTRACTOR = Wav2Vec2FeatureExtractor
+PROCESSOR = Wav2Vec2Processor
 HEADS = {
     "base": Wav2Vec2Model,
     "ctc": Wav2Vec2ForCTC,

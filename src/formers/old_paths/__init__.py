@@ -58,6 +58,7 @@ PATHS: dict[str, tuple[str, ...]] = {
     "models.auto.modeling_auto": _AUTO,
     "models.auto.processing_auto": ("auto_processing",),
     "models.auto.tokenization_auto": _AUTO,
+    "models.whisper.english_normalizer": ("tokenization.normalizers_of_speech",),
     "processing_utils": ("processing.processor",),
     "pytorch_utils": ("old_paths.tensors",),
     "testing_utils": ("old_paths.names",),

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 # Tasks of Transformers, to tell one that is missing here from one that does not exist.
 _ELSEWHERE = (
-    *("any-to-any", "audio-classification", "automatic-speech-recognition", "decision"),
+    *("any-to-any", "automatic-speech-recognition", "decision"),
     *("depth-estimation", "image-segmentation", "image-to-image", "keypoint-matching"),
     *("mask-generation", "object-detection"),
     *("text-to-audio", "text-to-speech"),
     "video-classification",
-    *("zero-shot-audio-classification", "zero-shot-object-detection"),
+    "zero-shot-object-detection",
 )
 
 # names that are no tasks' classes, and their files
@@ -77,7 +77,7 @@ def pipeline(
             "zero-shot-classification", "fill-mask", "feature-extraction", "text-ranking", "multiple-choice",
             "next-sentence", "table-question-answering", "document-question-answering", "text-generation",
             "conversational", "text2text-generation", "summarization", "translation" (or "translation_en_to_fr", and so
-            on); those on pictures ("image-classification", …) and on sounds ("automatic-speech-recognition", …); left out,
+            on); on pictures ("image-classification", …) and sounds ("automatic-speech-recognition", …); left out,
             the model's architecture decides.
         model: a folder, a hub name, or a model object; left out, the task's default model.
         config: the model's config, or where to find it, when it is not the model's own.

@@ -7,7 +7,7 @@ from typing import Any
 from .base import Task
 from .choices import checked_top_k, member
 from .images import ImagePipeline
-from .scores import APPLY, ClassificationFunction, usual_function
+from .scores import ClassificationFunction, labelled
 from .text import no_head
 
 
@@ -52,10 +52,7 @@ class ImageClassificationPipeline(ImagePipeline):
         logits = model_outputs.get("logits")
         if logits is None or logits.ndim != 2 or logits.shape[1] != self.model.config.num_labels:
             raise no_head(self.model, "picture", "Image classification", "AutoModelForImageClassification")
-        names = self.model.config.id2label
-        scores = APPLY[function_to_apply or usual_function(self.model.config)](logits[0]).tolist()
-        labels = [{"label": names[i], "score": score} for i, score in enumerate(scores)]
-        return sorted(labels, key=lambda label: label["score"], reverse=True)[:top_k]
+        return labelled(logits[0], self.model.config, function_to_apply)[:top_k]
 
 
 def images_of(inputs: Any, kwargs: dict[str, Any], *names: str) -> Any:

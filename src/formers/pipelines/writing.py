@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -170,7 +171,7 @@ def over(default: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 def check_names(pipe: Any, given: Mapping[str, Any]) -> None:
     """Raise ArgumentError for an argument that neither the task nor `generate` has."""
-    known = {*KEYS, *OF_GENERATE}
+    known = {*KEYS, *OF_GENERATE, *inspect.signature(type(pipe.model).generate).parameters} - {"self", "kwargs"}
     if isinstance(pipe.model, GenerationMixin) and (unknown := given.keys() - known):
         name, kind = min(unknown), type(pipe).__name__
         raise ArgumentError(

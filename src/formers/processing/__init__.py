@@ -9,6 +9,7 @@ image        BaseImageProcessor: settings, calls; settings: what they may be; fe
 sequence     SequenceFeatureExtractor: settings, padding; of_sound: the extractors; spectrogram: bands of frequencies
 configured   settings as attributes, keywords and lines of a file
 processor    ProcessorMixin: an image processor and a tokenizer as one; sound_processor: with sounds in place of images
+spoken       processors of speech: Whisper's and Wav2Vec2's
 files        preprocessor_config.json and processor_config.json
 """
 

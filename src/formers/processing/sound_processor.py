@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from .. import hub, registry
-from ..errors import ArgumentError
+from ..errors import ArgumentError, near
 from ..tokenization import PreTrainedTokenizer
 from .feature import BatchFeature
 from .files import class_names, sound_values
@@ -18,6 +18,10 @@ from .sequence import SequenceFeatureExtractor
 
 P = TypeVar("P", bound="SoundProcessorMixin")
 _PARTS = ("text_kwargs", "audio_kwargs", "common_kwargs")
+_TEXT_ARGUMENTS = (
+    "padding_side", "pad_to_multiple_of", "return_token_type_ids", "return_attention_mask", "return_length", "verbose",
+    "return_overflowing_tokens", "return_special_tokens_mask", "return_offsets_mapping", "split_special_tokens",
+)  # fmt: skip
 
 
 class SoundProcessorMixin(ProcessorMixin):
@@ -84,6 +88,8 @@ class SoundProcessorMixin(ProcessorMixin):
         if audio is None and text is None:
             raise ArgumentError(f"{type(self).__name__} needs audio=, text=, or both.")
         of_sound, of_text = self._shared(kwargs)
+        if text is None:
+            self._check_names(of_text)
         words = None if text is None else self.tokenizer(text, **of_text)
         if audio is None:
             return words
@@ -107,12 +113,22 @@ class SoundProcessorMixin(ProcessorMixin):
         of_text.pop("sampling_rate", None)
         return {**of_sound, **parts["audio_kwargs"]}, {**of_text, **parts["text_kwargs"]}
 
+    def _check_names(self, of_text: dict[str, Any]) -> None:
+        """Refuse a keyword that neither part has, in a call with sounds alone."""
+        known = {*_TEXT_ARGUMENTS, *inspect.signature(type(self.tokenizer).__call__).parameters}
+        for name in of_text.keys() - known:
+            names = [*self.sounds.keys(), *inspect.signature(type(self.sounds).__call__).parameters, *known]
+            raise ArgumentError(f"{type(self).__name__} has no argument {name!r}.{near(name, names)}")
+
     def pad(self, *inputs: Any, labels: Any = None, **kwargs: Any) -> Any:
         """A batch of what was made of sounds, of their `labels`, or of both, each as its part pads."""
         if inputs and self.current_processor is self.tokenizer:
             return self.tokenizer.pad(*inputs, **kwargs)
-        features = inputs[0] if inputs else kwargs.pop("input_features", None) or kwargs.pop("input_values", None)
-        padded = None if features is None else self.sounds.pad(features, **kwargs)
+        named = [kwargs.pop(name, None) for name in ("input_features", "input_values")]
+        features = inputs[0] if inputs else next((one for one in named if one is not None), None)
+        if features is None and labels is None:
+            raise ArgumentError(f"{type(self).__name__}.pad needs what was made of sounds, labels=, or both.")
+        padded = None if features is None else self.sounds.pad(features, *inputs[1:], **kwargs)
         words = None if labels is None else self.tokenizer.pad(labels, **kwargs)
         if padded is None:
             return words
@@ -134,6 +150,13 @@ class SoundProcessorMixin(ProcessorMixin):
     @classmethod
     def from_pretrained(cls: type[P], pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> P:
         """Load both parts from a folder or a hub name. Keywords are the hub's, and settings of the extractor."""
+        return cls(*cls.loaded_parts(pretrained_model_name_or_path, kwargs))
+
+    @classmethod
+    def loaded_parts(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]
+    ) -> tuple[Any, Any]:
+        """The feature extractor and the tokenizer, loaded; the keywords are those of `from_pretrained`."""
         where = hub.hub_arguments(kwargs)
         source = hub.locate(pretrained_model_name_or_path, **where)
         values, _ = sound_values(source) or ({}, None)
@@ -143,4 +166,4 @@ class SoundProcessorMixin(ProcessorMixin):
         settings = {name: kwargs.pop(name) for name in list(kwargs) if name in {*kind.keys(), "use_fast"}}
         sounds = kind.from_pretrained(pretrained_model_name_or_path, **where, **settings)
         tokenizer = cls._tokenizer_class(source).from_pretrained(pretrained_model_name_or_path, **where, **kwargs)
-        return cls(sounds, tokenizer)
+        return sounds, tokenizer

@@ -10,6 +10,9 @@ byte_level.py  the recipe for vocab.json with merges.txt; marked.py: where token
 tabular.py     the recipe for a question and a table, over that of vocab.txt; tables.py: numbers and dates in tables
 boxed.py       words with their boxes on a page, over any recipe
 sentencepiece.py  the recipe for .model files
+whisper.py     Whisper's recipe; transcript.py: what it wrote for pieces of a sound as one text, with times
+ctc.py         characters, one or none for a frame of sound
+spoken.py      languages that are spoken; normalizers_of_speech.py: texts of speech in one form
 frames.py      what special tokens are put around texts; languages.py: texts that say their language, and targets
 """
 

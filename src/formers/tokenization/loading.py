@@ -29,6 +29,7 @@ _NOT_OURS = ("use_fast", "from_slow", "trust_remote_code", "tokenizer_type", "co
 _NOT_KEPT = (
     "tokenizer_class", "auto_map", "special_tokens_map_file", "tokenizer_file", "vocab_file", "init_inputs",
     "name_or_path", "backend", "is_local", "local_files_only", "processor_class", "tokenizer_object", "vocab", "self",
+    "normalizer_file",
 )  # fmt: skip
 
 
