@@ -28,6 +28,7 @@ from .modeling import OPTIONS, PreTrainedModel
 from .ops.checks import read_mask
 from .ops.layout import Layout, is_tracing
 from .ops.step import Step
+from .waves import frames_in_pieces, in_pieces
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -302,6 +303,8 @@ class FeatureEncoder(nn.Module):
 
     def rows(self, input_values: Tensor, layout: Layout) -> Tensor:
         """(B, S) to the frames of a layout, (N, C) or (B, T, C)."""
+        if in_pieces(self, input_values):
+            return frames_in_pieces(self.conv_layers, input_values, layout)  # type: ignore[arg-type]
         if layout.index is None:
             return self(input_values).transpose(1, 2)
         layers = list(self.conv_layers)
