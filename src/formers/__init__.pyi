@@ -303,6 +303,15 @@ from .models.convnext import (
     ConvNextModel as ConvNextModel,
     ConvNextPreTrainedModel as ConvNextPreTrainedModel,
 )
+from .models.data2vec_audio import (
+    Data2VecAudioConfig as Data2VecAudioConfig,
+    Data2VecAudioForAudioFrameClassification as Data2VecAudioForAudioFrameClassification,
+    Data2VecAudioForCTC as Data2VecAudioForCTC,
+    Data2VecAudioForSequenceClassification as Data2VecAudioForSequenceClassification,
+    Data2VecAudioForXVector as Data2VecAudioForXVector,
+    Data2VecAudioModel as Data2VecAudioModel,
+    Data2VecAudioPreTrainedModel as Data2VecAudioPreTrainedModel,
+)
 from .models.data2vec_text import (
     Data2VecTextConfig as Data2VecTextConfig,
     Data2VecTextForCausalLM as Data2VecTextForCausalLM,
@@ -458,6 +467,13 @@ from .models.granite import (
     GraniteForCausalLM as GraniteForCausalLM,
     GraniteModel as GraniteModel,
     GranitePreTrainedModel as GranitePreTrainedModel,
+)
+from .models.hubert import (
+    HubertConfig as HubertConfig,
+    HubertForCTC as HubertForCTC,
+    HubertForSequenceClassification as HubertForSequenceClassification,
+    HubertModel as HubertModel,
+    HubertPreTrainedModel as HubertPreTrainedModel,
 )
 from .models.idefics3 import (
     Idefics3Config as Idefics3Config,
@@ -767,6 +783,10 @@ from .models.smolvlm import (
     SmolVLMProcessor as SmolVLMProcessor,
     SmolVLMVisionConfig as SmolVLMVisionConfig,
 )
+from .models.speech_encoder_decoder import (
+    SpeechEncoderDecoderConfig as SpeechEncoderDecoderConfig,
+    SpeechEncoderDecoderModel as SpeechEncoderDecoderModel,
+)
 from .models.swin import (
     SwinConfig as SwinConfig,
     SwinForImageClassification as SwinForImageClassification,
@@ -852,6 +872,15 @@ from .models.wav2vec2 import (
     Wav2Vec2ForXVector as Wav2Vec2ForXVector,
     Wav2Vec2Model as Wav2Vec2Model,
     Wav2Vec2PreTrainedModel as Wav2Vec2PreTrainedModel,
+)
+from .models.wavlm import (
+    WavLMConfig as WavLMConfig,
+    WavLMForAudioFrameClassification as WavLMForAudioFrameClassification,
+    WavLMForCTC as WavLMForCTC,
+    WavLMForSequenceClassification as WavLMForSequenceClassification,
+    WavLMForXVector as WavLMForXVector,
+    WavLMModel as WavLMModel,
+    WavLMPreTrainedModel as WavLMPreTrainedModel,
 )
 from .models.whisper import (
     WhisperConfig as WhisperConfig,

@@ -148,7 +148,8 @@ class WhisperPreTrainedModel(PreTrainedModel):
         super()._init_weights(module)
         if isinstance(module, nn.Conv1d):
             nn.init.normal_(module.weight, std=self._std())
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, WhisperEncoder):
             table = module.embed_positions.weight
             with torch.no_grad():
