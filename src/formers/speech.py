@@ -299,7 +299,10 @@ class FeatureEncoder(nn.Module):
 
     def forward(self, input_values: Tensor) -> Tensor:
         """(B, S) to (B, C, T)."""
-        return self.through(self.conv_layers, input_values[:, None])
+        return self.through(self.conv_layers, self._one_channel(input_values))
+
+    def _one_channel(self, input_values: Tensor) -> Tensor:
+        return input_values[:, None].to(next(self.parameters()).dtype)
 
     def rows(self, input_values: Tensor, layout: Layout) -> Tensor:
         """(B, S) to the frames of a layout, (N, C) or (B, T, C)."""
@@ -309,7 +312,7 @@ class FeatureEncoder(nn.Module):
             return self(input_values).transpose(1, 2)
         layers = list(self.conv_layers)
         first = max((i + 1 for i, layer in enumerate(layers) if getattr(layer, "WHOLE", False)), default=0)
-        columns, parts, done = self.through(layers[:first], input_values[:, None]), [], 0
+        columns, parts, done = self.through(layers[:first], self._one_channel(input_values)), [], 0
         for span in layout.spans:
             texts, done = layout.texts[done : done + span.texts], done + span.texts
             read = columns[texts, :, : samples_of(self.config, span.new, first)]

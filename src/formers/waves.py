@@ -37,7 +37,7 @@ def in_pieces(encoder: Any, input_values: Tensor) -> bool:
         return False
     if torch.is_grad_enabled() and (input_values.requires_grad or any(p.requires_grad for p in encoder.parameters())):
         return False
-    ours = all(type(layer).__module__.startswith("formers.models.") for layer in encoder.conv_layers)
+    ours = all(type(m).__module__.startswith(("formers.", "torch.nn.")) for m in modules)  # no adapters, say
     return ours and not any(replaced(module) for module in modules)
 
 

@@ -85,3 +85,37 @@ def test_silence_and_constants() -> None:
     with torch.no_grad():
         for wave in (torch.zeros(1, 400), torch.full((1, 400), 2.0)):
             assert difference(ours(wave)[0], theirs(wave)[0]) < 1e-4
+
+
+class Louder(torch.nn.Module):
+    """What somebody puts around a convolution."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.weight = inner.weight
+
+    def forward(self, columns: torch.Tensor) -> torch.Tensor:
+        return 2 * self.inner(columns)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_what_others_put_around_a_convolution_is_computed(place: int) -> None:
+    theirs, ours = pair("wav2vec2", "base", feat_extract_norm="layer")
+    for model in (theirs, ours):
+        layer = model.feature_extractor.conv_layers[place]
+        layer.layer_norm = torch.nn.Identity()
+        layer.conv = Louder(layer.conv)
+    wave = padded()["input_values"]
+    with torch.no_grad():
+        assert not waves.in_pieces(ours.feature_extractor, wave)
+        assert difference(ours(wave)[0], theirs(wave)[0]) < 1e-5
+
+
+def test_autocast() -> None:
+    for form in ("group", "layer"):
+        _, ours = pair("wav2vec2", "base", **FORMS[form])
+        with torch.no_grad():
+            expected = ours(**padded())[0]
+            with torch.autocast("cpu", torch.bfloat16):
+                assert difference(ours(**padded())[0].float(), expected) < 0.05
