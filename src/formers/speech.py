@@ -276,9 +276,17 @@ def over_columns(module: Any, rows: Tensor, layout: Layout) -> Tensor:
     return made[0] if len(made) == 1 else torch.cat(made)
 
 
+class Convolution(nn.Module):
+    """One convolution from samples to frames: `conv`, maybe `layer_norm`, and `activation`. WHOLE: whether it reads a
+    whole sound at once, padding included."""
+
+    WHOLE: ClassVar[bool] = False
+    conv: nn.Conv1d
+    activation: nn.Module
+
+
 class FeatureEncoder(nn.Module):
-    """Convolutions from samples to frames: `conv_layers`, of which the first ones may read whole sounds, padding
-    included, as `WHOLE` of a layer says."""
+    """Convolutions from samples to frames: `conv_layers`, of which those that read whole sounds come first."""
 
     conv_layers: nn.ModuleList
     config: Any
@@ -310,9 +318,9 @@ class FeatureEncoder(nn.Module):
             return frames_in_pieces(self.conv_layers, input_values, layout)  # type: ignore[arg-type]
         if layout.index is None:
             return self(input_values).transpose(1, 2)
-        layers = list(self.conv_layers)
-        first = max((i + 1 for i, layer in enumerate(layers) if getattr(layer, "WHOLE", False)), default=0)
-        columns, parts, done = self.through(layers[:first], self._one_channel(input_values)), [], 0
+        layers, parts, done = list(self.conv_layers), [], 0
+        first = sum(getattr(layer, "WHOLE", False) for layer in layers)
+        columns = self.through(layers[:first], self._one_channel(input_values))
         for span in layout.spans:
             texts, done = layout.texts[done : done + span.texts], done + span.texts
             read = columns[texts, :, : samples_of(self.config, span.new, first)]

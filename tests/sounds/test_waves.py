@@ -10,6 +10,7 @@ from families import difference
 from images.towers import pair
 
 from formers import waves
+from formers.ops.strided import Strided
 from formers.speech import samples_of
 from sounds.test_wav2vec2 import padded
 
@@ -42,10 +43,10 @@ def test_pieces_of_any_size(form: str, piece: int, monkeypatch: pytest.MonkeyPat
 
 def test_pieces_are_of_the_samples_that_they_need() -> None:
     _, ours = pair("wav2vec2", "base")
-    steps = list(zip(ours.config.conv_kernel, ours.config.conv_stride, strict=True))
+    steps = [Strided.of(layer.conv) for layer in ours.feature_extractor.conv_layers]
     for start in range(4):
         for stop in range(start + 1, 8):
-            first, last = waves._reach(steps, start, stop)
+            first, last = waves.reach(steps, start, stop)
             assert last - first == samples_of(ours.config, stop - start)
 
 
