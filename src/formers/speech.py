@@ -145,14 +145,16 @@ def mask_spans(
 
 
 def sample_negatives(
-    shape: tuple[int, int], num_negatives: int, mask_time_indices: Any = None
+    features_shape: tuple[int, int], num_negatives: int, mask_time_indices: Any = None
 ) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """For each column of `shape` (B, T) numbers of others of the same sound, (B, T, num_negatives), counted through the
+    """For each column of features_shape (B, T) numbers of others of the same sound, (B, T, num_negatives), counted through the
     flattened batch. mask_time_indices: (B, T) the columns that are drawn for, and from; all if left out.
 
     The draws are numpy's, in the reference's order. Raises InputError where a sound has a single such column."""
-    batch, columns = shape
-    chosen = np.ones(shape, dtype=bool) if mask_time_indices is None else np.asarray(mask_time_indices).astype(bool)
+    batch, columns = features_shape
+    chosen = (
+        np.ones(features_shape, dtype=bool) if mask_time_indices is None else np.asarray(mask_time_indices).astype(bool)
+    )
     found = np.zeros((batch, columns, num_negatives), dtype=np.int32)
     for text in range(batch):
         places = np.arange(columns)[chosen[text]]

@@ -28,7 +28,6 @@ from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..processing.of_sound import Wav2Vec2FeatureExtractor
 from ..processing.spoken import Wav2Vec2Processor, Wav2Vec2ProcessorWithLM  # noqa: F401
-from ..speech import mask_spans as _compute_mask_indices  # noqa: F401
 from ..speech import sample_negatives as _sample_negative_indices  # noqa: F401
 from ..tokenization.ctc import Wav2Vec2CTCTokenizer
 
@@ -99,6 +98,14 @@ class Wav2Vec2Config(speech.SpeechConfig):
     num_adapter_layers: int = 3
     output_hidden_size: int | None = None
     adapter_attn_dim: int | None = None
+
+
+def _compute_mask_indices(
+    shape: tuple[int, int], mask_prob: float, mask_length: int, attention_mask: Tensor | None = None, min_masks: int = 0
+) -> Any:
+    """Spans that are drawn at random, as scripts ask for them: see `speech.mask_spans`; attention_mask: of frames."""
+    lengths = None if attention_mask is None else attention_mask.sum(-1).tolist()
+    return speech.mask_spans(shape, mask_prob, mask_length, lengths, min_masks)
 
 
 class Wav2Vec2NoLayerNormConvLayer(speech.Convolution):
