@@ -143,9 +143,7 @@ def senses(batch: Batch) -> bool:
 
 
 def mask_of(batch: Batch) -> Tensor | None:
-    """Which columns are tokens, (B, T); None for pictures or sounds alone."""
-    if "input_values" in batch and "input_ids" not in batch:  # whose mask is of samples, not of what is made of them
-        return None
+    """Which columns are tokens, or samples of sound, (B, T); None for pictures or sounds alone."""
     if "attention_mask" in batch or "input_ids" not in batch:
         return batch.get("attention_mask")
     return torch.ones_like(batch["input_ids"])
