@@ -149,8 +149,8 @@ def mask_spans(
 def sample_negatives(
     features_shape: tuple[int, int], num_negatives: int, mask_time_indices: Any = None
 ) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """For each column of features_shape (B, T) numbers of others of the same sound, (B, T, num_negatives), counted through the
-    flattened batch. mask_time_indices: (B, T) the columns that are drawn for, and from; all if left out.
+    """For each column of features_shape (B, T) numbers of others of the same sound, (B, T, num_negatives), counted
+    through the flattened batch. mask_time_indices: (B, T) the columns that are drawn for, and from; all if left out.
 
     The draws are numpy's, in the reference's order. Raises InputError where a sound has a single such column."""
     batch, columns = features_shape
