@@ -21,6 +21,7 @@ from formers import (
     ClapModel,
     ClapProcessor,
     ClapTextConfig,
+    registry,
 )
 from formers.errors import ConfigError, InputError, NotTensorError
 
@@ -167,3 +168,20 @@ def test_its_processor(tmp_path: Path) -> None:
             assert difference(got[name].float(), expected[name].float()) < 1e-5
     heard, read = ours(audio=sound, sampling_rate=48_000), ours(text="rain")
     assert {*heard} == {"input_features", "is_longer"} and {*read} == {"input_ids", "attention_mask"}
+
+
+def test_parts_of_a_whole_file(both: tuple[Any, Any], tmp_path: Path) -> None:
+    _, ours = both
+    ours.save_pretrained(tmp_path)
+    given = batch(ours, "base", labels=False)
+    sounds = {name: given.pop(name) for name in ("input_features", "is_longer")}
+    heads: Any = registry.load("clap").HEADS
+    with torch.no_grad():
+        whole = ours(**sounds, **given)
+        for name, inputs in (("audio", sounds), ("text", given)):
+            kind, projected = heads[name], heads[f"{name}-projection"]
+            part, report = kind.from_pretrained(tmp_path, output_loading_info=True)
+            assert not report["missing_keys"]
+            assert torch.equal(part(**inputs).pooler_output, whole[f"{name}_model_output"].pooler_output)
+            vectors = torch.nn.functional.normalize(projected.from_pretrained(tmp_path)(**inputs)[0], dim=-1)
+            assert torch.allclose(vectors, whole[f"{name}_embeds"], atol=1e-6)

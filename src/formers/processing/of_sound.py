@@ -270,6 +270,10 @@ def _repeated(wave: Array, length: int, how: str | bool) -> Array:
     return np.pad(wave, (0, length - len(wave)))
 
 
+# what older code gives all extractors of sound alike, and means by it samples
+_NOT_OF_FRAMES = ("padding", "truncation", "max_length")
+
+
 class FilterBankExtractor(SequenceFeatureExtractor):
     """Kaldi's features of 1024 frames, by the mean and twice the standard deviation of a data set (Gong et al., 2021).
 
@@ -296,7 +300,7 @@ class FilterBankExtractor(SequenceFeatureExtractor):
         raw_speech: a sound as `load_audio` takes it, or a list of them; sampling_rate: that of arrays, resampled where
         it is another; the rest are settings for this call. What is longer is cut off, what is shorter gets zeros.
         """
-        own = self.with_settings({k: v for k, v in kwargs.items() if k not in ("padding", "truncation")})
+        own = self.with_settings({k: v for k, v in kwargs.items() if k not in _NOT_OF_FRAMES})
         found = own.each(own._frames, own.waves(raw_speech, sampling_rate))
         return BatchFeature({"input_values": found}, return_tensors)
 

@@ -22,6 +22,7 @@ _TEXT_ARGUMENTS = (
     "padding_side", "pad_to_multiple_of", "return_token_type_ids", "return_attention_mask", "return_length", "verbose",
     "return_overflowing_tokens", "return_special_tokens_mask", "return_offsets_mapping", "split_special_tokens",
 )  # fmt: skip
+_OF_BOTH = ("pad_to_multiple_of", "return_attention_mask")
 
 
 class SoundProcessorMixin(ProcessorMixin):
@@ -115,8 +116,9 @@ class SoundProcessorMixin(ProcessorMixin):
                 raise ArgumentError(f"{name} is a dictionary of arguments, got {type(part).__name__}.")
         both = {**kwargs, **parts["common_kwargs"]}
         called = inspect.signature(type(self.sounds).__call__).parameters
-        of_both = inspect.signature(type(self.tokenizer).__call__).parameters
-        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs"}
+        of_both = {*inspect.signature(type(self.tokenizer).__call__).parameters, *_OF_BOTH}
+        # the side is that of texts: a sound that begins with silence is another one
+        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs", "padding_side"}
         of_sound = {name: value for name, value in both.items() if name in known}
         of_text = {name: value for name, value in both.items() if name not in known or name in of_both}
         of_text.pop("sampling_rate", None)
