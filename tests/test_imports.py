@@ -15,9 +15,9 @@ ROOMS = [
     "version", "errors", "extra", "logging", "machine", "atomic", "registry", "views", "hub", "checkpoints", "gguf",
     "config", "tokenization", "processing", "classes", "outputs", "ops", "optimize", "cache", "report", "loading",
     "pretrained", "adapters", "pruning", "optimizing", "layers", "cross_attention", "masks", "generation", "modeling",
-    "bodies", "heads", "vision", "backbone", "segmentation", "convolutional", "spectrograms", "speech", "speech_heads",
-    "two_towers", "decoders", "seeing", "experts", "seq2seq", "models", "auto", "auto_processing", "fitting", "convert",
-    "check",
+    "bodies", "heads", "vision", "backbone", "segmentation", "convolutional", "spectrograms", "waves", "speech",
+    "speech_heads", "two_towers", "decoders", "seeing", "experts", "seq2seq", "models", "auto", "auto_processing",
+    "fitting", "convert", "check",
     "training", "pipelines", "sentences", "visualize", "cli",
     "old_paths", "as_transformers",
 ]  # fmt: skip

@@ -23,13 +23,12 @@ from torch.utils.checkpoint import checkpoint
 from . import outputs
 from .config import PretrainedConfig
 from .errors import ArgumentError, ConfigError, InputError, NotTensorError
-from .layers import ColumnConv, by_hand, keeps_padding
+from .layers import by_hand, keeps_padding
 from .modeling import OPTIONS, PreTrainedModel
 from .ops.checks import read_mask
 from .ops.layout import Layout, is_tracing
-from .ops.spans import Span
 from .ops.step import Step
-from .ops.strided import Strided
+from .waves import frames_in_pieces, in_pieces
 
 if TYPE_CHECKING:
     from .cache import Cache
@@ -39,7 +38,6 @@ LAYER = ("hidden_states", "attention_mask", "output_attentions")
 STACK = (*LAYER, "output_hidden_states", "return_dict")
 by_hand_layer = by_hand(*LAYER)
 by_hand_stack = by_hand(*STACK)
-_AT_ONCE = 128  # frames
 _HOW = "a feature extractor makes them: extractor(sound, sampling_rate=16000, return_tensors='pt')"
 
 
@@ -147,14 +145,16 @@ def mask_spans(
 
 
 def sample_negatives(
-    shape: tuple[int, int], num_negatives: int, mask_time_indices: Any = None
+    features_shape: tuple[int, int], num_negatives: int, mask_time_indices: Any = None
 ) -> np.ndarray[Any, np.dtype[np.int32]]:
-    """For each column of `shape` (B, T) numbers of others of the same sound, (B, T, num_negatives), counted through the
-    flattened batch. mask_time_indices: (B, T) the columns that are drawn for, and from; all if left out.
+    """For each column of features_shape (B, T) numbers of others of the same sound, (B, T, num_negatives), counted
+    through the flattened batch. mask_time_indices: (B, T) the columns that are drawn for, and from; all if left out.
 
     The draws are numpy's, in the reference's order. Raises InputError where a sound has a single such column."""
-    batch, columns = shape
-    chosen = np.ones(shape, dtype=bool) if mask_time_indices is None else np.asarray(mask_time_indices).astype(bool)
+    batch, columns = features_shape
+    chosen = (
+        np.ones(features_shape, dtype=bool) if mask_time_indices is None else np.asarray(mask_time_indices).astype(bool)
+    )
     found = np.zeros((batch, columns, num_negatives), dtype=np.int32)
     for text in range(batch):
         places = np.arange(columns)[chosen[text]]
@@ -279,15 +279,12 @@ def over_columns(module: Any, rows: Tensor, layout: Layout) -> Tensor:
 
 
 class Convolution(nn.Module):
-    """One convolution from samples to frames: `conv`, and what follows it, which is the same for columns (B, C, T) and
-    for rows (…, C). WHOLE: whether it reads a whole sound at once, padding included."""
+    """One convolution from samples to frames: `conv`, maybe `layer_norm`, and `activation`. WHOLE: whether it reads a
+    whole sound at once, padding included."""
 
     WHOLE: ClassVar[bool] = False
     conv: nn.Conv1d
-
-    def after(self, rows: Tensor) -> Tensor:
-        """What follows, of rows (…, C)."""
-        raise NotImplementedError
+    activation: nn.Module
 
 
 class FeatureEncoder(nn.Module):
@@ -312,52 +309,24 @@ class FeatureEncoder(nn.Module):
 
     def forward(self, input_values: Tensor) -> Tensor:
         """(B, S) to (B, C, T)."""
-        return self.through(self.conv_layers, input_values[:, None])
+        return self.through(self.conv_layers, self._one_channel(input_values))
+
+    def _one_channel(self, input_values: Tensor) -> Tensor:
+        return input_values[:, None].to(next(self.parameters()).dtype)
 
     def rows(self, input_values: Tensor, layout: Layout) -> Tensor:
         """(B, S) to the frames of a layout, (N, C) or (B, T, C)."""
-        products = self._as_products(input_values)
-        if layout.index is None and not products:
+        if in_pieces(self, input_values):
+            return frames_in_pieces(self.conv_layers, input_values, layout)  # type: ignore[arg-type]
+        if layout.index is None:
             return self(input_values).transpose(1, 2)
         layers, parts, done = list(self.conv_layers), [], 0
         first = sum(getattr(layer, "WHOLE", False) for layer in layers)
-        columns = self.through(layers[:first], input_values[:, None])
-        for span in (Span(0, layout.batch, layout.columns, layout.columns),) if layout.index is None else layout.spans:
-            texts = range(layout.batch) if layout.index is None else layout.texts[done : done + span.texts]
-            done += span.texts
-            length = samples_of(self.config, span.new, first)
-            if products:
-                parts += [self._frames(columns[text, :, :length].t().contiguous(), layers[first:]) for text in texts]
-            else:
-                parts.append(self.through(layers[first:], columns[texts, :, :length]).transpose(1, 2).flatten(0, 1))
-        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return joined if layout.index is not None else joined.view(layout.batch, layout.columns, -1)
-
-    def _as_products(self, values: Tensor) -> bool:
-        """Whether to compute by products of matrices, which take two thirds of the time on a CPU where nothing is
-        recorded, and nobody watches."""
-        modules = list(self.modules())
-        plain = all(type(layer.conv) is ColumnConv for layer in self.conv_layers if isinstance(layer, Convolution))
-        plain = plain and all(isinstance(layer, Convolution) for layer in self.conv_layers)
-        recorded = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        usual = values.device.type == "cpu" and values.dtype == torch.float32 == next(self.parameters()).dtype
-        return plain and usual and not recorded and not is_tracing() and not keeps_padding(modules)
-
-    def _frames(self, rows: Tensor, layers: Sequence[Any]) -> Tensor:
-        """Rows (T, C) of a sound through layers, a part of it after the other: what is between stays near the
-        processor, and of long sounds there is no more of it."""
-        made = [Strided.of(layer.conv) for layer in layers]
-        frames, parts = len(rows), []
-        for convolution in made:
-            frames = (frames - convolution.kernel) // convolution.stride + 1
-        for begin in range(0, frames, _AT_ONCE):
-            count, start = min(_AT_ONCE, frames - begin), begin
-            for convolution in reversed(made):
-                count, start = convolution.reads(count), start * convolution.stride
-            part = rows[start : start + count]
-            for layer, convolution in zip(layers, made, strict=True):
-                part = layer.after(convolution(part))
-            parts.append(part)
+        columns = self.through(layers[:first], self._one_channel(input_values))
+        for span in layout.spans:
+            texts, done = layout.texts[done : done + span.texts], done + span.texts
+            read = columns[texts, :, : samples_of(self.config, span.new, first)]
+            parts.append(self.through(layers[first:], read).transpose(1, 2).flatten(0, 1))
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -19,7 +19,6 @@ FACTS = Facts(
     changed={**CHANGED, **OTHER},
     together={"output_hidden_size": {"add_adapter": True}},
     comparable=comparable,
-    fused=None,
     forms=(
         ("base", OTHER),
         ("base", {"add_adapter": True, "output_hidden_size": 24}),

@@ -44,7 +44,10 @@ class SpeechEncoderDecoderModel(encoder_decoder.EncoderDecoderModel):
         *("output_hidden_states", *_SOUND, "return_dict"),
     )
     READ = _SOUND
-    KEYWORDS = (*seq2seq.Seq2SeqLM.KEYWORDS, "decoder_token_type_ids", "decoder_position_ids")
+    KEYWORDS = (
+        *(name for name in seq2seq.Seq2SeqLM.KEYWORDS if name != "head_mask"),  # encoders of sound take none
+        *("decoder_token_type_ids", "decoder_position_ids"),
+    )
     HIDES_PADDING = False
 
     def unread(self) -> str | None:

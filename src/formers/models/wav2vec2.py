@@ -28,7 +28,6 @@ from ..optimize import Block
 from ..outputs import BaseModelOutput
 from ..processing.of_sound import Wav2Vec2FeatureExtractor
 from ..processing.spoken import Wav2Vec2Processor, Wav2Vec2ProcessorWithLM  # noqa: F401
-from ..speech import mask_spans as _compute_mask_indices  # noqa: F401
 from ..speech import sample_negatives as _sample_negative_indices  # noqa: F401
 from ..tokenization.ctc import Wav2Vec2CTCTokenizer
 
@@ -101,6 +100,14 @@ class Wav2Vec2Config(speech.SpeechConfig):
     adapter_attn_dim: int | None = None
 
 
+def _compute_mask_indices(
+    shape: tuple[int, int], mask_prob: float, mask_length: int, attention_mask: Tensor | None = None, min_masks: int = 0
+) -> Any:
+    """Spans that are drawn at random, as scripts ask for them: see `speech.mask_spans`; attention_mask: of frames."""
+    lengths = None if attention_mask is None else attention_mask.sum(-1).tolist()
+    return speech.mask_spans(shape, mask_prob, mask_length, lengths, min_masks)
+
+
 class Wav2Vec2NoLayerNormConvLayer(speech.Convolution):
     """Without a norm."""
 
@@ -112,9 +119,6 @@ class Wav2Vec2NoLayerNormConvLayer(speech.Convolution):
         self.conv = ColumnConv(self.in_conv_dim, self.out_conv_dim, kernel, stride=stride, bias=config.conv_bias)
         self.activation = activation(config.feat_extract_activation, "feat_extract_activation")
 
-    def after(self, rows: Tensor) -> Tensor:
-        return self.activation(rows)
-
     def forward(self, hidden_states: Tensor) -> Tensor:
         return self.activation(self.conv(hidden_states))  # (B, C, T)
 
@@ -125,9 +129,6 @@ class Wav2Vec2LayerNormConvLayer(Wav2Vec2NoLayerNormConvLayer):
     def __init__(self, config: Any, layer_id: int = 0) -> None:
         super().__init__(config, layer_id)
         self.layer_norm = nn.LayerNorm(self.out_conv_dim)
-
-    def after(self, rows: Tensor) -> Tensor:
-        return self.activation(self.layer_norm(rows))
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         return self.activation(self.layer_norm(self.conv(hidden_states).transpose(1, 2)).transpose(1, 2))

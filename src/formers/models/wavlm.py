@@ -8,6 +8,7 @@ Letters: B batch, T frames, N rows, D width, H heads, d width of a head.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -164,18 +165,22 @@ def _given(bias: Tensor) -> Any:
     return lambda frames: bias if bias.shape[-1] == frames else None
 
 
+def _gated(block: Block | None, attention: Any) -> Block | None:
+    return None if block is None else replace(block, attend=attention.gated, reads_rows=True)
+
+
 class WavLMEncoderLayer(wav2vec2.Wav2Vec2EncoderLayer):
     ATTENTION = WavLMAttention
 
     def block(self) -> Block | None:
-        return None  # attention reads the rows too
+        return _gated(super().block(), self.attention)
 
 
 class WavLMEncoderLayerStableLayerNorm(wav2vec2.Wav2Vec2EncoderLayerStableLayerNorm):
     ATTENTION = WavLMAttention
 
     def block(self) -> Block | None:
-        return None
+        return _gated(super().block(), self.attention)
 
 
 def _without_table(layer: Any) -> nn.Module:

@@ -23,11 +23,26 @@ class Strided(NamedTuple):
     stride: int
 
     @classmethod
-    def of(cls, convolution: nn.Conv1d) -> Strided:
-        """That of a module, which is of one group and without dilation."""
-        weight = convolution.weight
-        made = weight.permute(2, 1, 0).reshape(-1, weight.shape[0])
-        return cls(made, convolution.bias, convolution.kernel_size[0], convolution.stride[0])
+    def of(cls, convolution: nn.Conv1d, norm: nn.GroupNorm | None = None, wave: Tensor | None = None) -> Strided:
+        """That of a module, which is of one group and without dilation.
+
+        norm, wave: the norm of each channel that follows, and the samples (S,) that the channels are made of: what is
+        linear has the mean and the deviation that follow from those of the windows u that it reads,
+
+            mean(w · u) = w · mean(u)        var(w · u) = wᵀ · cov(u) · w
+
+        so that the norm becomes part of weight and bias."""
+        kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+        weight = convolution.weight.permute(2, 1, 0).reshape(-1, convolution.weight.shape[0])
+        if norm is None or wave is None:
+            return cls(weight, convolution.bias, kernel, stride)
+        windows = wave.unfold(0, kernel, stride).double()  # (N, K)
+        mean, exact = windows.mean(0), weight.double()
+        windows = windows - mean
+        spread = windows.T @ windows / len(windows)  # (K, K)
+        scale = norm.weight / ((spread @ exact * exact).sum(0).clamp(min=0) + norm.eps).sqrt()
+        bias = norm.bias - scale * (mean @ exact)
+        return cls((exact * scale).to(weight.dtype), bias.to(weight.dtype), kernel, stride)
 
     def reads(self, results: int) -> int:
         """How many rows so many results are made of."""
@@ -37,9 +52,9 @@ class Strided(NamedTuple):
         """(T, C), contiguous, to (N, O)."""
         (T, C), step = rows.shape, self.stride * rows.shape[1]
         N = (T - self.kernel) // self.stride + 1
-        made = None
-        for first in range(0, self.kernel, self.stride):  # as many rows at once as no other result begins with
-            last = min(first + self.stride, self.kernel)
+        made, most = None, self.stride if C > 1 else self.kernel  # windows of single numbers are small: copied
+        for first in range(0, self.kernel, most):  # rows that no other result begins with
+            last = min(first + most, self.kernel)
             read = rows.as_strided((N, (last - first) * C), (step, 1), rows.storage_offset() + first * C)
             weight = self.weight[first * C : last * C]
             if made is not None:

@@ -110,8 +110,9 @@ class Results:
 
 
 def _embeddings(base: Any, batch: Batch) -> Tensor:
-    states, mask = base.states(batch).float(), columns_of(batch)  # (B, T, D)
-    if senses(batch) or mask is None:
+    states = base.states(batch).float()  # (B, T, D)
+    mask = None if "pixel_values" in batch else real_of(base, batch, states.shape[1])
+    if mask is None:
         return states.mean(1)
     return (states * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
@@ -121,8 +122,19 @@ def _logits(model: Any, batch: Batch) -> Tensor | None:
     logits = model(**batch, return_dict=True).get("logits")
     if logits is None:
         return None
+    mask = real_of(model, batch, logits.shape[1]) if logits.dim() == 3 else None
+    return logits.flatten(0, -2) if mask is None else logits[mask.bool()]
+
+
+def real_of(model: Any, batch: Batch, columns: int) -> Tensor | None:
+    """Which of so many columns of a model's results are real, (B, T): of tokens as the batch says, of frames of sound
+    as follows from samples. None where all are, or where the batch does not speak of these columns."""
     mask = columns_of(batch)
-    return logits[mask.bool()] if logits.dim() == 3 and mask is not None else logits.flatten(0, -2)
+    if mask is None or mask.shape[1] == columns:
+        return mask
+    frames = getattr(model, "_get_feature_vector_attention_mask", None)
+    found: Tensor | None = None if frames is None else frames(columns, mask)
+    return found
 
 
 def senses(batch: Batch) -> bool:
@@ -131,7 +143,7 @@ def senses(batch: Batch) -> bool:
 
 
 def mask_of(batch: Batch) -> Tensor | None:
-    """Which columns are tokens, (B, T); None for pictures or sounds alone."""
+    """Which columns are tokens, or samples of sound, (B, T); None for pictures or sounds alone."""
     if "attention_mask" in batch or "input_ids" not in batch:
         return batch.get("attention_mask")
     return torch.ones_like(batch["input_ids"])

@@ -68,6 +68,7 @@ class Block:
     Attributes:
         projections: what makes queries, keys and values, in this order: three layers, or one for all.
         attend: the family's attention, where it is more than softmax(query · keyᵀ / √d) · value.
+        reads_rows: whether it is also given what queries are made of.
         pre: whether the norms are at the start of the branches, instead of after their sums.
         up: one layer, or two side by side.
         gated: whether `up` gives, after what the activation reads, as many numbers that the result is multiplied by.
@@ -96,6 +97,7 @@ class Block:
     scale: float | tuple[Tensor, Tensor] = 1.0
     parallel: bool = False
     cross: Cross | None = None
+    reads_rows: bool = False
 
     def standard(self) -> bool:
         """Whether the parts are torch's own: an adapter around a linear layer, say, does more than a product."""
@@ -300,7 +302,12 @@ class FusedBlock:
             return self._after(attend(query, key, value, step.layout, self.block.heads), rows, step)
         shape = (-1,) if step.layout.index is not None else (step.layout.batch, step.layout.columns)
         query, key, value = (x.float().reshape(*shape, x.shape[1]) for x in (query, key, value))
-        return self._after(self.block.attend(query, key, value, step)[0].flatten(0, -2), rows, step)
+        if self.block.reads_rows:
+            read = read if self.plan.before is None else read * self.plan.before
+            context = self.block.attend(query, key, value, step, read.reshape(*shape, read.shape[1]))[0]
+        else:
+            context = self.block.attend(query, key, value, step)[0]
+        return self._after(context.flatten(0, -2), rows, step)
 
     def _across(self, rows: Tensor, step: Step) -> Tensor:
         """The rows after attention to those of an encoder, where the layer has it."""
