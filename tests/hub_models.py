@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hearing_folders
 import page_folders
 import seeing_folders
 import writers
@@ -174,6 +175,8 @@ def make_hub(root: Path) -> Path:
     seeing_folders.write_idefics3(root / "HuggingFaceTB/SmolVLM-256M-Instruct", "SmolVLM")
     page_folders.write_layoutlm(root / "impira/layoutlm-document-qa", byte_level=True, positions=512)
     page_folders.write_layoutlmv3(root / "microsoft/layoutlmv3-base", "Model", positions=514)
+    hearing_folders.write_whisper(root / "openai/whisper-tiny")
+    hearing_folders.write_wav2vec2(root / "facebook/wav2vec2-base-960h")
     for name, revision in USUAL.items():
         shutil.copytree(root / name, root / f"{name}@{revision}")
     return root

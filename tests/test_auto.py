@@ -96,7 +96,7 @@ def test_the_class_of_a_head_of_pictures_or_sound(family: str, head: str) -> Non
     model = auto.from_config(config)
     assert type(model) is expected
     mapping = theirs._model_mapping
-    if head == "base" and family in JOINED:
+    if head == "base" and (family in JOINED or expected is registry.load(family).HEADS.get("speech-seq2seq")):
         return  # what has no model without a head is none there
     of_theirs = mapping[getattr(transformers, type(config).__name__)]
     assert expected.__name__ in [cls.__name__ for cls in (of_theirs if isinstance(of_theirs, tuple) else [of_theirs])]

@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 from corpus import sst2
+from hearing_folders import write_clip
 from hub_models import MODELS, make_hub
 from hub_server import HubServer
 from huggingface_hub import constants
@@ -85,6 +86,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (work / "sst2-train.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     with Image.open(REPOSITORY / "src" / "formers" / "packaged" / "digits" / "7_seven.png") as seven:
         seven.convert("RGB").save(work / "photo.jpg")
+    write_clip(work / "talk.wav")
     monkeypatch.chdir(work)
     return work
 

@@ -9,12 +9,12 @@ import pickle
 import pytest
 import torch
 import transformers
-from families import CASES, FAMILIES, IMAGES, batch, pair
+from families import CASES, FAMILIES, IMAGES, SOUNDS, batch, pair
 from of_families import facts
 from torch.utils import _pytree as pytree
 
 import formers
-from formers import outputs
+from formers import outputs, registry
 
 CLASSES = [cls for cls in outputs.ModelOutput.__subclasses__() if cls.__module__.startswith("formers.")]
 
@@ -35,7 +35,8 @@ def classifier_output() -> outputs.SequenceClassifierOutput:
 
 @pytest.mark.parametrize("cls", CLASSES, ids=lambda c: c.__name__)
 def test_fields_are_the_references(cls: type) -> None:
-    homes = (f"transformers.models.{family}.modeling_{family}" for family in IMAGES)
+    towers = (registry.load(family).HEADS["base"].__name__ for family in (*IMAGES, *SOUNDS))
+    homes = (getattr(transformers, name).__module__ for name in towers)
     modules = map(importlib.import_module, (*(type(pair(f, "base")[0]).__module__ for f in FAMILIES), *homes))
     name = THEIRS.get(cls.__name__, cls.__name__)
     theirs = next(

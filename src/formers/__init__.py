@@ -166,6 +166,7 @@ _HOME = {
         "pipeline",
     ),
     "processing": ("BaseImageProcessor", "BatchFeature", "ProcessorMixin", "SequenceFeatureExtractor"),
+    "processing.of_sound": ("ClapFeatureExtractor", "Wav2Vec2FeatureExtractor", "WhisperFeatureExtractor"),
     "processing.spoken": ("Wav2Vec2Processor", "Wav2Vec2ProcessorWithLM", "WhisperProcessor"),
     "sentences": ("CrossEncoder", "SentenceEncoder"),
     "tokenization": (

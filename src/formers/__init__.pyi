@@ -1003,6 +1003,11 @@ from .processing import (
     ProcessorMixin as ProcessorMixin,
     SequenceFeatureExtractor as SequenceFeatureExtractor,
 )
+from .processing.of_sound import (
+    ClapFeatureExtractor as ClapFeatureExtractor,
+    Wav2Vec2FeatureExtractor as Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor as WhisperFeatureExtractor,
+)
 from .processing.spoken import (
     Wav2Vec2Processor as Wav2Vec2Processor,
     Wav2Vec2ProcessorWithLM as Wav2Vec2ProcessorWithLM,

@@ -67,6 +67,11 @@ class _Auto:
         return getattr(family, cls.OF_FAMILY, None) if family else None
 
     @classmethod
+    def _of_config(cls, config: PretrainedConfig) -> type[Any] | None:
+        family = registry.family_of(config.model_type)
+        return cls._registered().get(type(config)) or getattr(family, cls.OF_FAMILY, None)
+
+    @classmethod
     def _having(cls) -> str:
         families: list[ModuleType] = [registry.load(name) for name in registry.families()]
         types = [t for family in families if getattr(family, cls.OF_FAMILY, None) for t in family.MODEL_TYPES]
@@ -107,11 +112,6 @@ class AutoImageProcessor(_Auto):
                 f"{cls._having()}."
             )
         return found.from_pretrained(name, **kwargs)
-
-    @classmethod
-    def _of_config(cls, config: PretrainedConfig) -> type[Any] | None:
-        family = registry.family_of(config.model_type)
-        return cls._registered().get(type(config)) or getattr(family, cls.OF_FAMILY, None)
 
     @classmethod
     def register(
@@ -158,10 +158,11 @@ class AutoFeatureExtractor(AutoImageProcessor):
             found = (sound_values(source) or (None, None))[0]
         if found is None:
             return super().from_pretrained(name, **kwargs)
-        for one in ("trust_remote_code", "use_fast", "config"):
+        config = kwargs.pop("config", None)
+        for one in ("trust_remote_code", "use_fast"):
             kwargs.pop(one, None)
         names = class_names(found)
-        kind = _Sounds._class_for(source, names)
+        kind = _Sounds._class_for(source, names) or (_Sounds._of_config(config) if config is not None else None)
         if kind is None:
             said = f"names the class {names[0]}, which is not here" if names else "names no class"
             raise ConfigError(

@@ -35,7 +35,7 @@ from .tokenization import PreTrainedTokenizer
 _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt",
     "vocab.json", "merges.txt", "spiece.model", "spm.model", "sentencepiece.bpe.model", "tokenizer.model", "source.spm",
-    "target.spm", "target_vocab.json", "chat_template.jinja",
+    "target.spm", "target_vocab.json", "chat_template.jinja", "normalizer.json",
 )  # fmt: skip
 _BESIDE_A_FILE = (*_TOKENIZER, GENERATION_CONFIG_NAME)  # its folder may be anything, full of other things
 _COMPANIONS = ("*.json", "*.txt", "*.model", "*.spm", "*.md", "*.jinja", "LICENSE*", "NOTICE*")

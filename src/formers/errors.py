@@ -91,5 +91,5 @@ class MissingAttributeError(FormersError, AttributeError):
 
 def near(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:
     """' Did you mean …?' with the closest of `known`, or '' when none is close; `cutoff` from 0 to 1."""
-    close = difflib.get_close_matches(str(name), list(known), n=3, cutoff=cutoff)
+    close = difflib.get_close_matches(str(name), list(dict.fromkeys(known)), n=3, cutoff=cutoff)
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""

@@ -79,15 +79,20 @@ class ReadsSpectrograms(vision.ReadsImages):
         B, T, mask = len(given), body.rows_of_input(given), inputs.get("attention_mask")
         return Layout(B, T, mask=None if mask is None else read_mask(mask, B, T))
 
+    def example(self, count: int) -> dict[str, Tensor]:
+        """A batch of sounds that are nobody's."""
+        return {self.main_input_name: spectrograms((count, *self.shape_of_input()))}
+
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """A batch that the model accepts."""
         body: Any = self.base_model
-        return {self.main_input_name: spectrograms((2, *body.shape_of_input()))}
+        made: dict[str, Tensor] = body.example(2)
+        return made
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        body: Any = self.base_model
-        return [{self.main_input_name: spectrograms((2, *body.shape_of_input())).to(self.device, self.dtype)}]
+        given = self.dummy_inputs.items()
+        return [{name: x.to(self.device, self.dtype if x.is_floating_point() else None) for name, x in given}]
 
     def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
         raise ArgumentError(

@@ -48,7 +48,9 @@ EXTRACTORS: dict[str, dict[str, Any]] = {
     "hubert": {"return_attention_mask": True},
     "wavlm": {"return_attention_mask": True},
     "data2vec_audio": {"return_attention_mask": True},
+    "whisper": {"chunk_length": 1, "feature_size": 16},
 }
+CHANGES: dict[str, dict[str, Any]] = {"whisper": {"max_source_positions": 50}, "wavlm": {"feat_extract_norm": "layer"}}
 LABELLING = [
     f
     for f in registry.families()
@@ -61,7 +63,7 @@ def written(family: str, folder: Path, **changes: Any) -> str:
     """A folder with a tiny model that labels sounds."""
     module = registry.load(family)
     head = module.HEADS["audio-classification"]
-    model = head(head.config_class(**{**module.TINY, "num_labels": 7, **changes})).eval()
+    model = head(head.config_class(**{**module.TINY, "num_labels": 7, **CHANGES.get(family, {}), **changes})).eval()
     redraw(model)
     model.save_pretrained(folder)
     module.FEATURE_EXTRACTOR(**EXTRACTORS[family]).save_pretrained(folder)

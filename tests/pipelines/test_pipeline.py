@@ -28,7 +28,9 @@ from formers.pipelines import (
 )
 
 TASKS = [
+    "asr",
     "audio-classification",
+    "automatic-speech-recognition",
     "conversational",
     "document-question-answering",
     "feature-extraction",

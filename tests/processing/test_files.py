@@ -116,9 +116,9 @@ def test_auto(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sound.mkdir()
     kind = {"feature_extractor_type": "WhisperFeatureExtractor", "feature_size": 80, "sampling_rate": 16000}
     written(sound, "preprocessor_config.json", kind)
-    for auto in (AutoImageProcessor, AutoProcessor):
-        with pytest.raises(ConfigError, match="sound"):
-            auto.from_pretrained(sound)
+    with pytest.raises(ConfigError, match="sound"):
+        AutoImageProcessor.from_pretrained(sound)
+    assert type(AutoProcessor.from_pretrained(sound)).__name__ == "WhisperFeatureExtractor"
     with pytest.raises(NotFoundError, match="preprocessor_config"):
         AutoImageProcessor.from_pretrained(_empty(tmp_path))
 

@@ -286,3 +286,17 @@ def test_the_tokenizer_alone_is_no_processor(tmp_path: Path) -> None:
         Wav2Vec2Processor(tokenizer, tokenizer)
     with pytest.raises(InputError, match="empty"):
         Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer)([])
+
+
+@pytest.mark.parametrize(
+    "kind", ["WhisperProcessor", "Wav2Vec2Processor", "WhisperTokenizerFast", "Wav2Vec2CTCTokenizer"]
+)
+def test_auto_finds_them(tmp_path: Path, kind: str) -> None:
+    import formers
+
+    is_whisper = kind.startswith("Whisper")
+    folder = (whisper if is_whisper else wav2vec2)(tmp_path)
+    config = {"model_type": "whisper" if is_whisper else "wav2vec2"}
+    (folder / "config.json").write_text(json.dumps(config))
+    auto: Any = formers.AutoProcessor if kind.endswith("Processor") else formers.AutoTokenizer
+    assert type(auto.from_pretrained(folder)) is getattr(formers, kind)

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import transformers
 from families import difference
 from images.towers import batch, config_of, pair
 
-from formers import ClapAudioConfig, ClapAudioModel, ClapConfig, ClapModel, ClapTextConfig
+from formers import (
+    AutoProcessor,
+    ClapAudioConfig,
+    ClapAudioModel,
+    ClapConfig,
+    ClapModel,
+    ClapProcessor,
+    ClapTextConfig,
+    registry,
+)
 from formers.errors import ConfigError, InputError, NotTensorError
 
 
@@ -129,3 +142,46 @@ def test_optimized(head: str, mode: str, most: float) -> None:
         ours.optimize(mode)
         assert ours.optimized is not None and ours.optimized.mode == mode
         assert difference(ours(**given)[0], expected) < most
+
+
+def test_its_processor(tmp_path: Path) -> None:
+    words = ["<s>", "<pad>", "</s>", "<unk>", *map(chr, range(ord("a"), ord("z") + 1)), "Ġ", "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.RobertaTokenizer.from_pretrained(tmp_path)
+    theirs = transformers.ClapProcessor(transformers.ClapFeatureExtractor(truncation="rand_trunc"), tokenizer)
+    theirs.save_pretrained(tmp_path)
+    ours = AutoProcessor.from_pretrained(tmp_path)
+    ours.save_pretrained(tmp_path / "again")
+    again = transformers.ClapProcessor.from_pretrained(tmp_path / "again")
+    assert isinstance(ours, ClapProcessor)
+    sound = np.random.default_rng(0).standard_normal(48_000).astype(np.float32) / 9
+    asked: dict[str, Any] = {"sampling_rate": 48_000, "return_tensors": "pt", "padding": True}
+    expected = theirs(text=["a dog", "rain falls"], audio=sound, **asked)
+    for got in (
+        ours(text=["a dog", "rain falls"], audio=sound, **asked),
+        again(text=["a dog", "rain falls"], audio=sound, **asked),
+    ):
+        assert {*got} == {*expected} == {"input_ids", "attention_mask", "input_features", "is_longer"}
+        for name in got:
+            assert got[name].shape == expected[name].shape
+            assert difference(got[name].float(), expected[name].float()) < 1e-5
+    heard, read = ours(audio=sound, sampling_rate=48_000), ours(text="rain")
+    assert {*heard} == {"input_features", "is_longer"} and {*read} == {"input_ids", "attention_mask"}
+
+
+def test_parts_of_a_whole_file(both: tuple[Any, Any], tmp_path: Path) -> None:
+    _, ours = both
+    ours.save_pretrained(tmp_path)
+    given = batch(ours, "base", labels=False)
+    sounds = {name: given.pop(name) for name in ("input_features", "is_longer")}
+    heads: Any = registry.load("clap").HEADS
+    with torch.no_grad():
+        whole = ours(**sounds, **given)
+        for name, inputs in (("audio", sounds), ("text", given)):
+            kind, projected = heads[name], heads[f"{name}-projection"]
+            part, report = kind.from_pretrained(tmp_path, output_loading_info=True)
+            assert not report["missing_keys"]
+            assert torch.equal(part(**inputs).pooler_output, whole[f"{name}_model_output"].pooler_output)
+            vectors = torch.nn.functional.normalize(projected.from_pretrained(tmp_path)(**inputs)[0], dim=-1)
+            assert torch.allclose(vectors, whole[f"{name}_embeds"], atol=1e-6)

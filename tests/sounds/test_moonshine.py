@@ -9,6 +9,10 @@ import torch
 import transformers
 from families import difference
 from images.towers import pair
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 
 import formers
 from formers.errors import InputError, NotTensorError
@@ -137,3 +141,47 @@ def test_optimized(both: tuple[Any, Any]) -> None:
         expected = ours(**given).logits
         ours.optimize("float32")
         assert difference(ours(**given).logits, expected) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A checkpoint as the reference writes it, with tokens that are letters."""
+    made = tmp_path_factory.mktemp("moonshine")
+    theirs, _ = pair("moonshine", "speech-seq2seq", use_cache=True)
+    theirs.generation_config = transformers.GenerationConfig(**TOKENS)  # type: ignore[no-untyped-call]
+    theirs.save_pretrained(made)
+    words = ["<unk>", "<s>", "</s>", *(chr(code) for code in range(32, 127))]
+    letters = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    letters.pre_tokenizer, letters.decoder = Split(Regex(r"[\s\S]"), "isolated"), Fuse()
+    tokens = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>"}
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=letters, **tokens)
+    sounds = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=False)
+    transformers.Wav2Vec2Processor(sounds, tokenizer).save_pretrained(made)
+    return str(made)
+
+
+def test_its_processor(folder: str) -> None:
+    ours, theirs = (home.AutoProcessor.from_pretrained(folder) for home in (formers, transformers))
+    assert type(ours).__name__ == type(theirs).__name__ == "Wav2Vec2Processor"
+    sounds = [wave.numpy() for wave in torch.randn(2, 9000, generator=torch.Generator().manual_seed(1)) / 9]
+    sounds[1] = sounds[1][:5000]
+    asked: dict[str, Any] = {"sampling_rate": 16000, "padding": True, "return_tensors": "pt"}
+    got, expected = ours(sounds, **asked), theirs(sounds, **asked)
+    assert {*got} == {*expected} == {"input_values", "attention_mask"}
+    assert all(torch.equal(got[name], expected[name].to(got[name].dtype)) for name in got)
+    model = formers.MoonshineForConditionalGeneration.from_pretrained(folder)
+    ids = model.generate(**got, max_new_tokens=9)
+    assert ours.batch_decode(ids, skip_special_tokens=True) == theirs.batch_decode(ids, skip_special_tokens=True)
+
+
+def test_speech_is_recognized(folder: str) -> None:
+    ours, theirs = (
+        make("automatic-speech-recognition", model=folder) for make in (formers.pipeline, transformers.pipeline)
+    )
+    sound = (torch.randn(9000, generator=torch.Generator().manual_seed(1)) / 9).numpy()
+    # the reference's pipeline tries five beams where nobody says
+    options: dict[str, Any] = {"generate_kwargs": {"max_new_tokens": 9, "num_beams": 1}}
+    found: Any = ours
+    assert found(sound, **options)["text"] == theirs(sound, **options)["text"]
+    texts = [one["text"] for one in found([sound, sound[:5000]], **options)]
+    assert texts == [found(sound, **options)["text"], found(sound[:5000], **options)["text"]]

@@ -67,6 +67,22 @@ def test_padding(family: str, head: str, norm: str) -> None:
             assert difference(real(ours, inputs, name, value), real(ours, inputs, name, got[name])) < 1e-5, name
 
 
+@pytest.mark.parametrize("norm", ["group", "layer"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"conv_kernel": [10, 5, 2], "conv_stride": [3, 2, 3], "conv_bias": False}], ids=str
+)
+def test_long_sounds(norm: str, changes: dict[str, Any]) -> None:
+    """The convolutions of a sound are computed a part after the other."""
+    theirs, ours = pair("wav2vec2", "base", **(LAYER if norm == "layer" else GROUP), **changes)
+    inputs = padded((6000, 2601, 5990))
+    for given in (inputs, {"input_values": inputs["input_values"]}):
+        with torch.no_grad():
+            got, expected = (flat(model(**given)) for model in (ours, theirs))
+        for name, value in got.items():
+            compared = (real(ours, inputs, name, x) for x in (value, expected[name]))
+            assert difference(*compared) < 1e-5, name
+
+
 @pytest.mark.parametrize("family", WAVES)
 def test_padding_learns_as_the_reference_does(family: str) -> None:
     theirs, ours = pair(family, "ctc", **LAYER)

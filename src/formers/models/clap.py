@@ -88,6 +88,12 @@ class ClapAudioConfig(PretrainedConfig):
         """How many parts of its frames a spectrogram has one above the other in the square."""
         return int(self.spec_size // self.num_mel_bins)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """C, the most frames that fit the square, and M."""
+        channels = _PIECES if self.enable_fusion else self.patch_embed_input_channels
+        return channels, self.spec_size * self.ratio, self.num_mel_bins
+
     def check(self) -> None:
         super().check()
         name, stages = type(self).__name__, len(self.depths)
@@ -98,14 +104,14 @@ class ClapAudioConfig(PretrainedConfig):
             )
         if self.ratio * self.num_mel_bins != self.spec_size:
             raise ConfigError(f"{name}: spec_size={self.spec_size} is no multiple of num_mel_bins={self.num_mel_bins}.")
-        if self.grid(stages - 1)[0] < self.ratio:
+        rows = self.grid(stages - 1)[0]
+        if rows < self.ratio or rows % (rows // self.ratio):
             raise ConfigError(f"{name}: spec_size={self.spec_size} is too small for {stages} stages of its patches.")
         if not self.flatten_patch_embeds:
             raise ConfigError(f"{name}: flatten_patch_embeds=False cannot be run.")
         if self.enable_fusion and (self.fusion_type == "channel_map" or self.patch_embed_input_channels != 1):
             raise ConfigError(
-                f"{name}: enable_fusion=True is of pieces with one channel each: fusion_type={self.fusion_type!r} with "
-                f"patch_embed_input_channels={self.patch_embed_input_channels} cannot be run."
+                f"{name}: with enable_fusion, fusion_type='channel_map' or several channels cannot be run."
             )
 
     def grid(self, number: int = 0) -> Grid:
@@ -252,9 +258,8 @@ class ClapAudioEncoder(swin.SwinEncoder):
     def reshape_mel2img(self, normalized_input_features: Tensor) -> Tensor:
         """Spectrograms (B, C, T, M), their frames stretched and cut into parts, to squares (B, C, S, S)."""
         config, x = self.config, normalized_input_features
-        frames = config.spec_size * config.ratio
-        if x.shape[2] < frames:
-            x = F.interpolate(x, (frames, x.shape[3]), mode="bicubic", align_corners=True)
+        if x.shape[2] < config.shape[1]:
+            x = F.interpolate(x, config.shape[1:], mode="bicubic", align_corners=True)
         return x.unflatten(2, (config.ratio, -1)).transpose(3, 4).flatten(2, 3)
 
     def longer(self, is_longer: Any, count: int) -> Tensor | None:
@@ -287,8 +292,8 @@ class ClapAudioEncoder(swin.SwinEncoder):
         asked = bool(output_attentions), bool(output_hidden_states)
         found = super().forward(rows, Step(Layout(len(rows), rows.shape[1]), False, *asked, shared=place))
         last = vision.as_map(self.norm(found.last_hidden_state), config.grid(len(config.depths) - 1))  # (B, D, h, w)
-        kept = last.shape[2] // (last.shape[2] // config.ratio) * (last.shape[2] // config.ratio)
-        last = last[:, :, :kept].unflatten(2, (-1, last.shape[2] // config.ratio)).transpose(2, 3).flatten(3)
+        bands = last.shape[2] // config.ratio
+        last = last.unflatten(2, (-1, bands)).transpose(2, 3).flatten(3)
         vectors = self.avgpool(last.flatten(2)).flatten(1)
         made = outputs.BaseModelOutputWithPooling(last, vectors, found.reshaped_hidden_states, found.attentions)
         return made if return_dict is not False else made.to_tuple()
@@ -297,13 +302,12 @@ class ClapAudioEncoder(swin.SwinEncoder):
 def checked(config: ClapAudioConfig, given: Any) -> Tensor:
     """Spectrograms (B, C, T, M) that the tower reads. Raises InputError for others."""
     found = checked_sound("CLAP", "input_features", given, ClapAudioModel.AXES)
-    channels = _PIECES if config.enable_fusion else config.patch_embed_input_channels
-    frames, shape = config.spec_size * config.ratio, tuple(found.shape)
-    if shape[1] != channels or shape[3] != config.num_mel_bins or shape[2] > frames:
+    (channels, frames, bands), shape = config.shape, tuple(found.shape)
+    if shape[1] != channels or shape[3] != bands or shape[2] > frames:
         how = 'truncation="fusion"' if config.enable_fusion else 'truncation="rand_trunc"'
         raise InputError(
             f"input_features has shape {shape}; the model reads {channels} channels of at most {frames} frames of "
-            f"{config.num_mel_bins} bands, as its feature extractor makes them with {how}."
+            f"{bands} bands, as its feature extractor makes them with {how}."
         )
     return found
 
@@ -367,26 +371,16 @@ class ClapAudioModel(ClapPreTrainedModel, ReadsSpectrograms):
 
     def compute(self, inputs: dict[str, Any]) -> Any:
         """Hear a batch: input_features (B, C, T, M), is_longer (B, 1), whether a sound is longer than a window."""
-        asked = self.options(**{name: inputs.get(name) for name in OPTIONS[:2]})
-        found = self.audio_encoder(**{"input_features": None, **inputs, **asked, "return_dict": True})
+        asked = self.options(**{name: inputs.get(name) for name in OPTIONS[:2]}) | {"return_dict": True}
+        found = self.audio_encoder(**{"input_features": None, **inputs, **asked})
         return self.returned(found, inputs.get("return_dict"))
 
     def shape_of_input(self) -> tuple[int, ...]:
-        config, fusion = self.config, self.config.enable_fusion
-        channels = _PIECES if fusion else config.patch_embed_input_channels
-        return channels, config.spec_size * config.ratio, config.num_mel_bins
+        shape: tuple[int, ...] = self.config.shape
+        return shape
 
-    def _sample(self, tokenizer: Any) -> list[Any]:
-        return [self._with_longer(batch) for batch in super()._sample(tokenizer)]
-
-    @property
-    def dummy_inputs(self) -> dict[str, Tensor]:
-        """A batch that the model accepts."""
-        return self._with_longer(super().dummy_inputs)
-
-    def _with_longer(self, batch: Any) -> dict[str, Tensor]:
-        sounds = batch["input_features"]
-        return {**batch, "is_longer": (torch.arange(len(sounds), device=sounds.device) % 2 == 1)[:, None]}
+    def example(self, count: int) -> dict[str, Tensor]:
+        return {**super().example(count), "is_longer": torch.arange(count)[:, None] % 2 == 1}
 
 
 class ClapTextModel(ClapPreTrainedModel, roberta.RobertaModel):
@@ -418,10 +412,8 @@ class ClapModel(ClapPreTrainedModel, two_towers.Towers):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        if module in (*self.text_model.modules(), *self.audio_model.modules()):
-            two_towers.Towers._init_weights(self, module)
-        else:
-            ClapPreTrainedModel._init_weights(self, module)
+        towers = (*self.text_model.modules(), *self.audio_model.modules())
+        (two_towers.Towers if module in towers else ClapPreTrainedModel)._init_weights(self, module)
 
     @property
     def other(self) -> ClapAudioModel:
@@ -468,11 +460,25 @@ class ClapModel(ClapPreTrainedModel, two_towers.Towers):
         return two_towers.Features.of(F.normalize(self.audio_projection(found.pooler_output), dim=-1), found)
 
 
-class ClapTextModelWithProjection(ClapPreTrainedModel):
+class _Projected(ClapPreTrainedModel):
+    """A tower with what brings its vectors into the space."""
+
+    OUTPUT: ClassVar[Any]
+
+    def compute(self, inputs: dict[str, Any]) -> Any:
+        tower: Any = self.base_model
+        found = tower(**{**inputs, "return_dict": True})
+        vectors = self.get_submodule(self.base_model_prefix.replace("model", "projection"))(found.pooler_output)
+        made = self.OUTPUT(vectors, found.last_hidden_state, found.hidden_states, found.attentions)
+        return self.returned(made, inputs.get("return_dict"))
+
+
+class ClapTextModelWithProjection(_Projected):
     """Vectors of texts in the space that sounds share, (B, E)."""
 
     config_class: ClassVar[Any] = ClapTextConfig
     base_model_prefix = "text_model"
+    OUTPUT = ClapTextModelOutput
     SIGNATURE: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "position_ids", *OPTIONS)
 
     def __init__(self, config: ClapTextConfig) -> None:
@@ -481,19 +487,14 @@ class ClapTextModelWithProjection(ClapPreTrainedModel):
         self.text_projection = ClapProjectionLayer(config)
         self.post_init()
 
-    def compute(self, inputs: dict[str, Any]) -> Any:
-        found = self.text_model(**{**inputs, "return_dict": True})
-        vectors = self.text_projection(found.pooler_output)
-        made = ClapTextModelOutput(vectors, found.last_hidden_state, found.hidden_states, found.attentions)
-        return self.returned(made, inputs.get("return_dict"))
 
-
-class ClapAudioModelWithProjection(ClapPreTrainedModel, ReadsSpectrograms):
+class ClapAudioModelWithProjection(_Projected, ReadsSpectrograms):
     """Vectors of sounds in the space that texts share, (B, E)."""
 
     config_class: ClassVar[Any] = ClapAudioConfig
     base_model_prefix = "audio_model"
     main_input_name = "input_features"
+    OUTPUT = ClapAudioModelOutput
     SIGNATURE: ClassVar[tuple[str, ...]] = ClapAudioModel.SIGNATURE
     KEYWORDS: ClassVar[tuple[str, ...]] = ClapAudioModel.KEYWORDS
 
@@ -502,12 +503,6 @@ class ClapAudioModelWithProjection(ClapPreTrainedModel, ReadsSpectrograms):
         self.audio_model = ClapAudioModel(config)
         self.audio_projection = of_sounds(config)
         self.post_init()
-
-    def compute(self, inputs: dict[str, Any]) -> Any:
-        found = self.audio_model(**{**inputs, "return_dict": True})
-        vectors = self.audio_projection(found.pooler_output)
-        made = ClapAudioModelOutput(vectors, found.last_hidden_state, found.hidden_states, found.attentions)
-        return self.returned(made, inputs.get("return_dict"))
 
 
 MODEL_TYPES = {"clap": ClapConfig, "clap_text_model": ClapTextConfig, "clap_audio_model": ClapAudioConfig}

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import decoders, outputs, seq2seq
+from .. import decoders, outputs, seq2seq, speech
 from ..errors import InputError
 from ..layers import ColumnConv, by_hand, keeps_padding, through
 from ..modeling import OPTIONS, PreTrainedModel
@@ -28,6 +28,7 @@ from ..ops.rope import rotate
 from ..ops.step import Step
 from ..optimize import Block
 from ..processing.of_sound import Wav2Vec2FeatureExtractor
+from ..processing.spoken import Wav2Vec2Processor
 from ..spectrograms import checked_sound
 from ..tokenization import PreTrainedTokenizer
 
@@ -237,12 +238,13 @@ class MoonshinePreTrainedModel(PreTrainedModel):
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """A batch that the model accepts."""
-        return {"input_values": waves(2, 20 * STRIDE), "decoder_input_ids": torch.ones(2, 3, dtype=torch.long)}
+        begun = torch.ones(2, 3, dtype=torch.long)
+        return {"input_values": speech.sounds((20 * STRIDE,) * 2), "decoder_input_ids": begun}
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
         """Sounds, and texts of random tokens, which is what the decoder makes of them too."""
         ids = torch.randint(self.config.vocab_size, (4, 12), generator=torch.Generator().manual_seed(0))
-        made = {"input_values": waves(4, 120 * STRIDE).to(self.dtype), "decoder_input_ids": ids}
+        made = {"input_values": speech.sounds((120 * STRIDE,) * 4).to(self.dtype), "decoder_input_ids": ids}
         return [{name: x.to(self.device) for name, x in made.items() if name in self.inputs()}]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -251,13 +253,6 @@ class MoonshinePreTrainedModel(PreTrainedModel):
             nn.init.normal_(module.weight, std=self._std())
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def waves(count: int, samples: int) -> Tensor:
-    """Waves (count, samples) of sounds that are nobody's: low frequencies are louder."""
-    noise = torch.randn(count, samples, generator=torch.Generator().manual_seed(0)).cumsum(1)
-    noise = noise - noise.mean(1, keepdim=True)
-    return noise / noise.abs().amax(1, keepdim=True)
 
 
 class Part(MoonshinePreTrainedModel, decoders.DecoderBody):
@@ -413,6 +408,7 @@ class MoonshineForConditionalGeneration(_Whole, seq2seq.Seq2SeqLM):
 MODEL_TYPES = {"moonshine": MoonshineConfig}
 TOKENIZER = PreTrainedTokenizer
 FEATURE_EXTRACTOR = Wav2Vec2FeatureExtractor
+PROCESSOR = Wav2Vec2Processor
 HEADS = {"base": MoonshineModel, "speech-seq2seq": MoonshineForConditionalGeneration}
 TINY = {
     "vocab_size": 99,

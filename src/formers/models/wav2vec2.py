@@ -101,10 +101,8 @@ class Wav2Vec2Config(speech.SpeechConfig):
     adapter_attn_dim: int | None = None
 
 
-class Convolution(nn.Module):
-    """One convolution from samples to frames, and its activation."""
-
-    WHOLE: ClassVar[bool] = False  # whether it reads a whole sound, padding included
+class Wav2Vec2NoLayerNormConvLayer(speech.Convolution):
+    """Without a norm."""
 
     def __init__(self, config: Any, layer_id: int = 0) -> None:
         super().__init__()
@@ -114,26 +112,28 @@ class Convolution(nn.Module):
         self.conv = ColumnConv(self.in_conv_dim, self.out_conv_dim, kernel, stride=stride, bias=config.conv_bias)
         self.activation = activation(config.feat_extract_activation, "feat_extract_activation")
 
+    def after(self, rows: Tensor) -> Tensor:
+        return self.activation(rows)
+
     def forward(self, hidden_states: Tensor) -> Tensor:
         return self.activation(self.conv(hidden_states))  # (B, C, T)
 
 
-class Wav2Vec2NoLayerNormConvLayer(Convolution):
-    """Without a norm."""
-
-
-class Wav2Vec2LayerNormConvLayer(Convolution):
+class Wav2Vec2LayerNormConvLayer(Wav2Vec2NoLayerNormConvLayer):
     """With a norm of each frame."""
 
     def __init__(self, config: Any, layer_id: int = 0) -> None:
         super().__init__(config, layer_id)
         self.layer_norm = nn.LayerNorm(self.out_conv_dim)
 
+    def after(self, rows: Tensor) -> Tensor:
+        return self.activation(self.layer_norm(rows))
+
     def forward(self, hidden_states: Tensor) -> Tensor:
         return self.activation(self.layer_norm(self.conv(hidden_states).transpose(1, 2)).transpose(1, 2))
 
 
-class Wav2Vec2GroupNormConvLayer(Convolution):
+class Wav2Vec2GroupNormConvLayer(Wav2Vec2NoLayerNormConvLayer):
     """With a norm of each channel over the whole sound."""
 
     WHOLE = True

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,8 +28,9 @@ from ..ops.checks import read_mask
 from ..ops.embedding import lookup
 from ..ops.layout import Layout
 from ..processing.of_sound import WhisperFeatureExtractor
+from ..processing.spectrogram import log_mel, mel_filters
 from ..processing.spoken import WhisperProcessor
-from ..spectrograms import checked_sound, spectrograms
+from ..spectrograms import checked_sound
 from ..speech import mask_spans
 from ..tokenization.spoken import LANGUAGES, TO_LANGUAGE_CODE  # noqa: F401
 from ..tokenization.whisper import WhisperTokenizer, WhisperTokenizerFast  # noqa: F401
@@ -155,23 +157,28 @@ class WhisperPreTrainedModel(PreTrainedModel):
             with torch.no_grad():
                 table.copy_(sinusoids(*table.shape))
 
-    def _spectrograms(self, count: int) -> Tensor:
-        config = self.config
-        return spectrograms((count, config.num_mel_bins, STRIDE * config.max_source_positions)).to(self.device)
-
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """A batch that the model accepts."""
-        ids = torch.ones(2, 3, dtype=torch.long, device=self.device)
-        made = {"input_features": self._spectrograms(2).to(self.dtype), "decoder_input_ids": ids, "input_ids": ids}
-        return {name: x for name, x in made.items() if name in self.inputs()}
+        ids = torch.ones(2, 3, dtype=torch.long)
+        return self._batch(hummed(self.config, 2), ids)
+
+    def _batch(self, features: Tensor, ids: Tensor) -> dict[str, Tensor]:
+        made = {"input_features": features.to(self.dtype), "decoder_input_ids": ids, "input_ids": ids}
+        return {name: x.to(self.device) for name, x in made.items() if name in self.inputs()}
 
     def _sample(self, tokenizer: Any) -> list[Mapping[str, Tensor]]:
-        """Spectrograms, and texts of random tokens, which is what the decoder makes of them too."""
-        draw = torch.Generator().manual_seed(0)
-        ids = torch.randint(self.config.vocab_size, (2, 24), generator=draw).to(self.device)
-        made = {"input_features": self._spectrograms(2).to(self.dtype), "decoder_input_ids": ids, "input_ids": ids}
-        return [{name: x for name, x in made.items() if name in self.inputs()}]
+        """Sounds, and tokens that may be written of them."""
+        config, count = self.config, 2
+        ids = torch.randint(config.vocab_size, (count, 24), generator=torch.Generator().manual_seed(0))
+        made = self._batch(hummed(config, count), ids)
+        if isinstance(self, SpeechGeneration):  # what is written is easier to compute than what nobody would write
+            asked: dict[str, Any] = {"max_new_tokens": min(24, config.max_target_positions - 1), "do_sample": False}
+            start = torch.full((count, 1), config.decoder_start_token_id or 0, device=self.device)
+            made["decoder_input_ids"] = self._once(
+                made["input_features"], None, None, {"decoder_input_ids": start, **asked}
+            )
+        return [made]
 
     def _encoded(self, texts: list[str], tokenizer: Any) -> Mapping[str, Tensor]:
         if "input_features" not in self.inputs():
@@ -180,6 +187,20 @@ class WhisperPreTrainedModel(PreTrainedModel):
             f"{type(self).__name__} reads sounds: check={texts[0]!r:.40} is a list of batches for it, such as "
             '[{**processor(sounds, return_tensors="pt"), "decoder_input_ids": ids}].'
         )
+
+
+def hummed(config: Any, count: int) -> Tensor:
+    """Spectrograms (count, M, F) of voices that are nobody's: tones of many harmonics that glide, in syllables."""
+    frames, rate = STRIDE * config.max_source_positions, 16_000
+    time, made = np.arange(frames * 160) / rate, []
+    filters = mel_filters(201, config.num_mel_bins, 0.0, 8000.0, rate, "slaney", True)
+    for voice in range(count):
+        pitch = (100 + 40 * voice) * (1 + 0.2 * np.sin(2 * np.pi * (0.7 + 0.1 * voice) * time))
+        turns = 2 * np.pi * np.cumsum(pitch) / rate
+        tones = sum(np.sin(n * turns) / n * (1 + np.cos(n + 3 * time)) for n in range(1, 20))
+        wave = tones * np.clip(np.sin(2 * np.pi * 2 * time + voice), 0, 1) / 20
+        made.append(log_mel(wave.astype(np.float32), len(time), 400, 160, filters))
+    return torch.from_numpy(np.stack(made))
 
 
 def checked_features(who: str, features: Any, config: Any) -> Tensor:

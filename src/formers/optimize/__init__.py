@@ -31,7 +31,7 @@ from . import calibrate, groups, linear, probe, row_int8, stack
 from .agreement import Agreement, Batch, Limits, Results, mask_of
 from .guard import hooks_of, watched
 from .int8 import NotFinite
-from .products import Maker, Plain, Source, matrix
+from .products import FewRows, Maker, Packed, Plain, Source, matrix
 from .row_int8 import RowInt8
 from .stack import Block, Cross, Derived, FusedBlock, Plan, Recorder, Stack, blocks_of, stack_of
 
@@ -283,8 +283,11 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
                 exact = lambda source, _: Plain(source, torch.float32)  # noqa: E731
                 longer.append(_mixed(model, layers, sample(), (make, longer_make, exact), limits))
             else:
-                plan = Plan(make, context=probe.attends_in(device))
-                vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks_of(layers)])
+                blocks = blocks_of(layers)
+                reads = make is FewRows and all(block.attend is None for block in blocks)  # whole texts, all at once
+                own = partial(_packed, torch.float32) if reads else make
+                plan = Plan(own, context=probe.attends_in(device))
+                vars(layers)["derived"] = Stack(layers, [FusedBlock(block, plan) for block in blocks])
         # what is outside of stacks was not tried on texts; heads that label are sensitive, and small: never of bytes
         other = make if mode != "int8" or (shape.alone and finer is None) else longer_make
         for layer in alone:
@@ -302,6 +305,10 @@ def _derive(model: Any, mode: str, asked: str | bool, sample: Sample, shape: pro
         pieces=tuple(map(weakref.ref, pieces)),
         hooks=tuple(hooks_of(model.modules())),
     )
+
+
+def _packed(dtype: torch.dtype, source: Source, _: torch.dtype) -> Packed:
+    return Packed(source, dtype)
 
 
 def _mixed(

@@ -16,7 +16,7 @@ from ..ops.activations import GELUActivation
 from ..ops.layout import Layout
 from .half import Half
 from .int8 import Int8
-from .products import Maker, Packed, Parts, Plain, Source
+from .products import FewRows, Maker, Packed, Parts, Plain, Source
 from .row_int8 import FbgemmRows, OnednnRows
 from .stack import Plan, attend, feed_forward
 
@@ -64,6 +64,8 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
         dtype = torch.float32 if mode == "float32" else torch.bfloat16
         if device == "cpu":
             known[f"oneDNN {mode}"] = lambda source, _: Packed(source, dtype, rows_at_once(*source.weight.shape, dtype))
+        if device == "cpu" and mode == "float32":
+            known["oneDNN float32, few rows"] = FewRows
         known[f"torch {mode}"] = lambda source, _: Plain(source, dtype)
         if mode == "bf16":  # more exact, and much faster where the processor has no units for bfloat16
             known["FBGEMM fp16"] = Half
@@ -75,10 +77,14 @@ def makers(mode: str, device: str) -> dict[str, Maker]:
 def preferred(mode: str, device: str, shape: Shape = Shape()) -> tuple[str, Maker]:  # noqa: B008
     """The fastest of `makers`, where there are any, for layers of that shape."""
     found, times = makers(mode, device), race(device, shape)
-    if shape.alone:
-        found = {name: make for name, make in found.items() if make is not Int8} or found
+    found = {name: make for name, make in found.items() if name not in _unfit(shape)} or found
     name = min(found, key=lambda name: times.get(name, math.inf))
     return name, found[name]
+
+
+def _unfit(shape: Shape) -> tuple[str, ...]:
+    """The makers that are not for layers of that shape."""
+    return ("oneDNN int8", "oneDNN float32") if shape.alone else ("oneDNN float32, few rows",)
 
 
 def worthwhile(mode: str, device: str, shape: Shape = Shape(), longer: float = 0.0) -> bool:  # noqa: B008
@@ -112,8 +118,7 @@ def race(device: str, shape: Shape) -> dict[str, float]:
     Makers that are hopeless in a small layer are left out.
     """
     every = {name: make for mode in MODES for name, make in makers(mode, device).items()}
-    if shape.alone:
-        every = {name: make for name, make in every.items() if make is not Int8}
+    every = {name: make for name, make in every.items() if name not in _unfit(shape)}
     looked = _times(every, SMALL, device, (_LOOK,), 3)
     every = {name: make for name, make in every.items() if looked[name] < _HOPELESS * min(looked.values())}
     return _times(every, shape.bounded(), device, shape.rows, 4)

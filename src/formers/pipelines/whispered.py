@@ -120,7 +120,9 @@ class Whispered(Recognizer):
         made = []
         for segment in segments:
             if text := self._text(segment["tokens"]):
-                when = {"timestamp": (float(segment["start"]), float(segment["end"]))} if times else {}
+                when = (
+                    {"timestamp": (round(float(segment["start"]), 2), round(float(segment["end"]), 2))} if times else {}
+                )
                 made.append({**language, "text": text, **when} if language else {"text": text, **when})
         return made
 

@@ -98,6 +98,11 @@ def _stacked(key: str, items: Sequence[Any]) -> Any:
     if len(sizes) == 1:
         return np.stack([np.asarray(item) for item in items]) if len(items) > 1 else np.asarray(items[0])[None]
     shown = ", ".join(" × ".join(map(str, size)) for size in sizes[:4]) + (", …" if len(sizes) > 4 else "")
+    if not key.startswith("pixel"):
+        raise InputError(
+            f"{key!r} cannot be one tensor: the rows are of {len(sizes)} sizes, {shown}. padding=True makes them one, "
+            "and without return_tensors they are a list."
+        )
     raise InputError(
         f"{key!r} cannot be one tensor: the images are of {len(sizes)} sizes, {shown} (channels × height × width). "
         "Resize them to one (do_resize=True, size={'height': …, 'width': …}), crop or pad them, or call without "

@@ -16,6 +16,7 @@ PREPROCESSOR = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"
 KINDS = ("image_processor_type", "feature_extractor_type")  # the keys that name a class, new and old
 _OF_SOUND = ("sampling_rate", "feature_size")
+_CLASSES = ("AST", "Clap", "Wav2Vec2", "Whisper")  # of sound, whose files may say nothing else
 
 
 def image_values(source: hub.Source) -> tuple[dict[str, Any], Path] | None:
@@ -47,7 +48,8 @@ def sound_values(source: hub.Source) -> tuple[dict[str, Any], Path] | None:
 
 def is_sound(values: Mapping[str, Any]) -> bool:
     """Whether settings are those of sound."""
-    return "image_processor_type" not in values and any(key in values for key in _OF_SOUND)
+    named = str(values.get("feature_extractor_type", "")).removesuffix("FeatureExtractor")
+    return "image_processor_type" not in values and (named in _CLASSES or any(key in values for key in _OF_SOUND))
 
 
 def required_image_values(name: str | os.PathLike[str], where: dict[str, Any]) -> tuple[dict[str, Any], Path]:

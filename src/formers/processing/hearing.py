@@ -164,7 +164,14 @@ def as_numbers(sound: Any) -> Array | None:
     if hasattr(sound, "__array__"):
         return np.asarray(sound)
     if isinstance(sound, Sequence) and not isinstance(sound, (str, bytes, bytearray, memoryview)):
-        return np.asarray(sound) if len(sound) and isinstance(sound[0], (int, float, np.number)) else None
+        if not len(sound) or not isinstance(sound[0], (int, float, np.number)):
+            return None
+        try:
+            return np.asarray(sound)
+        except ValueError as error:
+            raise InputError(
+                "A sound in a list is of numbers, and this list has lists or arrays among them."
+            ) from error
     return None
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import InputError
 from .feature import BatchFeature
-from .sequence import SequenceFeatureExtractor, multiple, normalized
-from .spectrogram import decibels, filter_bank, log_mel, mel_filters
+from .sequence import SequenceFeatureExtractor, check_lengths, multiple, normalized
+from .spectrogram import check_size, decibels, filter_bank, log_mel, mel_filters
 from .transforms import Array
 
 
@@ -19,6 +19,9 @@ class Wav2Vec2FeatureExtractor(SequenceFeatureExtractor):
     Settings beside SequenceFeatureExtractor's: do_normalize.
     """
 
+    feature_size: int = 1
+    sampling_rate: int = 16_000
+    padding_value: float = 0.0
     return_attention_mask: bool = False
     do_normalize: bool = True
 
@@ -45,6 +48,7 @@ class Wav2Vec2FeatureExtractor(SequenceFeatureExtractor):
         it is another. The rest as in `pad`. Models whose feat_extract_norm is "group" were trained without a mask.
         """
         own = self.with_settings(kwargs)
+        check_lengths(max_length=max_length, pad_to_multiple_of=pad_to_multiple_of)
         waves = own.waves(raw_speech, sampling_rate)
         if truncation and max_length is not None:  # what is cut off does not count in the mean
             waves = [wave[: multiple(max_length, pad_to_multiple_of)] for wave in waves]
@@ -52,8 +56,10 @@ class Wav2Vec2FeatureExtractor(SequenceFeatureExtractor):
         alone = own.do_normalize and (masked or padding in (False, None, "do_not_pad"))
         values = [normalized(wave) for wave in waves] if alone else waves
         found = own.pad({"input_values": values}, padding, max_length, truncation, pad_to_multiple_of, masked)
-        if own.do_normalize and not alone:  # without a mask the padding counts in the mean, as in the reference
-            found["input_values"] = [normalized(wave) for wave in found["input_values"]]
+        if own.do_normalize:  # without a mask the padding counts in the mean, as in the reference
+            found["input_values"] = [wave if alone else normalized(wave) for wave in found["input_values"]]
+        if masked:
+            found["attention_mask"] = list(found["attention_mask"])
         return found.convert_to_tensors(return_tensors)
 
 
@@ -117,7 +123,8 @@ class WhisperFeatureExtractor(SequenceFeatureExtractor):
         """
         kwargs.pop("return_token_timestamps", None)  # for the reference's pipeline alone
         own = self.with_settings(kwargs)
-        most = max_length or own.n_samples
+        check_lengths(max_length=max_length, pad_to_multiple_of=pad_to_multiple_of)
+        most = multiple(max_length or own.n_samples, pad_to_multiple_of)
         waves = own.waves(raw_speech, sampling_rate)
         mask = True if return_attention_mask or do_normalize else return_attention_mask
         if do_normalize:
@@ -125,28 +132,36 @@ class WhisperFeatureExtractor(SequenceFeatureExtractor):
         # only lengths are padded: silence needs no transform
         length = own.length(waves, padding, most, truncation, pad_to_multiple_of)
         lengths = [min(len(wave), most) if truncation else len(wave) for wave in waves]
-        features = [own._frames(w[:n], max(length or 0, n)) for w, n in zip(waves, lengths, strict=True)]
+        features = own.each(
+            lambda wave: own._frames(wave, length), [w[:n] for w, n in zip(waves, lengths, strict=True)]
+        )
         found: dict[str, Any] = {"input_features": features}
         asked = own.return_attention_mask if mask is None else mask
         if asked:
-            found["attention_mask"] = [own._mask(n, f.shape[1]) for n, f in zip(lengths, features, strict=True)]
+            frames = [f.shape[1] for f in features]
+            found["attention_mask"] = [own._mask(n, length, f) for n, f in zip(lengths, frames, strict=True)]
         if return_tensors is None and len({f.shape for f in features}) == 1:
             found = {name: np.stack(rows) for name, rows in found.items()}
         return BatchFeature(found, return_tensors)
 
-    def _frames(self, wave: Array, length: int) -> Array:
+    def _frames(self, wave: Array, padded: int | None) -> Array:
+        length = max(padded or 0, len(wave))
+        if self.dither or self.padding_value or self.padding_side == "left":
+            wave = self._filled(wave, length, self.padding_value)
         if self.dither:
-            wave = np.concatenate([wave, np.zeros(length - len(wave), np.float32)])
-            wave = wave + np.float32(self.dither) * np.random.default_rng().standard_normal(length, np.float32)
+            import torch
+
+            wave = wave + np.float32(self.dither) * torch.randn(length).numpy()
         if length < self.hop_length:
             raise InputError(
                 f"A sound of {length} samples is too short for a frame: there is one every {self.hop_length}."
             )
         return log_mel(wave, length, self.n_fft, self.hop_length, self.mel_filters)
 
-    def _mask(self, length: int, frames: int) -> Array:
-        heard = -(-length // self.hop_length)
-        return (np.arange(frames) < heard).astype(np.int32)
+    def _mask(self, heard: int, padded: int | None, frames: int) -> Array:
+        start = max((padded or 0) - heard, 0) if self.padding_side == "left" else 0
+        at = np.arange(frames) * self.hop_length
+        return ((at >= start) & (at < start + heard)).astype(np.int32)
 
 
 class ClapFeatureExtractor(SequenceFeatureExtractor):
@@ -206,8 +221,9 @@ class ClapFeatureExtractor(SequenceFeatureExtractor):
             raise InputError(f"truncation must be 'fusion' or 'rand_trunc', got {cut!r}.")
         if fill not in ("repeatpad", "repeat", "pad", False):
             raise InputError(f"padding must be 'repeatpad', 'repeat' or 'pad', got {fill!r}.")
+        check_lengths(max_length=max_length)
         most = max_length or own.nb_max_samples
-        made = [own._one(wave, most, cut, fill) for wave in own.waves(raw_speech, sampling_rate)]
+        made = own.each(lambda wave: own._one(wave, most, cut, fill), own.waves(raw_speech, sampling_rate))
         longer = [is_longer for _, is_longer in made]
         if cut == "fusion" and not any(longer):
             longer[np.random.randint(0, len(longer))] = True
@@ -222,6 +238,7 @@ class ClapFeatureExtractor(SequenceFeatureExtractor):
 
     def _one(self, wave: Array, most: int, cut: str, fill: str | bool) -> tuple[Array, bool]:
         """(4 or 1, T, M) of one sound, and whether it is longer than a window."""
+        check_size(max(most, len(wave)), 1)
         fusion = cut == "fusion"
         if len(wave) <= most:
             mel = self._mel(_repeated(wave, most, fill), not fusion)
@@ -240,7 +257,7 @@ class ClapFeatureExtractor(SequenceFeatureExtractor):
 
         thirds = [list(third) or [0] for third in np.array_split(np.arange(len(mel) - frames + 1), 3)]
         starts = [np.random.choice(third) for third in thirds]
-        size = [frames, 64]
+        size = [frames, mel.shape[1]]
         small = torch.nn.functional.interpolate(torch.from_numpy(mel)[None, None], size, mode="bilinear")[0, 0]
         return np.stack([small.numpy(), *(mel[start : start + frames] for start in starts)])
 
@@ -253,6 +270,10 @@ def _repeated(wave: Array, length: int, how: str | bool) -> Array:
     return np.pad(wave, (0, length - len(wave)))
 
 
+# what older code gives all extractors of sound alike, and means by it samples
+_NOT_OF_FRAMES = ("padding", "truncation", "max_length")
+
+
 class FilterBankExtractor(SequenceFeatureExtractor):
     """Kaldi's features of 1024 frames, by the mean and twice the standard deviation of a data set (Gong et al., 2021).
 
@@ -261,8 +282,11 @@ class FilterBankExtractor(SequenceFeatureExtractor):
 
     model_input_names: ClassVar[list[str]] = ["input_values", "attention_mask"]
 
+    feature_size: int = 1
+    sampling_rate: int = 16_000
     num_mel_bins: int = 128
     max_length: int = 1024
+    padding_value: float = 0.0
     do_normalize: bool = True
     mean: float = -4.2677393
     std: float = 4.5689974
@@ -276,11 +300,12 @@ class FilterBankExtractor(SequenceFeatureExtractor):
         raw_speech: a sound as `load_audio` takes it, or a list of them; sampling_rate: that of arrays, resampled where
         it is another; the rest are settings for this call. What is longer is cut off, what is shorter gets zeros.
         """
-        own = self.with_settings({k: v for k, v in kwargs.items() if k not in ("padding", "truncation")})
-        found = [own._frames(wave) for wave in own.waves(raw_speech, sampling_rate)]
+        own = self.with_settings({k: v for k, v in kwargs.items() if k not in _NOT_OF_FRAMES})
+        found = own.each(own._frames, own.waves(raw_speech, sampling_rate))
         return BatchFeature({"input_values": found}, return_tensors)
 
     def _frames(self, wave: Array) -> Array:
+        check_size(self.max_length, self.num_mel_bins)
         bank = filter_bank(wave, self.sampling_rate, self.num_mel_bins)[: self.max_length]
         bank = np.pad(bank, ((0, self.max_length - len(bank)), (0, 0)))
         return (bank - np.float32(self.mean)) / np.float32(self.std * 2) if self.do_normalize else bank

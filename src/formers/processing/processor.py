@@ -22,6 +22,7 @@ P = TypeVar("P", bound="ProcessorMixin")
 IMAGE_KEYS = ("image", "url", "path", "base64", "image_url")
 _UNREAD = ("video", "video_url", "audio", "audio_url", "input_audio")  # types of such parts
 _PARTS = ("text_kwargs", "images_kwargs", "common_kwargs")
+_OF_NO_FAMILY = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")  # the last since 5.0
 
 
 class ProcessorMixin:
@@ -183,6 +184,8 @@ class ProcessorMixin:
     def _tokenizer_class(cls, source: hub.Source) -> type[PreTrainedTokenizer]:
         path = source.file("tokenizer_config.json")
         named = read_json(path).get("tokenizer_class") if path else None
+        if named in _OF_NO_FAMILY:
+            return PreTrainedTokenizer
         found = registry.find_class(named) if isinstance(named, str) else None
         return found if found is not None and issubclass(found, PreTrainedTokenizer) else cls.tokenizer_class
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -22,11 +22,14 @@ from .configured import NOT_SETTINGS, Configured
 from .feature import BatchFeature
 from .files import required_sound_values
 from .hearing import as_numbers, checked_rate, samples_of
+from .spectrogram import check_size
 from .transforms import Array
 
 E = TypeVar("E", bound="SequenceFeatureExtractor")
+T = TypeVar("T")
 _PADDING = {True: "longest", False: "do_not_pad", None: "do_not_pad"}
 _KINDS = ("longest", "max_length", "do_not_pad")
+_MOST = 2**16  # of frames, bands, samples in a frame, and seconds: more would fill memory
 _DERIVED = ("n_samples", "nb_max_frames", "nb_frequency_bins", "nb_max_samples")  # what files say beside settings
 
 
@@ -52,10 +55,20 @@ class SequenceFeatureExtractor(Configured):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
-        kwargs.update(zip(self.keys(), args, strict=False))
+        order = self._order()
+        if len(args) > len(order):
+            raise ArgumentError(f"{type(self).__name__} takes {', '.join(order)}, and got {len(args)} without names.")
+        kwargs.update(zip(order, args, strict=False))
         self._take({name: value for name, value in kwargs.items() if name not in _DERIVED})
         for name in set(self.keys()) - self.__dict__.keys():
             setattr(self, name, copy.copy(getattr(type(self), name)))
+
+    @classmethod
+    def _order(cls) -> list[str]:
+        """The settings in the order of the reference's arguments: those that a class declares come first."""
+        known = cls.keys()
+        declared = (name for c in cls.__mro__ for name in vars(c).get("__annotations__", {}))
+        return [name for name in dict.fromkeys(declared) if name in known]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.keys():
@@ -90,14 +103,20 @@ class SequenceFeatureExtractor(Configured):
             several = [raw_speech]
         if not len(several):
             raise InputError("There are no sounds: the list is empty.")
+        return self.each(
+            lambda one: samples_of(one, self.sampling_rate, sampling_rate, any_scale=self.any_scale), several
+        )
+
+    def each(self, make: Callable[[Any], T], sounds: Sequence[Any]) -> list[T]:
+        """What is made of each sound; an error says which one it is about."""
         made = []
-        for number, one in enumerate(several):
+        for number, one in enumerate(sounds):
             try:
-                made.append(samples_of(one, self.sampling_rate, sampling_rate, any_scale=self.any_scale))
-            except InputError as error:
-                if len(several) == 1:
+                made.append(make(one))
+            except (InputError, ArgumentError) as error:
+                if len(sounds) == 1:
                     raise
-                raise type(error)(f"Sound {number} of {len(several)} (from 0): {error}") from error
+                raise type(error)(f"Sound {number} of {len(sounds)} (from 0): {error}") from error
         return made
 
     def pad(
@@ -110,7 +129,8 @@ class SequenceFeatureExtractor(Configured):
         return_attention_mask: bool | None = None,
         return_tensors: Any = None,
     ) -> BatchFeature:
-        """A batch of one length, of what the extractor made of sounds one by one, or of their samples.
+        """A batch of what the extractor made of sounds one by one, or of their samples: arrays (B, …) where all rows
+        are of one length, and lists of arrays where they are not.
 
         Args:
             processed_features: {name: list of arrays}, or a list of {name: array}, with the model's first input.
@@ -118,17 +138,13 @@ class SequenceFeatureExtractor(Configured):
             max_length: rows of the longest that is wanted; truncation: cut what is longer.
             pad_to_multiple_of: make the length a multiple of that.
             return_attention_mask: give `attention_mask` (B, N) of int32; the setting where None.
-            return_tensors: "pt" or "np"; lists of arrays where None.
+            return_tensors: "pt" or "np"; where None, tensors of tensors, and else arrays.
         """
-        if isinstance(processed_features, (list, tuple)):
-            rows = processed_features
-            processed_features = {name: [row[name] for row in rows] for name in (rows[0] if rows else {})}
-        main = self.model_input_names[0]
-        if main not in processed_features:
-            raise ArgumentError(f"{type(self).__name__}.pad needs {main!r}, got {list(processed_features)}.")
-        values = [_array(one) for one in processed_features[main]]
-        own = processed_features.get("attention_mask")
-        masks = [np.ones(len(v), np.int32) for v in values] if own is None else [_array(m) for m in own]
+        features, main = self._columns(processed_features), self.model_input_names[0]
+        tensors = any(hasattr(one, "detach") for one in features[main])
+        columns = {name: [_array(one) for one in rows] for name, rows in features.items()}
+        values, own = columns.pop(main), columns.pop("attention_mask", None)
+        masks = [np.ones(len(v), np.int32) for v in values] if own is None else own
         length = self.length(values, padding, max_length, truncation, pad_to_multiple_of)
         if truncation:
             most = multiple(max_length or 0, pad_to_multiple_of)
@@ -136,26 +152,49 @@ class SequenceFeatureExtractor(Configured):
         if length is not None:
             values = [self._filled(v, length, self.padding_value) for v in values]
             masks = [self._filled(m, length, 0) for m in masks]
-        elif pad_to_multiple_of:
-            values = [self._filled(v, multiple(len(v), pad_to_multiple_of), self.padding_value) for v in values]
-        others = processed_features.keys() - {main, "attention_mask"}
-        rest = {name: [_array(one) for one in processed_features[name]] for name in others}
-        found: dict[str, Any] = {main: values, **rest}
+        found: dict[str, Any] = {main: values, **columns}
         asked = self.return_attention_mask if return_attention_mask is None else return_attention_mask
         if asked or (own is not None and return_attention_mask is None):
             found["attention_mask"] = masks
-        if return_tensors is None and any(hasattr(one, "detach") for one in processed_features[main]):
+        if return_tensors is None and tensors:
             return_tensors = "pt"
+        if return_tensors is None:
+            found = {name: np.stack(v) if len({x.shape for x in v}) == 1 else v for name, v in found.items()}
         return BatchFeature(found, return_tensors)
+
+    def _columns(self, features: Any) -> dict[str, Any]:
+        """{name: rows} of what `pad` is given. Errors: ArgumentError, where it is neither form of a batch."""
+        main, name = self.model_input_names[0], type(self).__name__
+        if isinstance(features, (list, tuple)):
+            for number, row in enumerate(features):
+                if not isinstance(row, Mapping) or row.keys() != features[0].keys():
+                    what = list(row) if isinstance(row, Mapping) else type(row).__name__
+                    raise ArgumentError(
+                        f"{name}.pad takes a list of dictionaries that have the same names, such as {main!r}, and row "
+                        f"{number} is {what}."
+                    )
+            features = {key: [row[key] for row in features] for key in (features[0] if features else {})}
+        if not isinstance(features, Mapping) or main not in features:
+            what = list(features) if isinstance(features, Mapping) else type(features).__name__
+            raise ArgumentError(f"{name}.pad needs {main!r}, got {what}.")
+        count = len(features[main])
+        if not count or not all(hasattr(row, "__len__") and np.ndim(row) for row in features[main]):
+            what = "none" if not count else "numbers: [row] makes a batch of one row"
+            raise ArgumentError(f"{name}.pad takes the rows of a batch as {main!r}, and got {what}.")
+        for key, rows in features.items():
+            if len(rows) != count:
+                raise ArgumentError(f"{name}.pad got {count} rows of {main!r}, and {len(rows)} of {key!r}.")
+        return dict(features)
 
     def length(
         self, values: list[Array], padding: bool | str | None, most: int | None, truncation: bool, of: int | None
     ) -> int | None:
         """The rows of each of a batch; None where each keeps its own."""
         kind = getattr(padding, "value", padding)
-        kind = kind if isinstance(kind, str) else _PADDING[kind]
+        kind = kind if isinstance(kind, str) else _PADDING.get(kind) if isinstance(kind, (bool, type(None))) else None
         if kind not in _KINDS:
             raise InputError(f"padding must be True, False or one of {', '.join(map(repr, _KINDS))}, got {padding!r}.")
+        check_lengths(max_length=most, pad_to_multiple_of=of)
         if most is None and (truncation or kind == "max_length"):
             raise InputError(f"{'truncation=True' if truncation else 'padding=max_length'} needs max_length=.")
         if kind == "do_not_pad":
@@ -169,6 +208,7 @@ class SequenceFeatureExtractor(Configured):
     def _filled(self, rows: Array, length: int, value: float) -> Array:
         if (missing := length - len(rows)) <= 0:
             return rows
+        check_size(length, math.prod(rows.shape[1:]))
         ends = (0, missing) if self.padding_side == "right" else (missing, 0)
         return np.pad(rows, (ends, *((0, 0),) * (rows.ndim - 1)), constant_values=value)
 
@@ -199,6 +239,13 @@ def _array(rows: Any) -> Array:
     return found.astype(np.float32) if found.dtype == np.float64 else found
 
 
+def check_lengths(**given: Any) -> None:
+    """InputError for a length that is none; None and 0 stand for no length."""
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0):
+            raise InputError(f"{name} must be a whole number, got {value!r}.")
+
+
 def multiple(length: int, of: int | None) -> int:
     """The length, or the next multiple of a number."""
     return length if not of else math.ceil(length / of) * of
@@ -217,8 +264,10 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     elif isinstance(default, (int, float)):
         right = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         wanted = "a number"
-        if isinstance(default, int) and right and name not in ("top_db", "frequency_min"):
-            right, wanted = value == int(value) and value > 0, "a whole number, 1 or more"
+        if isinstance(default, int) and right:
+            right, wanted = 1 <= value <= _MOST and value == int(value), f"a whole number from 1 to {_MOST}"
+        elif name == "std" and right:
+            right, wanted = value > 0, "above 0"
     else:
         right, wanted = default is None or isinstance(value, type(default)), f"a {type(default).__name__}"
     if not right:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +22,7 @@ _TEXT_ARGUMENTS = (
     "padding_side", "pad_to_multiple_of", "return_token_type_ids", "return_attention_mask", "return_length", "verbose",
     "return_overflowing_tokens", "return_special_tokens_mask", "return_offsets_mapping", "split_special_tokens",
 )  # fmt: skip
+_OF_BOTH = ("pad_to_multiple_of", "return_attention_mask")
 
 
 class SoundProcessorMixin(ProcessorMixin):
@@ -77,14 +78,13 @@ class SoundProcessorMixin(ProcessorMixin):
             kwargs: arguments of the feature extractor, and of the tokenizer; or those apart, as `audio_kwargs={…}` and
                 `text_kwargs={…}`. What both have, such as `padding` and `return_tensors`, goes to both.
         """
-        for name in ("raw_speech", "audios"):
-            audio = kwargs.pop(name, None) if audio is None else audio
         if inputs and self.current_processor is self.tokenizer:
             return self.tokenizer(*inputs, **kwargs)
-        if len(inputs) > 2 or (inputs and audio is not None):
+        if len(inputs) > 2:
             raise ArgumentError(f"{type(self).__name__}(audio, text) was given {len(inputs)} arguments without names.")
-        audio = inputs[0] if inputs else audio
-        text = inputs[1] if len(inputs) == 2 else text
+        first, second = (*inputs, None, None)[:2]
+        audio = self._one("audio", first, audio, kwargs.pop("raw_speech", None), kwargs.pop("audios", None))
+        text = self._one("text", second, text)
         if audio is None and text is None:
             raise ArgumentError(f"{type(self).__name__} needs audio=, text=, or both.")
         of_sound, of_text = self._shared(kwargs)
@@ -96,6 +96,13 @@ class SoundProcessorMixin(ProcessorMixin):
         heard = self.sounds(audio, **of_sound)
         return heard if words is None else self.together(heard, words)
 
+    def _one(self, name: str, *given: Any) -> Any:
+        """The one of several that was given; None for none."""
+        found = [one for one in given if one is not None]
+        if len(found) > 1:
+            raise ArgumentError(f"{type(self).__name__} got {name} twice, by two names or with its name and without.")
+        return found[0] if found else None
+
     def together(self, heard: BatchFeature, words: Any) -> BatchFeature:
         """Both in one."""
         heard.update(dict(words) if self.text_alone else {"labels": words["input_ids"]})
@@ -104,10 +111,14 @@ class SoundProcessorMixin(ProcessorMixin):
     def _shared(self, kwargs: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The arguments of the feature extractor, and those of the tokenizer."""
         parts = {name: kwargs.pop(name, None) or {} for name in _PARTS}
+        for name, part in parts.items():
+            if not isinstance(part, Mapping):
+                raise ArgumentError(f"{name} is a dictionary of arguments, got {type(part).__name__}.")
         both = {**kwargs, **parts["common_kwargs"]}
         called = inspect.signature(type(self.sounds).__call__).parameters
-        of_both = inspect.signature(type(self.tokenizer).__call__).parameters
-        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs"}
+        of_both = {*inspect.signature(type(self.tokenizer).__call__).parameters, *_OF_BOTH}
+        # the side is that of texts: a sound that begins with silence is another one
+        known = {*self.sounds.keys(), *self.sounds.ignored, *called} - {"self", "kwargs", "padding_side"}
         of_sound = {name: value for name, value in both.items() if name in known}
         of_text = {name: value for name, value in both.items() if name not in known or name in of_both}
         of_text.pop("sampling_rate", None)

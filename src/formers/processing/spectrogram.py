@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LINEAR, _BREAK = 200 / 3, 1000.0  # Slaney's scale: hertz a mel below the break, and where it is
 _LOG = np.log(6.4) / 27  # and how fast it grows above
+_MOST, _MOST_NUMBERS = 2**26, 2**29  # numbers of filters, and of a spectrogram
 _FRAMES = 512  # that are transformed together
 
 
@@ -57,6 +58,10 @@ def mel_filters(
     frequencies: F, from 0 to half the rate; low, high: hertz where the first band begins and the last one ends; norm:
     make all triangles of one area, as Slaney does. For scale "kaldi" the triangles are straight in mel, else in hertz.
     """
+    if frequencies * bands > _MOST:
+        raise InputError(f"{bands} bands of {frequencies} frequencies are more numbers than {_MOST:,}.")
+    if not 0 <= low < high:
+        raise InputError(f"Bands go from a frequency to a higher one, of at least 0 hertz, got {low:g} and {high:g}.")
     edges = np.linspace(to_mel(low, scale), to_mel(high, scale), bands + 2)
     at = np.linspace(0, rate / 2, frequencies)
     if scale == "kaldi":
@@ -86,13 +91,23 @@ def bands_of(wave: Tensor, size: int, hop: int, filters: Array) -> Tensor:
     return torch.cat(found)
 
 
+def check_size(frames: int, bands: int) -> None:
+    """InputError for a spectrogram that would fill memory."""
+    if frames * bands > _MOST_NUMBERS:
+        raise InputError(
+            f"{frames:,} frames of {bands} numbers are more than the {_MOST_NUMBERS:,} that are made at once. Long "
+            "sounds are read in windows, by the pipeline automatic-speech-recognition."
+        )
+
+
 def log_mel(wave: Array, length: int, size: int, hop: int, filters: Array) -> Array:
     """(M, T): the logarithm to base 10 of the bands of a wave (N,) of float32 that goes on in silence up to
     `length` samples; at least -10, at most 8 below the loudest, halved twice and moved by 1 (Radford et al., 2022)."""
     import torch
 
     # frames that see silence alone need no transform
-    frames = length // hop
+    frames = (length + size // 2 * 2 - size) // hop
+    check_size(frames, filters.shape[1])
     heard = min(len(wave) // hop + size // hop + 2, frames)
     samples = np.zeros(max(length if heard == frames else heard * hop, size), np.float32)
     samples[: len(wave)] = wave
@@ -106,6 +121,7 @@ def decibels(wave: Array, size: int, hop: int, filters: Array) -> Array:
     """(T, M): the bands of a wave (N,) in decibels, at least -100; in float64, and given as float32."""
     import torch
 
+    check_size(len(wave) // hop, filters.shape[1])
     bands = bands_of(torch.from_numpy(wave.astype(np.float64)), size, hop, filters)
     return (10.0 * bands.clamp_(min=1e-10).log10_()).float().numpy()
 

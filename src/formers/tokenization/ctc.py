@@ -101,6 +101,10 @@ class Wav2Vec2CTCTokenizer(PreTrainedTokenizerFast):
         named = {"bos_token": bos_token, "eos_token": eos_token, "unk_token": unk_token, "pad_token": pad_token}
         own = {"replace_word_delimiter_char": replace_word_delimiter_char, "do_lower_case": do_lower_case}
         self.replace_word_delimiter_char, self.do_lower_case = replace_word_delimiter_char, bool(do_lower_case)
+        if not isinstance(replace_word_delimiter_char, str):
+            raise ArgumentError(f"replace_word_delimiter_char must be a string, not {replace_word_delimiter_char!r}.")
+        if not isinstance(word_delimiter_token, (str, AddedToken, type(None))):
+            raise ArgumentError(f"word_delimiter_token must be a token or None, not {word_delimiter_token!r}.")
         self._file_vocab = _vocabulary(vocab_file)
         self.target_lang = target_lang
         self._delimiter = None if word_delimiter_token is None else str(word_delimiter_token)
