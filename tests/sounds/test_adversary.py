@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import speech_tokenizers
 import torch
 from families import redraw
-from speech_tokenizers import whisper_folder
 
 import formers
 from formers import errors
+from formers.pipelines.automatic_speech_recognition import AutomaticSpeechRecognitionPipeline
 from formers.pipelines.recognizing import CTC, Piece, Take, pieces, strides
 from formers.processing.hearing import open_sound
 
@@ -37,7 +38,7 @@ def spelling(tmp_path_factory: pytest.TempPathFactory) -> Any:
     model: Any = formers.Wav2Vec2ForCTC(config)
     redraw(model)
     tokenizer: Any = formers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
-    return formers.AutomaticSpeechRecognitionPipeline(
+    return AutomaticSpeechRecognitionPipeline(
         model=model.eval(), tokenizer=tokenizer, feature_extractor=formers.Wav2Vec2FeatureExtractor()
     )
 
@@ -93,3 +94,65 @@ def test_channels_are_no_batch(kind: str) -> None:
     """What soundfile reads of two channels, given to an extractor, would be as many sounds as it has samples."""
     with pytest.raises(errors.InputError, match=r"channels.*array\.mean\(1\)"):
         getattr(formers, kind)()(np.zeros((4000, 2), np.float32), sampling_rate=RATE)
+
+
+@pytest.fixture(scope="module")
+def dictating(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The pipeline of a small Whisper, whose tokens tell languages."""
+    folder = speech_tokenizers.whisper(tmp_path_factory.mktemp("whisper"))
+    tokenizer: Any = formers.WhisperTokenizer.from_pretrained(str(folder))
+    number = tokenizer.convert_tokens_to_ids
+    start, end = number("<|startoftranscript|>"), number("<|endoftext|>")
+    config: Any = formers.WhisperConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_target_positions=40,
+        decoder_start_token_id=start, bos_token_id=end, eos_token_id=end, pad_token_id=end, suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )  # fmt: skip
+    model: Any = formers.WhisperForConditionalGeneration(config)
+    redraw(model)
+    for name, value in {
+        "is_multilingual": True, "max_new_tokens": 8, "no_timestamps_token_id": number("<|notimestamps|>"),
+        "lang_to_id": {f"<|{code}|>": number(f"<|{code}|>") for code in ("en", "de", "fr")},
+        "task_to_id": {task: number(f"<|{task}|>") for task in ("transcribe", "translate")},
+    }.items():  # fmt: skip
+        setattr(model.generation_config, name, value)
+    return AutomaticSpeechRecognitionPipeline(
+        model=model.eval(), tokenizer=tokenizer, feature_extractor=formers.WhisperFeatureExtractor()
+    )
+
+
+def test_each_sound_has_its_language(dictating: Any) -> None:
+    """Whatever their order by length, and whatever is silent among them."""
+    sounds = [wave(2, 1), np.zeros(RATE, np.float32), wave(1, 2), wave(1.5, 3), wave(1, 4), wave(1, 5)]
+    languages = ["en", "de", None, "fr", "de", "en"]
+    alone = [dictating(s, language=own, return_language=True) for s, own in zip(sounds, languages, strict=True)]
+    assert dictating(sounds, language=languages, return_language=True) == alone
+    assert dictating(tuple(sounds), return_language=True, generate_kwargs={"language": languages}) == alone
+    assert dictating(sounds[3], language=["fr"], return_language=True) == alone[3]
+    with pytest.raises(errors.InputError, match="2 entries, and there are 6 sounds"):
+        dictating(sounds, language=["en", "de"])
+
+
+def test_forced_ids_of_a_call(dictating: Any) -> None:
+    """As code of 4.23 says language and task."""
+    features = dictating.feature_extractor(wave(2), sampling_rate=RATE, return_tensors="pt").input_features
+    forced = dictating.tokenizer.get_decoder_prompt_ids(language="fr", task="translate")
+    wanted = dictating.model.generate(features, language="fr", task="translate")
+    assert torch.equal(dictating.model.generate(features, forced_decoder_ids=forced), wanted)
+    called = dictating(wave(2), generate_kwargs={"forced_decoder_ids": forced})
+    assert called == dictating(wave(2), language="fr", task="translate")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt_ids": "Beckett"}, "get_prompt_ids"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": (0.0, "hot")}, "temperature"),
+        ({"language": "frensh"}, "french"),
+    ],
+)
+def test_what_cannot_be_dictated(dictating: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.InputError, match=message):
+        dictating(wave(1), **options)

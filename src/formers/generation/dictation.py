@@ -121,7 +121,9 @@ class Dictation:
                     self._language_token(language)
         for one in self.temperatures:
             if one is not None and (isinstance(one, bool) or not isinstance(one, (int, float)) or not one >= 0):
-                raise InputError(f"temperature must be a number, 0 or more, or several to be tried in turn, got {one!r}.")
+                raise InputError(
+                    f"temperature must be a number, 0 or more, or several to be tried in turn, got {one!r}."
+                )
         if isinstance(self.prompt_ids, str):
             raise InputError(
                 f"prompt_ids={self.prompt_ids!r} is a text, and tokens are needed: "
