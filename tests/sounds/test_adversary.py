@@ -14,7 +14,6 @@ from families import redraw
 
 import formers
 from formers import errors
-from formers.pipelines.automatic_speech_recognition import AutomaticSpeechRecognitionPipeline
 from formers.pipelines.recognizing import CTC, Piece, Take, pieces, strides
 from formers.processing.hearing import open_sound
 
@@ -38,7 +37,7 @@ def spelling(tmp_path_factory: pytest.TempPathFactory) -> Any:
     model: Any = formers.Wav2Vec2ForCTC(config)
     redraw(model)
     tokenizer: Any = formers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
-    return AutomaticSpeechRecognitionPipeline(
+    return formers.AutomaticSpeechRecognitionPipeline(
         model=model.eval(), tokenizer=tokenizer, feature_extractor=formers.Wav2Vec2FeatureExtractor()
     )
 
@@ -117,7 +116,7 @@ def dictating(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "task_to_id": {task: number(f"<|{task}|>") for task in ("transcribe", "translate")},
     }.items():  # fmt: skip
         setattr(model.generation_config, name, value)
-    return AutomaticSpeechRecognitionPipeline(
+    return formers.AutomaticSpeechRecognitionPipeline(
         model=model.eval(), tokenizer=tokenizer, feature_extractor=formers.WhisperFeatureExtractor()
     )
 
