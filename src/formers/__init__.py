@@ -135,6 +135,7 @@ _HOME = {
     "old_paths.tensors": ("apply_chunking_to_forward", "prune_layer"),
     "pipelines": (
         "AudioClassificationPipeline",
+        "AutomaticSpeechRecognitionPipeline",
         "Conversation",
         "ConversationalPipeline",
         "DocumentQuestionAnsweringPipeline",

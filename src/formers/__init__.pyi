@@ -967,6 +967,7 @@ from .ops.conv1d import (
 )
 from .pipelines import (
     AudioClassificationPipeline as AudioClassificationPipeline,
+    AutomaticSpeechRecognitionPipeline as AutomaticSpeechRecognitionPipeline,
     Conversation as Conversation,
     ConversationalPipeline as ConversationalPipeline,
     DocumentQuestionAnsweringPipeline as DocumentQuestionAnsweringPipeline,

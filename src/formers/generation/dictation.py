@@ -75,6 +75,7 @@ class Dictation:
     no_speech_threshold: float | None
     return_token_timestamps: bool | None
     monitor_progress: Callable[[Tensor], None] | None
+    forced_decoder_ids: Any
 
     def __init__(
         self, model: Any, config: GenerationConfig | None, more: dict[str, Any], temperature: Any, **asked: Any
@@ -118,6 +119,16 @@ class Dictation:
             for language in asked:
                 if language is not None:
                     self._language_token(language)
+        for one in self.temperatures:
+            if one is not None and (isinstance(one, bool) or not isinstance(one, (int, float)) or not one >= 0):
+                raise InputError(
+                    f"temperature must be a number, 0 or more, or several to be tried in turn, got {one!r}."
+                )
+        if isinstance(self.prompt_ids, str):
+            raise InputError(
+                f"prompt_ids={self.prompt_ids!r} is a text, and tokens are needed: "
+                "tokenizer.get_prompt_ids(…, return_tensors='pt') makes them of it."
+            )
         if self.prompt_ids is not None:
             self.prompt_ids = [int(token) for token in torch.as_tensor(self.prompt_ids).flatten()]
 
@@ -178,7 +189,7 @@ class Dictation:
 
     def _older(self) -> list[Any]:
         """The tokens of `forced_decoder_ids`, which older files have in place of language and task."""
-        forced = getattr(self.config, "forced_decoder_ids", None)
+        forced = self.forced_decoder_ids
         forced = getattr(self.model.config, "forced_decoder_ids", None) if forced is None else forced
         pairs = sorted((int(column), token) for column, token in forced or ())
         if [column for column, _ in pairs] != list(range(1, len(pairs) + 1)):

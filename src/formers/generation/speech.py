@@ -51,6 +51,7 @@ class SpeechGeneration(GenerationMixin):
         return_dict_in_generate: bool | None = None,
         force_unique_generate_call: bool | None = None,
         monitor_progress: Any = None,
+        forced_decoder_ids: Any = None,
         **kwargs: Any,
     ) -> Any:
         """Write what is said.
@@ -73,6 +74,7 @@ class SpeechGeneration(GenerationMixin):
             return_token_timestamps: when each token begins, from generation_config's `alignment_heads`.
             return_segments: the segments of each sound too.
             monitor_progress: called before each window with (B, 2), the frames read and those there are.
+            forced_decoder_ids: language and task as older code says them, from a processor's `get_decoder_prompt_ids`.
             kwargs: keys of GenerationConfig, `encoder_outputs` of one window, `decoder_input_ids` to begin with.
 
         Returns:
@@ -98,7 +100,7 @@ class SpeechGeneration(GenerationMixin):
             prompt_condition_type=prompt_condition_type, condition_on_prev_tokens=condition_on_prev_tokens,
             compression_ratio_threshold=compression_ratio_threshold, logprob_threshold=logprob_threshold,
             no_speech_threshold=no_speech_threshold, return_token_timestamps=return_token_timestamps,
-            monitor_progress=monitor_progress,
+            monitor_progress=monitor_progress, forced_decoder_ids=forced_decoder_ids,
         )  # fmt: skip
         said = dictation.start(features, attention_mask, encoded)
         for _ in dictation.steps(said):
@@ -181,5 +183,5 @@ class SpeechGeneration(GenerationMixin):
 _ASKED = (
     *("return_timestamps", "task", "language", "is_multilingual", "prompt_ids", "prompt_condition_type"),
     *("condition_on_prev_tokens", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"),
-    *("return_token_timestamps", "monitor_progress"),
+    *("return_token_timestamps", "monitor_progress", "forced_decoder_ids"),
 )

@@ -113,7 +113,28 @@ class AutomaticSpeechRecognitionPipeline(SoundPipeline):
             For a sound {"text": str}, and with return_timestamps or return_language {"chunks": [{"text": str,
             "timestamp": (begin, end) in seconds, "language": str}, …]}; a list of these for a list of sounds.
         """
+        language = {**(kwargs.get("generate_kwargs") or {}), **kwargs}.get("language")
+        if isinstance(language, (list, tuple)) and self.type == "seq2seq_whisper":
+            return self._by_language(inputs, [*language], args, kwargs)
         return super().__call__(inputs, *args, **kwargs)
+
+    def _by_language(self, inputs: Any, languages: list[Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        """The results of sounds that have a language each: those of one language are heard together."""
+        several = self._kind(inputs) == "list"
+        sounds = [*inputs] if several else [inputs]
+        if len(languages) != len(sounds):
+            raise InputError(
+                f"language has {len(languages)} entries, and there are {len(sounds)} sounds in a list: give one, or "
+                f"{len(sounds)}."
+            )
+        found = dict[int, Any]()
+        rest = {name: value for name, value in kwargs.items() if name != "language"}
+        for language in dict.fromkeys(languages):
+            own = [i for i, one in enumerate(languages) if one == language]
+            said = {**(rest.get("generate_kwargs") or {}), "language": language}
+            results = super().__call__([sounds[i] for i in own], *args, **{**rest, "generate_kwargs": said})
+            found.update(zip(own, results, strict=True))
+        return [found[i] for i in range(len(sounds))] if several else found[0]
 
     def stream(self, inputs: Any, **kwargs: Any) -> Iterator[dict[str, Any]]:
         """The chunks of one sound, however long, as they are heard: {"text": str, "timestamp": (begin, end)}.

@@ -37,7 +37,16 @@ class Take:
         self.name, self.rate, self.beside, self.total = sound.name, rate, beside, sound.seconds
         self.blocks: Iterator[Array] = resampled(sound, rate)
         self.wave: Array | None = None
-        self.stride = None if stride is None else tuple(round(one * rate / sound.rate) for one in stride)
+        self.stride = None if stride is None else self._stride(stride, rate / sound.rate)
+
+    def _stride(self, stride: Any, by: float) -> tuple[int, int]:
+        try:
+            left, right = (round(one * by) for one in stride)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.name}: 'stride' is (left, right) in samples, got {stride!r}.") from error
+        if min(left, right) < 0 or (self.total is not None and left + right >= self.total * self.rate):
+            raise InputError(f"{self.name}: 'stride' {stride!r} leaves nothing to be written.")
+        return left, right
 
     @property
     def seconds(self) -> float:
@@ -107,6 +116,8 @@ def strides(options: Mapping[str, Any], take: Take, rate: int, align: int) -> tu
         if take.wave is not None and (take.seconds <= LONG or take.stride is not None):
             return None
         length = PIECE
+    if take.stride is not None:
+        raise InputError(f"{take.name} has a 'stride', so it is heard whole: leave chunk_length_s out, and cut it.")
     both = options.get("stride_length_s")
     both = length / 6 if both is None else both
     left, right = both if isinstance(both, (list, tuple)) else (both, both)
@@ -186,9 +197,10 @@ class CTC(Recognizer):
         return [row[: int(length)] for row, length in zip(found, lengths, strict=True)]
 
     def _kept(self, logits: Tensor, piece: Piece) -> Tensor:
-        frames, samples = len(logits), len(piece.wave)
-        left, right = (round(one / samples * frames) for one in (piece.left, piece.right))
-        return logits[left : frames - right]
+        """The frames of what is written: each begins so many samples after the one before, whatever there are."""
+        align = self.model.config.inputs_to_logits_ratio
+        end = round((len(piece.wave) - piece.right) / align) if piece.right else len(logits)
+        return logits[round(piece.left / align) : end]
 
     def _result(self, logits: Tensor, options: Mapping[str, Any]) -> dict[str, Any]:
         times = options.get("return_timestamps")

@@ -87,5 +87,5 @@ class SoundPipeline(Pipeline):
 
 def sound(item: Any) -> bool:
     """Whether it can be nothing but one sound: bytes, a path that is no str, a file, an array, a decoder."""
-    single = isinstance(item, bytes | bytearray | os.PathLike | Tensor | np.ndarray)
+    single = isinstance(item, bytes | bytearray | memoryview | os.PathLike | Tensor | np.ndarray)
     return single or hasattr(item, "__array__") or hasattr(item, "read") or hasattr(item, "get_all_samples")

@@ -32,9 +32,6 @@ class Whispered(Recognizer):
         results = dict[int, dict[str, Any]]()
         order = sorted(range(len(takes)), key=lambda i: takes[i].seconds)
         short = [i for i in order if takes[i].wave is not None and takes[i].seconds <= self.extractor.chunk_length]
-        language = options.get("generate", {}).get("language")
-        if isinstance(language, (list, tuple)) and len(takes) > 1:
-            short = sorted(short)
         for start in range(0, len(short), AT_ONCE):
             batch = short[start : start + AT_ONCE]
             for i, said in zip(batch, self._short([takes[i] for i in batch], options), strict=True):

@@ -86,6 +86,11 @@ class SequenceFeatureExtractor(Configured):
         if not isinstance(raw_speech, (str, bytes, bytearray, memoryview, Mapping)):
             numbers = as_numbers(raw_speech)
             if numbers is not None:
+                if numbers.ndim == 2 and numbers.shape[1] <= 8 < numbers.shape[0]:
+                    raise InputError(
+                        f"An array of {numbers.shape} would be {numbers.shape[0]:,} sounds of {numbers.shape[1]} "
+                        "samples. Is it one sound with its channels? Then array.mean(1), or [array], is it."
+                    )
                 several = list(numbers) if numbers.ndim == 2 else [numbers]
                 if sampling_rate is None:
                     warn_once(
