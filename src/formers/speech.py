@@ -467,7 +467,8 @@ class SpeechBody(ReadsSound):
         handed = layout is not None
         layout = self.layout_of_inputs(inputs) if layout is None else layout
         asked: dict[str, Any] = self.options(**{n: inputs.get(n) for n in OPTIONS[:2]})
-        frames = self.feature_extractor.rows(inputs["input_values"], layout)
+        values = inputs["input_values"].to(self.dtype)  # as what makes them gives float32
+        frames = self.feature_extractor.rows(values, layout)
         rows, features = self.projected(frames)
         rows = hide(self, rows, layout, inputs.get("mask_time_indices"))
         body = self.encoder(rows, Step(layout, **asked))

@@ -364,3 +364,44 @@ def test_languages(tmp_path: Path) -> None:
     )  # layers of a language to be taught
     assert all("adapter_layer" in name for name in report["missing_keys"]) and report["missing_keys"]
     assert json.loads((tmp_path / "config.json").read_text())["adapter_attn_dim"] == 6
+
+
+# ---- uses
+
+
+@pytest.mark.parametrize("family", WAVES)
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_traced_and_in_fewer_bits(family: str) -> None:
+    model = registry.load(family).HEADS["ctc"](config_of(family, "ctc", torchscript=True, **LAYER)).eval()
+    inputs, other = padded(), padded((300, 280))
+    with torch.no_grad():
+        traced: Any = torch.jit.trace(model, tuple(inputs.values()))  # type: ignore[no-untyped-call]
+        for given in (inputs, other):
+            pair_of = (real(model, given, "logits", made(*given.values())[0]) for made in (traced, model))
+            assert difference(*pair_of) < 1e-5
+        exact = real(model, inputs, "logits", model(**inputs)[0])
+        short = real(model, inputs, "logits", model.to(torch.bfloat16)(**inputs)[0])
+        assert short.dtype == torch.bfloat16 and difference(short.float(), exact) < 0.05
+
+
+def test_a_script_teaches_a_model(tmp_path: Path) -> None:
+    """As scripts of fine-tuning do: the convolutions frozen, labels padded with -100, a Trainer."""
+    torch.manual_seed(0)
+    model = registry.load("wav2vec2").HEADS["ctc"](config_of("wav2vec2", "ctc", ctc_loss_reduction="mean", **LAYER))
+    model.freeze_feature_encoder()
+    inputs, labels = padded(), torch.tensor([[1, 2, 3], [4, -100, -100], [5, 6, -100], [7, -100, -100]])
+    rows = [
+        {"input_values": v, "attention_mask": m, "labels": y} for v, m, y in zip(*inputs.values(), labels, strict=True)
+    ]
+    arguments = formers.TrainingArguments(
+        str(tmp_path),
+        max_steps=40,
+        per_device_train_batch_size=4,
+        learning_rate=1e-2,
+        report_to="none",
+        logging_steps=1,
+    )
+    trainer = formers.Trainer(model=model, args=arguments, train_dataset=rows)
+    trainer.train()
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0] / 2
