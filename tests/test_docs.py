@@ -212,7 +212,7 @@ def test_the_table_of_auto_classes_is_true() -> None:
     lines = (REPOSITORY / "docs" / "auto_classes.md").read_text(encoding="utf-8").splitlines()
     classes = {name: kind for name, kind in vars(auto).items() if hasattr(kind, "HEAD")}
     seen, families = [], []
-    for line in lines:  # of two tables: texts, pictures
+    for line in lines:  # of three tables: texts, pictures, sounds
         if line.startswith("| Class |"):
             families = [registry.load(name.strip().lower()) for name in line.split("|")[3:-1]]
         if line.startswith("| `Auto"):

@@ -211,6 +211,8 @@ def test_nothing_in_the_source_runs_what_a_file_says() -> None:
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 allowed = {"runpy.run_path"} if where == "as_transformers.py" else set()
+                # the program ffmpeg, with its own arguments alone and no shell
+                allowed |= {"subprocess.Popen"} if where == "processing/hearing.py" else set()
                 if any(ast.unparse(keyword) == "weights_only=True" for keyword in node.keywords):
                     allowed = {"torch.load"}  # of tensors and plain values alone
                 assert called not in FORBIDDEN - allowed, f"{where}:{node.lineno}"

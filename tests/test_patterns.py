@@ -6,6 +6,7 @@ import ast
 import json
 import re
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,15 @@ class Finder(ast.NodeVisitor):
                 self.values[node.targets[0].id] = node.value
         self.found: list[tuple[str | bytes, str]] = []
         self.unknown: list[str] = []
+        self.keys: dict[str, Any] = {}  # of loops over a table's items, the names of its keys
         self.visit(tree)
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> None:
+        for loop in node.generators:
+            table = self.values.get(ast.unparse(loop.iter).removesuffix(".items()"))
+            if isinstance(loop.target, ast.Tuple) and isinstance(table, ast.Dict):
+                self.keys[ast.unparse(loop.target.elts[0])] = table.keys
+        self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         function = node.func
@@ -60,9 +69,11 @@ class Finder(ast.NodeVisitor):
         if isinstance(node, ast.Constant):
             return [node.value]
         if isinstance(node, ast.JoinedStr):
-            return ["".join(self.read(part)[0] for part in node.values)]
+            return ["".join(parts) for parts in product(*map(self.read, node.values))]
         if isinstance(node, ast.FormattedValue):
             return self.read(node.value)
+        if isinstance(node, ast.Name) and node.id in self.keys:
+            return [value for key in self.keys[node.id] for value in self.read(key)]
         if isinstance(node, ast.Name) and node.id in self.values:
             return self.read(self.values[node.id])
         if isinstance(node, ast.Name) and node.id == "pattern":  # `for pattern, words in _LOOKS`

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-import transformers
-from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor as TheirRule
 
-import formers
-from formers.errors import ArgumentError, InputError, NotTensorError
-from formers.generation.alignment import median, path
-from formers.generation.dictation import Said, _skip, repetition
-from formers.generation.timestamps import WhisperTimeStampLogitsProcessor, segments
-from formers.processing.silence import silent_frames
-
-from .dictating import BANDS, END, FILE, LANGUAGES, NO_TIMES, POSITIONS, PREVIOUS, START, TRANSCRIBE, WINDOW, both, sounds
+from .dictating import (
+    END,
+    NO_TIMES,
+    PREVIOUS,
+    WINDOW,
+    both,
+    sounds,
+)
 
 Models = tuple[Any, Any]
 TIMES = NO_TIMES + 1

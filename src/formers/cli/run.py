@@ -87,7 +87,7 @@ def run(given: argparse.Namespace) -> None:
         if getattr(given, name) is not None:
             options[name] = getattr(given, name)
     options.update(given.set)
-    if pipe.task == "automatic-speech-recognition":
+    if getattr(pipe, "task", None) == "automatic-speech-recognition":
         _heard(pipe, texts, given, options)
         return
     alone = isinstance(texts, list) and len(texts) == 1 and on_terminal() and not given.json

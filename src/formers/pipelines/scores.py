@@ -37,5 +37,5 @@ def usual_function(config: Any) -> ClassificationFunction:
 def labelled(logits: Tensor, config: Any, function: ClassificationFunction | None = None) -> list[dict[str, Any]]:
     """The labels that logits (C,) are of, with their scores, the best first."""
     scores = APPLY[function or usual_function(config)](logits).tolist()
-    labels = [{"score": score, "label": config.id2label[i]} for i, score in enumerate(scores)]
+    labels = [{"label": config.id2label[i], "score": score} for i, score in enumerate(scores)]
     return sorted(labels, key=lambda label: label["score"], reverse=True)

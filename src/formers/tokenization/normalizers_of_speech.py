@@ -64,7 +64,26 @@ def remove_symbols_and_diacritics(text: str, keep: str = "") -> str:
 
 
 def _without_brackets(text: str) -> str:
-    return re.sub(r"\(([^)]+?)\)", "", re.sub(r"[<\[][^>\]]*[>\]]", "", text.lower()))
+    return _without(_without(text.lower(), _OPEN, _CLOSED), _ROUND, _ROUND_END, least=1)
+
+
+_OPEN, _CLOSED, _ROUND, _ROUND_END = (re.compile(marks) for marks in (r"[<\[]", r"[>\]]", r"\(", r"\)"))
+
+
+def _without(text: str, opened: re.Pattern[str], closed: re.Pattern[str], least: int = 0) -> str:
+    """A text without what stands between marks, of at least so many letters; every letter is looked at once."""
+    kept, at, start = [], 0, opened.search(text)
+    while start is not None:
+        end = closed.search(text, start.end())
+        if end is None:
+            break
+        if end.start() - start.end() >= least:
+            kept.append(text[at : start.start()])
+            at = end.end()
+            start = opened.search(text, at)
+        else:
+            start = opened.search(text, start.end())
+    return "".join([*kept, text[at:]])
 
 
 class BasicTextNormalizer:
@@ -86,7 +105,7 @@ class BasicTextNormalizer:
 
 
 Number = int | str | None
-_ONE = (
+_A_ONE = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
 )
@@ -94,7 +113,7 @@ _TEN = "twenty thirty forty fifty sixty seventy eighty ninety"
 _THOUSAND = (
     "thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion decillion"
 )
-_ONES = {name: value for value, name in enumerate(_ONE.split(), start=1)}
+_ONES = {name: value for value, name in enumerate(_A_ONE.split(), start=1)}
 _TENS = {name: 10 * value for value, name in enumerate(_TEN.split(), start=2)}
 _SCALES = {"hundred": 100, **{name: 1000**power for power, name in enumerate(_THOUSAND.split(), start=1)}}
 _ZEROS = {"o", "oh", "zero"}
@@ -331,7 +350,7 @@ class EnglishTextNormalizer:
 
     def __call__(self, s: str) -> str:
         text = re.sub(r"\b(hmm|mm|mhm|mmm|uh|um)\b", "", _without_brackets(s))
-        text = re.sub(r"\s+'", "'", text)
+        text = re.sub(r"(?<!\s)\s+'", "'", text)
         for pattern, long in _REPLACED:
             text = pattern.sub(long, text)
         text = re.sub(r"(\d),(\d)", r"\1\2", text)
