@@ -68,7 +68,9 @@ def test_padding(family: str, head: str, norm: str) -> None:
 
 
 @pytest.mark.parametrize("norm", ["group", "layer"])
-@pytest.mark.parametrize("changes", [{}, {"conv_kernel": [10, 5, 2], "conv_stride": [3, 2, 3], "conv_bias": False}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"conv_kernel": [10, 5, 2], "conv_stride": [3, 2, 3], "conv_bias": False}], ids=str
+)
 def test_long_sounds(norm: str, changes: dict[str, Any]) -> None:
     """The convolutions of a sound are computed a part after the other."""
     theirs, ours = pair("wav2vec2", "base", **(LAYER if norm == "layer" else GROUP), **changes)
