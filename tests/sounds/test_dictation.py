@@ -105,7 +105,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "few": {"max_new_tokens": 5},
     "few, times": {"max_new_tokens": 5, "return_timestamps": True},
     "thresholds": {
-        "temperature": 0.0, "logprob_threshold": -100.0, "no_speech_threshold": 0.6, "compression_ratio_threshold": 50.0,
+        "temperature": 0.0, "logprob_threshold": -100.0, "no_speech_threshold": 0.6, "compression_ratio_threshold": 9.0,
     },
     "no n-gram twice": {"no_repeat_ngram_size": 2},
 }  # fmt: skip
@@ -134,7 +134,7 @@ LONG: dict[str, dict[str, Any]] = {
     "few": {"max_new_tokens": 6, "return_segments": True},
     "thresholds": {
         "temperature": 0.0, "logprob_threshold": -100.0, "no_speech_threshold": 0.6, "return_segments": True,
-        "compression_ratio_threshold": 50.0,
+        "compression_ratio_threshold": 9.0,
     },
     "silent": {
         "temperature": 0.0, "logprob_threshold": 0.0, "no_speech_threshold": 0.0, "return_segments": True,
