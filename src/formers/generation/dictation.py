@@ -456,7 +456,8 @@ class Dictation:
             said.segments.append(segment)
             double = len(own) > 2 and own[-2] >= self.begin
             said.tokens.append(own[:-1] if double else own)
-        said.seek += step if step > 0 else frames  # a window that marks its own beginning alone would never end
+        # a window that marks its own beginning alone would never end; and there are no rows of what is after a window
+        said.seek += step if step > 0 and self.features is not None else frames
         self.last = made.result
 
 

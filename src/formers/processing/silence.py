@@ -24,7 +24,8 @@ def silent_frames(wave: Array, rate: int, hop: int, how: str | bool = True) -> A
         raise ArgumentError(f"skip_silence is True, False, or one of {', '.join(map(repr, NAMES))}, got {how!r}.")
     padded = np.pad(wave, (0, -len(wave) % hop))
     loudness = 10 * np.log10(np.square(padded.reshape(-1, hop), dtype=np.float32).mean(1) + 1e-12)
-    wide = np.maximum.reduce([loudness, np.roll(loudness, 1), np.roll(loudness, -1)])  # 30 ms
+    wide = np.pad(loudness, 1, mode="edge")
+    wide = np.maximum.reduce([wide[:-2], wide[1:-1], wide[2:]])  # 30 ms
     silent: Array = wide < min(max(QUIET, float(loudness.max()) - BELOW), LOUD)
     return silent
 
