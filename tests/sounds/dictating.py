@@ -32,9 +32,7 @@ def both(seed: int = 5, without: tuple[str, ...] = (), **changes: Any) -> tuple[
     )  # fmt: skip
     draw = torch.Generator().manual_seed(seed)
     tokens = torch.randn(ours.config.vocab_size, ours.config.d_model, generator=draw) * 0.35
-    places = torch.randn(
-        POSITIONS, ours.config.d_model, generator=draw
-    )  # so that what is written changes as it goes on
+    places = torch.randn(POSITIONS, ours.config.d_model, generator=draw)  # so that texts change as they go on
     for model in (theirs, ours):
         with torch.no_grad():
             model.get_decoder().embed_tokens.weight.copy_(tokens)

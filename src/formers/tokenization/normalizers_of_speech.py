@@ -67,7 +67,8 @@ def _without_brackets(text: str) -> str:
     return _without(_without(text.lower(), _OPEN, _CLOSED), _ROUND, _ROUND_END, least=1)
 
 
-_OPEN, _CLOSED, _ROUND, _ROUND_END = (re.compile(marks) for marks in (r"[<\[]", r"[>\]]", r"\(", r"\)"))
+_OPEN, _CLOSED = re.compile(r"[<\[]"), re.compile(r"[>\]]")
+_ROUND, _ROUND_END = re.compile(r"\("), re.compile(r"\)")
 
 
 def _without(text: str, opened: re.Pattern[str], closed: re.Pattern[str], least: int = 0) -> str:
