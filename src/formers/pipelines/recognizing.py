@@ -186,7 +186,8 @@ class CTC(Recognizer):
         return [row[: int(length)] for row, length in zip(found, lengths, strict=True)]
 
     def _kept(self, logits: Tensor, piece: Piece) -> Tensor:
-        frames, samples = len(logits), len(piece.wave)
+        samples = len(piece.wave)
+        frames = round(samples / self.model.config.inputs_to_logits_ratio)  # one more than there are, as ends overlap
         left, right = (round(one / samples * frames) for one in (piece.left, piece.right))
         return logits[left : frames - right]
 
