@@ -29,7 +29,7 @@ def wave(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray[Any, Any
     draw, count = np.random.default_rng(seed), int(seconds * rate)
     tones = np.repeat(draw.uniform(100, 3000, count // (rate // 10) + 1), rate // 10)[:count]
     sound = np.sin(np.cumsum(tones) * 2 * np.pi / rate) * 0.3 + draw.standard_normal(count) * 0.05
-    return sound.astype(np.float32)  # type: ignore[no-any-return]
+    return sound.astype(np.float32)
 
 
 def in_bytes(samples: Any, rate: int = RATE) -> bytes:
@@ -253,7 +253,9 @@ def test_subtitles() -> None:
     lines = [*written("srt", chunks)]
     assert lines == ["1", "00:00:00,000 --> 00:00:01,500", "a -> b", "", "2", "00:00:02,000 --> 00:00:02,000", "c", ""]
     assert [*written("vtt", chunks[2:])][:3] == ["WEBVTT", "", "00:00:02.000 --> 00:00:02.000"]
-    words = [{"text": f"word{i}", "timestamp": (i * 0.5 + 2 * (i > 3), i * 0.5 + 2 * (i > 3) + 0.4)} for i in range(30)]
+    words: list[dict[str, Any]] = [
+        {"text": f"word{i}", "timestamp": (i * 0.5 + 2 * (i > 3), i * 0.5 + 2 * (i > 3) + 0.4)} for i in range(30)
+    ]
     made = [*cues(words)]
     assert made[0] == {"text": "word0 word1 word2 word3", "timestamp": (0.0, 1.9)}
     assert all(len(cue["text"]) <= 80 for cue in made)

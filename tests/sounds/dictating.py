@@ -43,7 +43,7 @@ def both(seed: int = 5, without: tuple[str, ...] = (), **changes: Any) -> tuple[
                 layer.encoder_attn.q_proj.weight.mul_(3)
                 layer.encoder_attn.out_proj.weight.mul_(4)
     values = {name: value for name, value in {**FILE, **changes}.items() if name not in without}
-    theirs.generation_config = transformers.GenerationConfig.from_dict(dict(values))  # type: ignore[no-untyped-call]
+    theirs.generation_config = transformers.GenerationConfig.from_dict(dict(values))
     ours.generation_config = formers.GenerationConfig.from_dict(dict(values))
     return theirs, ours
 

@@ -86,8 +86,8 @@ def wrong(heard: str, said: str) -> float:
 @pytest.mark.parametrize("name", MODELS)
 def test_words_and_times_are_the_references(published: Any, name: str, sound: str) -> None:
     folder, samples = published(name), wave(sound)
-    ours = formers.WhisperForConditionalGeneration.from_pretrained(folder).eval()
-    theirs = transformers.WhisperForConditionalGeneration.from_pretrained(folder).eval()
+    kinds: list[Any] = [formers.WhisperForConditionalGeneration, transformers.WhisperForConditionalGeneration]
+    ours, theirs = (kind.from_pretrained(folder).eval() for kind in kinds)
     processor = formers.WhisperProcessor.from_pretrained(folder)
     features = processor(
         samples, sampling_rate=16_000, return_tensors="pt", return_attention_mask=True,
