@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def wave(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray[Any, Any
     draw, count = np.random.default_rng(seed), int(seconds * rate)
     tones = np.repeat(draw.uniform(100, 3000, count // (rate // 10) + 1), rate // 10)[:count]
     sound = np.sin(np.cumsum(tones) * 2 * np.pi / rate) * 0.3 + draw.standard_normal(count) * 0.05
-    return sound.astype(np.float32)  # type: ignore[no-any-return]
+    return sound.astype(np.float32)
 
 
 def in_bytes(samples: Any, rate: int = RATE) -> bytes:
@@ -102,38 +101,27 @@ def assert_near(ours: Any, theirs: Any) -> None:
         assert ours["timestamp"] == pytest.approx(theirs["timestamp"], abs=1e-3)
 
 
-def assert_alike(ours: Any, theirs: Any) -> None:
-    """Texts that are equal but for a letter or two: where two are as likely, the last bit decides."""
-    if isinstance(theirs, list):
-        for one, other in zip(ours, theirs, strict=True):
-            assert_alike(one, other)
-    elif ours["text"] == theirs["text"]:
-        assert_near(ours, theirs)
-    else:
-        assert SequenceMatcher(None, ours["text"], theirs["text"], autojunk=False).ratio() > 0.99
-
-
 CTC: list[dict[str, Any]] = [
     {}, {"return_timestamps": "char"}, {"return_timestamps": "word"},
     {"chunk_length_s": 1.0}, {"chunk_length_s": 1.0, "stride_length_s": (0.2, 0.1)},
+    {"chunk_length_s": 1.5, "stride_length_s": 0.25, "return_timestamps": "word"},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("options", CTC, ids=str)
 def test_letters_are_the_references(spelling: str, options: dict[str, Any]) -> None:
-    ours, theirs = (make(TASK, model=spelling) for make in (pipeline, REFERENCE))
+    ours, theirs = (make(TASK, model=spelling, dtype=torch.float64) for make in (pipeline, REFERENCE))
     sounds = [wave(seconds, seed) for seed, seconds in enumerate((2.0, 3.3, 0.7))]
     expected = [theirs(sound.copy(), **options) for sound in sounds]
     assert len({found["text"] for found in expected}) == 3
-    alone = [ours(sound, **options) for sound in sounds]
-    assert_alike(alone, expected)
-    assert_alike(ours(sounds, **options), alone)
+    assert_near([ours(sound, **options) for sound in sounds], expected)
+    assert_near(ours(sounds, **options), expected)
 
 
 def test_ends_that_are_not_written(spelling: str) -> None:
-    ours, theirs = (make(TASK, model=spelling) for make in (pipeline, REFERENCE))
+    ours, theirs = (make(TASK, model=spelling, dtype=torch.float64) for make in (pipeline, REFERENCE))
     given: Any = lambda: {"raw": wave(2.0), "sampling_rate": RATE, "stride": (3200, 1600)}  # noqa: E731  # eaten there
-    assert_alike(ours(given()), theirs(given()))
+    assert_near(ours(given()), theirs(given()))
 
 
 def test_a_stream_of_letters_is_the_whole(spelling: str) -> None:
@@ -149,7 +137,8 @@ def test_a_stream_of_letters_is_the_whole(spelling: str) -> None:
 
 @pytest.mark.parametrize("form", ["spelling", "whispering"])
 def test_a_sound_in_all_its_forms(form: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    pipe, samples = pipeline(TASK, model=request.getfixturevalue(form)), wave(1.0)
+    few = {"max_new_tokens": 4} if form == "whispering" else {}
+    pipe, samples = pipeline(TASK, model=request.getfixturevalue(form), **few), wave(1.0)
     path = tmp_path / "a.wav"
     path.write_bytes(in_bytes(samples))
     expected = pipe(samples)
@@ -172,14 +161,13 @@ def test_whisper(whispering: str, times: Any) -> None:
         sound.copy(), generate_kwargs={"task": "transcribe", "num_beams": 1, "max_new_tokens": 30}, **options
     )
     options["max_new_tokens"] = 30
+    assert expected["text"]
     found = pipe(sound, **options)
     if times is None:
-        assert_near(found, expected)
-    else:  # there it goes on after the sound's end, where nothing is but padding
+        assert found["text"] == expected["text"]
+    else:  # whose windows go on through the silence that a sound is padded with
         assert found["text"] and expected["text"].startswith(found["text"])
-        assert [one["text"] for one in found["chunks"]] == [one["text"] for one in expected["chunks"]][
-            : len(found["chunks"])
-        ]
+        assert_near(found["chunks"], expected["chunks"][: len(found["chunks"])])
     assert_near(pipe([sound, other], **options), [pipe(sound, **options), pipe(other, **options)])
 
 
@@ -265,7 +253,9 @@ def test_subtitles() -> None:
     lines = [*written("srt", chunks)]
     assert lines == ["1", "00:00:00,000 --> 00:00:01,500", "a -> b", "", "2", "00:00:02,000 --> 00:00:02,000", "c", ""]
     assert [*written("vtt", chunks[2:])][:3] == ["WEBVTT", "", "00:00:02.000 --> 00:00:02.000"]
-    words = [{"text": f"word{i}", "timestamp": (i * 0.5 + 2 * (i > 3), i * 0.5 + 2 * (i > 3) + 0.4)} for i in range(30)]
+    words: list[dict[str, Any]] = [
+        {"text": f"word{i}", "timestamp": (i * 0.5 + 2 * (i > 3), i * 0.5 + 2 * (i > 3) + 0.4)} for i in range(30)
+    ]
     made = [*cues(words)]
     assert made[0] == {"text": "word0 word1 word2 word3", "timestamp": (0.0, 1.9)}
     assert all(len(cue["text"]) <= 80 for cue in made)
