@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Task
-from .choices import checked_top_k, member
 from .images import ImagePipeline
-from .scores import ClassificationFunction, labelled
-from .text import no_head
+from .labels import LabelsPipeline
 
 
-class ImageClassificationPipeline(ImagePipeline):
+class ImageClassificationPipeline(LabelsPipeline, ImagePipeline):
     """Labels of pictures, from a model with a head that labels them; see ImagePipeline for what a picture is.
 
     Args:
@@ -21,20 +19,7 @@ class ImageClassificationPipeline(ImagePipeline):
         timeout: seconds to wait for a URL.
     """
 
-    def _sanitize_parameters(
-        self,
-        top_k: int | str | None = "",
-        function_to_apply: str | ClassificationFunction | None = None,
-        timeout: float | None = None,
-        **unknown: Any,
-    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        self.reject(set(unknown))
-        postprocess: dict[str, Any] = {}
-        if top_k != "":  # None means all labels
-            postprocess["top_k"] = checked_top_k(top_k, "labels, or None for all")
-        if function_to_apply is not None:
-            postprocess["function_to_apply"] = member(ClassificationFunction, function_to_apply, "function_to_apply")
-        return {} if timeout is None else {"timeout": timeout}, {}, postprocess
+    NEEDS = ("picture", "Image classification", "AutoModelForImageClassification")
 
     def __call__(self, inputs: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Classify; `images` is another name of the inputs.
@@ -44,15 +29,6 @@ class ImageClassificationPipeline(ImagePipeline):
             pictures. See Pipeline.__call__ for generators and datasets.
         """
         return super().__call__(images_of(inputs, kwargs), *args, **kwargs)
-
-    def postprocess(
-        self, model_outputs: Any, function_to_apply: ClassificationFunction | None = None, top_k: int | None = 5
-    ) -> list[dict[str, Any]]:
-        """The labels of one picture, the best first."""
-        logits = model_outputs.get("logits")
-        if logits is None or logits.ndim != 2 or logits.shape[1] != self.model.config.num_labels:
-            raise no_head(self.model, "picture", "Image classification", "AutoModelForImageClassification")
-        return labelled(logits[0], self.model.config, function_to_apply)[:top_k]
 
 
 def images_of(inputs: Any, kwargs: dict[str, Any], *names: str) -> Any:

@@ -23,7 +23,8 @@ import numpy as np
 from ..errors import InputError
 from ..extra import soundfile, soxr
 from ..logging import warn_once
-from .sources import Kind, check_source, not_of_kind, opened
+from .reading import as_numpy
+from .sources import Kind, beginning, check_source, not_of_kind, opened
 from .transforms import Array
 
 SOUND = Kind("sound", "a sound", "an array, a tensor, or {'raw': array, 'sampling_rate': …}", 2**30, on_disk=None)
@@ -156,13 +157,8 @@ def checked_rate(rate: Any) -> float:
 
 def as_numbers(sound: Any) -> Array | None:
     """The array of an array, a tensor, or a list of numbers; None for anything else."""
-    if isinstance(sound, np.ndarray):
-        return sound
-    if hasattr(sound, "detach") and hasattr(sound, "cpu"):
-        tensor = sound.detach().cpu()
-        return np.asarray(tensor.float() if "bfloat16" in str(tensor.dtype) else tensor)
-    if hasattr(sound, "__array__"):
-        return np.asarray(sound)
+    if (array := as_numpy(sound)) is not None:
+        return array
     if isinstance(sound, Sequence) and not isinstance(sound, (str, bytes, bytearray, memoryview)):
         if not len(sound) or not isinstance(sound[0], (int, float, np.number)):
             return None
@@ -298,12 +294,7 @@ def _by_ffmpeg(source: Path | BinaryIO, name: str, rate: float, error: Exception
 
 
 def _is_container(source: Path | BinaryIO) -> bool:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            head = file.read(16)
-    else:
-        source.seek(0)
-        head = source.read(16)
+    head = beginning(source, 16)
     starts = (b"\x1aE\xdf\xa3", b"0&\xb2u", b"#!AMR", b"FLV", b"ADIF", b"\xff\xf1", b"\xff\xf9", b"\x0bw")
     return head[4:8] == b"ftyp" or head.startswith(starts)
 

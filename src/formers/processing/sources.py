@@ -68,12 +68,7 @@ def opened(source: Any, kind: Kind, timeout: float | None) -> tuple[Path | Binar
 
 def not_of_kind(source: Path | BinaryIO, name: str, kind: Kind, read: str) -> InputError:
     """The error for a file that is none of the kind: what it begins with, and what is read."""
-    if isinstance(source, Path):
-        with open(source, "rb") as file:
-            head = file.read(256)
-    else:
-        source.seek(0)
-        head = source.read(256)
+    head = beginning(source, 256)
     if not head:
         return InputError(f"{name} is empty (0 bytes). Download or save it again.")
     text = head.decode("utf-8", "replace").lstrip("\ufeff \t\r\n").lower()
@@ -81,6 +76,17 @@ def not_of_kind(source: Path | BinaryIO, name: str, kind: Kind, read: str) -> In
         if text.startswith(start):
             return InputError(f"{name} is no {kind.noun}, but {what.replace('{noun}', kind.noun)}")
     return InputError(f"{name} is no {kind.noun} that can be read: it begins with {head[:12]!r}. {read}")
+
+
+def beginning(source: Path | BinaryIO, count: int) -> bytes:
+    """The first bytes of a file, of which one in memory is at its beginning then."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(count)
+    source.seek(0)
+    head = source.read(count)
+    source.seek(0)
+    return head
 
 
 def _file(file: Any, kind: Kind) -> tuple[BinaryIO, str]:
